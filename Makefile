@@ -1,0 +1,84 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+# `make` or `make help` lists the targets. All of them run in .venv, made with
+# the first of PYTHONS that runs, fits and can make virtual environments.
+
+PYTHONS = python3.11 python3.10 python3.9 python3
+PYTHON = .venv/bin/python
+# Touched when .venv holds everything that the requirements ask for.
+INSTALLED = .venv/.installed
+# A .venv whose Python has gone away counts as not made.
+$(shell $(PYTHON) -c '' 2>/dev/null || rm -f $(INSTALLED))
+
+# Run, not looked up: a name on the path may be a shim with nothing behind it.
+FITS = import ensurepip, sys, venv; \
+  sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))
+
+QUICKSTART_DIR = quickstart_output
+QUICKSTART_FLAGS = \
+  --task_name=custom \
+  --data_dir=sample_data \
+  --text_a_column=text \
+  --label_column=label \
+  --vocab_file=sample_data/vocab.txt \
+  --bert_config_file=sample_data/bert_config.json \
+  --output_dir=$(QUICKSTART_DIR) \
+  --do_train --do_eval --do_predict \
+  --max_seq_length=32 \
+  --train_batch_size=16 \
+  --learning_rate=1e-3 \
+  --num_train_epochs=8
+
+# Test files are spread over the cores, but no more than four at a time: each
+# process loads a TensorFlow of its own.
+PYTEST_FLAGS = --numprocesses=auto --maxprocesses=4
+
+.PHONY: help quickstart test lint bench clean
+
+help:
+	@echo "make quickstart  train, evaluate and predict on sample_data/"
+	@echo "make test        run the tests"
+	@echo "make lint        check style and formatting"
+	@echo "make bench       measure speed"
+	@echo "make clean       remove .venv and everything else made here"
+
+quickstart: $(INSTALLED)
+	@rm -rf $(QUICKSTART_DIR)
+	$(PYTHON) run_classifier.py $(QUICKSTART_FLAGS)
+	@printf '\n%s/eval_results.txt\n' $(QUICKSTART_DIR)
+	@sed 's/^/  /' $(QUICKSTART_DIR)/eval_results.txt
+	@printf '\n%s/predictions.tsv, beside its texts\n' $(QUICKSTART_DIR)
+	@cut -f 2 sample_data/test.tsv \
+	  | paste $(QUICKSTART_DIR)/predictions.tsv - \
+	  | head -n 9 | sed 's/^/  /' | expand -t 12
+
+test: $(INSTALLED)
+	@$(PYTHON) -m pytest $(PYTEST_FLAGS)
+
+lint: $(INSTALLED)
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+bench: $(INSTALLED)
+	@echo later
+
+clean:
+	rm -rf .venv $(QUICKSTART_DIR) .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Without the stamp .venv may be half made, so it is made anew; with an older
+# stamp it is brought up to date.
+$(INSTALLED): requirements.txt requirements-dev.txt
+	@test -f $@ || { \
+	  for python in $(PYTHONS); do \
+	    if $$python -c '$(FITS)' >/dev/null 2>&1; then \
+	      echo "Making .venv with $$($$python --version); a few minutes."; \
+	      exec $$python -m venv --clear .venv; \
+	    fi; \
+	  done; \
+	  echo "error: none of $(PYTHONS) is a Python 3.9, 3.10 or 3.11 that has" \
+	    "the venv module (on Debian: the package python3-venv)." >&2; \
+	  exit 1; \
+	}
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check \
+	  --requirement requirements-dev.txt
+	@touch $@
