@@ -1,0 +1,264 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Scores predictions: labels and predictions come in as arrays, scores go out.
+
+What goes out is made of plain dicts, lists, floats and ints, so that it can be
+written as JSON. Where a score would divide by zero (a class never predicted, a
+constant input) it is 0.0, and nothing is printed. scikit-learn and scipy are
+imported when a score is first asked for, so that importing this file is free.
+"""
+
+# N examples, C classes, L labels of which an example may have several
+
+import functools
+import warnings
+
+import numpy as np
+
+
+def classification_scores(labels, predictions, names):
+  """Scores one predicted class per example.
+
+  Args:
+    labels: int [N], the true class of each example.
+    predictions: int [N], the predicted classes.
+    names: the scores to compute, keys of CLASSIFICATION_SCORES: "accuracy";
+      "f1" of class 1 against class 0 (two classes only); "macro_f1", the mean
+      of the F1 of every class that occurs in either array; "micro_f1";
+      "matthews", the correlation coefficient of Matthews (1975), for any
+      number of classes as in Gorodkin (2004).
+
+  Returns:
+    {name: float} in the order of `names`.
+
+  Raises:
+    ValueError: an unknown name, arrays that are empty or differ in shape, or
+      "f1" of more than two classes.
+  """
+  labels, predictions = _paired(labels, predictions, rank=1)
+  scores = {}
+  for name in names:
+    if name not in CLASSIFICATION_SCORES:
+      raise ValueError(
+        f"unknown score {name!r}; known are {', '.join(CLASSIFICATION_SCORES)}"
+      )
+    scores[name] = float(CLASSIFICATION_SCORES[name](labels, predictions))
+  return scores
+
+
+def regression_scores(labels, predictions):
+  """Scores one predicted number per example.
+
+  Args:
+    labels: float [N], the true values.
+    predictions: float [N].
+
+  Returns:
+    {"pearson", "spearman", "mse"}: the correlation of the values, that of
+    their ranks (ties share the mean rank), and the mean squared error. Both
+    correlations are 0.0 where either array is constant.
+
+  Raises:
+    ValueError: arrays that are empty, differ in shape, or hold nan or inf.
+  """
+  from scipy import stats
+
+  labels, predictions = _paired(labels, predictions, rank=1)
+  labels = labels.astype(np.float64)
+  predictions = predictions.astype(np.float64)
+  for name, values in (("labels", labels), ("predictions", predictions)):
+    if not np.isfinite(values).all():
+      raise ValueError(f"{name} to score hold nan or infinity")
+  return {
+    "pearson": _correlation(stats.pearsonr, labels, predictions),
+    "spearman": _correlation(stats.spearmanr, labels, predictions),
+    "mse": float(np.mean((labels - predictions) ** 2)),
+  }
+
+
+def multilabel_scores(labels, predictions):
+  """Scores any number of predicted labels per example.
+
+  Args:
+    labels: 0 or 1 [N, L], 1 where the example has the label.
+    predictions: 0 or 1 [N, L].
+
+  Returns:
+    {"subset_accuracy", "micro_f1", "macro_f1", "hamming_loss"}: the share of
+    examples whose labels are all right, F1 over all N * L decisions, the mean
+    of the F1 of each of the L labels (0.0 for one that never occurs), and the
+    share of decisions that are wrong.
+
+  Raises:
+    ValueError: arrays that are empty, differ in shape, or hold other values.
+  """
+  labels, predictions = _paired_decisions(labels, predictions)
+  wrong = labels != predictions
+  each = [_f1(*column) for column in zip(labels.T, predictions.T)]
+  return {
+    "subset_accuracy": float(1.0 - wrong.any(axis=1).mean()),
+    "micro_f1": float(_f1(labels.ravel(), predictions.ravel())),
+    "macro_f1": float(np.mean(each)),
+    "hamming_loss": float(wrong.mean()),
+  }
+
+
+def classification_report(labels, predictions, label_names):
+  """Describes how each class was predicted.
+
+  Args:
+    labels: int [N], the true classes, as positions in `label_names`.
+    predictions: int [N], the predicted classes.
+    label_names: [C] strings, all different.
+
+  Returns:
+    {"labels": label_names, "classes": {name: {"precision", "recall", "f1",
+    "support"}}, "confusion_matrix": [C][C] ints}. Support is the number of
+    examples of the class; rows of the matrix are true classes and columns
+    predicted ones, both in the order of "labels". Every class is listed,
+    whether it occurs or not.
+
+  Raises:
+    ValueError: arrays that are empty or differ in shape, or a class that is
+      no position in `label_names`.
+  """
+  from sklearn import metrics
+
+  labels, predictions = _paired(labels, predictions, rank=1)
+  names = list(label_names)
+  for values in (labels, predictions):
+    outside = values[(values < 0) | (values >= len(names))]
+    if outside.size:
+      raise ValueError(
+        f"class {outside[0]} is not one of the {len(names)} {names}"
+      )
+  classes = range(len(names))
+  columns = metrics.precision_recall_fscore_support(
+    labels, predictions, labels=classes, zero_division=0
+  )
+  matrix = metrics.confusion_matrix(labels, predictions, labels=classes)
+  return {
+    "labels": names,
+    "classes": _rows(names, columns),
+    "confusion_matrix": matrix.tolist(),
+  }
+
+
+def multilabel_report(labels, predictions, label_names):
+  """Describes how each label was predicted, where an example has several.
+
+  Args:
+    labels: 0 or 1 [N, L], 1 where the example has the label.
+    predictions: 0 or 1 [N, L].
+    label_names: [L] strings, all different.
+
+  Returns:
+    {"labels": label_names, "classes": {name: {"precision", "recall", "f1",
+    "support"}}, "confusion_matrices": {name: [[true negatives, false
+    positives], [false negatives, true positives]]}}.
+
+  Raises:
+    ValueError: arrays that are empty, differ in shape, hold other values, or
+      have not one column a name.
+  """
+  from sklearn import metrics
+
+  labels, predictions = _paired_decisions(labels, predictions)
+  names = list(label_names)
+  if labels.shape[1] != len(names):
+    raise ValueError(f"{labels.shape[1]} columns to score, but labels {names}")
+  classes, matrices = {}, {}
+  for name, *column in zip(names, labels.T, predictions.T):
+    # Of the two classes of the column, "has it not" and "has it", the second.
+    columns = metrics.precision_recall_fscore_support(
+      *column, labels=[1], zero_division=0
+    )
+    classes.update(_rows([name], columns))
+    matrices[name] = metrics.confusion_matrix(*column, labels=[0, 1]).tolist()
+  return {
+    "labels": names,
+    "classes": classes,
+    "confusion_matrices": matrices,
+  }
+
+
+def _accuracy(labels, predictions):
+  return np.mean(labels == predictions)
+
+
+def _f1(labels, predictions):
+  from sklearn import metrics
+
+  other = np.setdiff1d(np.union1d(labels, predictions), (0, 1))
+  if other.size:
+    raise ValueError(
+      f"the score f1 is for classes 0 and 1, and here is a class {other[0]}: "
+      "ask for macro_f1 or micro_f1"
+    )
+  return metrics.f1_score(labels, predictions, zero_division=0)
+
+
+def _mean_f1(labels, predictions, average):
+  from sklearn import metrics
+
+  return metrics.f1_score(labels, predictions, average=average, zero_division=0)
+
+
+def _matthews(labels, predictions):
+  from sklearn import metrics
+
+  if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
+    return 0.0
+  return metrics.matthews_corrcoef(labels, predictions)
+
+
+CLASSIFICATION_SCORES = {
+  "accuracy": _accuracy,
+  "f1": _f1,
+  "macro_f1": functools.partial(_mean_f1, average="macro"),
+  "micro_f1": functools.partial(_mean_f1, average="micro"),
+  "matthews": _matthews,
+}
+
+
+def _paired(labels, predictions, rank):
+  """Both as arrays, once they are known to go together."""
+  labels, predictions = np.asarray(labels), np.asarray(predictions)
+  if labels.shape != predictions.shape or labels.ndim != rank:
+    raise ValueError(
+      f"labels {list(labels.shape)} and predictions "
+      f"{list(predictions.shape)} to score must have one shape, of rank {rank}"
+    )
+  if not labels.size:
+    raise ValueError("there are no examples to score")
+  return labels, predictions
+
+
+def _paired_decisions(labels, predictions):
+  """Both as int arrays [N, L] of 0 and 1."""
+  labels, predictions = _paired(labels, predictions, rank=2)
+  for name, values in (("labels", labels), ("predictions", predictions)):
+    if not np.isin(values, (0, 1)).all():
+      raise ValueError(f"{name} of several to score must be 0 or 1")
+  return labels.astype(int), predictions.astype(int)
+
+
+def _correlation(coefficient, x, y):
+  """A scipy coefficient of two arrays [N], 0.0 where either is constant."""
+  if np.ptp(x) == 0 or np.ptp(y) == 0:
+    return 0.0
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # scipy's, about nearly constant input
+    return float(coefficient(x, y)[0])
+
+
+def _rows(names, columns):
+  """Turns scikit-learn's four columns into one dict of numbers per name."""
+  return {
+    name: {
+      "precision": float(precision),
+      "recall": float(recall),
+      "f1": float(f1),
+      "support": int(support),
+    }
+    for name, precision, recall, f1, support in zip(names, *columns)
+  }

@@ -1,0 +1,249 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Scores against values worked out by hand, and inputs at the edges."""
+
+import json
+
+import numpy as np
+import pytest
+
+import metrics
+
+# Scores must not warn either: what scikit-learn prints, users would read.
+pytestmark = pytest.mark.filterwarnings("error")
+
+# Two classes, ten examples.        true 1s: 4, predicted 1s: 5
+LABELS = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+GUESSES = [1, 1, 1, 0, 1, 1, 0, 0, 0, 0]  # tp 3, fn 1, fp 2, tn 4
+
+# Three classes, six examples; class 2 is never predicted.
+LABELS_3 = [0, 0, 0, 1, 1, 2]
+GUESSES_3 = [0, 0, 1, 1, 0, 1]
+
+# Three labels, four examples.
+DECISIONS = [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]]
+GUESSED_DECISIONS = [[1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+def score(labels, predictions, name):
+  return metrics.classification_scores(labels, predictions, [name])[name]
+
+
+def test_accuracy():
+  assert score(LABELS, GUESSES, "accuracy") == pytest.approx(7 / 10)
+
+
+def test_f1_is_of_class_1():
+  # precision 3/5, recall 3/4: 2 * 3/5 * 3/4 / (3/5 + 3/4) = 2/3
+  assert score(LABELS, GUESSES, "f1") == pytest.approx(2 / 3)
+
+
+def test_matthews():
+  # (tp tn - fp fn) / sqrt((tp + fp)(tp + fn)(tn + fp)(tn + fn))
+  #   = (12 - 2) / sqrt(5 * 4 * 6 * 5) = 10 / sqrt(600)
+  assert score(LABELS, GUESSES, "matthews") == pytest.approx(10 / 600**0.5)
+
+
+def test_macro_f1_counts_a_class_never_predicted():
+  # class 0: tp 2, fp 1, fn 1: 2/3; class 1: tp 1, fp 2, fn 1: 2/5; class 2: 0
+  expected = (2 / 3 + 2 / 5 + 0) / 3
+  assert score(LABELS_3, GUESSES_3, "macro_f1") == pytest.approx(expected)
+
+
+def test_micro_f1_of_single_labels_is_accuracy():
+  assert score(LABELS_3, GUESSES_3, "micro_f1") == pytest.approx(3 / 6)
+
+
+def test_scores_come_in_the_order_asked_as_plain_floats():
+  scores = metrics.classification_scores(LABELS, GUESSES, ["f1", "accuracy"])
+  assert list(scores) == ["f1", "accuracy"]
+  assert [type(value) for value in scores.values()] == [float, float]
+
+
+@pytest.mark.parametrize(
+  "name, expected",
+  [
+    ("accuracy", 1),
+    ("f1", 0),
+    ("macro_f1", 1),
+    ("micro_f1", 1),
+    ("matthews", 0),
+  ],
+)
+def test_one_class_only(name, expected):
+  assert score([0, 0], [0, 0], name) == expected
+
+
+def test_f1_of_three_classes_says_what_to_ask_for():
+  with pytest.raises(ValueError, match="here is a class 2: ask for macro_f1"):
+    score(LABELS_3, GUESSES_3, "f1")
+
+
+def test_unknown_score_lists_the_known_ones():
+  with pytest.raises(ValueError, match="'auc'; known are accuracy, f1, macro"):
+    score(LABELS, GUESSES, "auc")
+
+
+def test_regression():
+  # x = 1 2 3 4 about its mean: -1.5 -.5 .5 1.5; y = 1 2 4 9: -3 -2 0 5
+  # products 4.5 + 1 + 0 + 7.5 = 13; squares 5 and 38. Ranks agree.
+  # errors 0 0 1 5: mse 26 / 4
+  scores = metrics.regression_scores([1, 2, 3, 4], [1.0, 2.0, 4.0, 9.0])
+  assert scores == {
+    "pearson": pytest.approx(13 / (5 * 38) ** 0.5),
+    "spearman": pytest.approx(1.0),
+    "mse": pytest.approx(6.5),
+  }
+
+
+def test_spearman_gives_ties_their_mean_rank():
+  # ranks 1 2 3 against 1.5 1.5 3, about their mean: -1 0 1 and -.5 -.5 1
+  # products 1.5; squares 2 and 1.5
+  scores = metrics.regression_scores([1, 2, 3], [5, 5, 9])
+  assert scores["spearman"] == pytest.approx(1.5 / 3**0.5)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_constant_predictions_correlate_with_nothing(value):
+  labels = np.arange(7.0)
+  scores = metrics.regression_scores(labels, np.full(7, value, np.float32))
+  assert (scores["pearson"], scores["spearman"]) == (0.0, 0.0)
+
+
+def test_one_example_correlates_with_nothing():
+  scores = metrics.regression_scores([3.0], [1.0])
+  assert scores == {"pearson": 0.0, "spearman": 0.0, "mse": 4.0}
+
+
+def test_nearly_constant_predictions_do_not_warn():
+  predictions = 1.0 + np.array([0, 1, 2, 3]) * 2.0**-52
+  scores = metrics.regression_scores([1, 2, 3, 4], predictions)
+  assert scores["spearman"] == pytest.approx(1.0)
+
+
+def test_nan_predictions_are_refused():
+  with pytest.raises(ValueError, match="predictions to score hold nan"):
+    metrics.regression_scores([1.0, 2.0], [1.0, float("nan")])
+
+
+def test_multilabel():
+  # rows 0 and 3 are right; 2 of 12 decisions are wrong
+  # per label: tp 2, fp 0, fn 0: 1; tp 1, fp 0, fn 1: 2/3; tp 0, fp 1: 0
+  # together: tp 3, fp 1, fn 1: 6/8
+  scores = metrics.multilabel_scores(DECISIONS, GUESSED_DECISIONS)
+  assert scores == {
+    "subset_accuracy": pytest.approx(2 / 4),
+    "micro_f1": pytest.approx(6 / 8),
+    "macro_f1": pytest.approx((1 + 2 / 3 + 0) / 3),
+    "hamming_loss": pytest.approx(2 / 12),
+  }
+
+
+def test_multilabel_of_a_single_label():
+  # one column: tp 1, fp 1, fn 0: 2/3, whichever mean is taken
+  scores = metrics.multilabel_scores([[1], [0]], [[1], [1]])
+  assert scores["micro_f1"] == pytest.approx(2 / 3)
+  assert scores["macro_f1"] == pytest.approx(2 / 3)
+
+
+def test_multilabel_takes_decisions_not_probabilities():
+  with pytest.raises(ValueError, match="predictions of several to score must"):
+    metrics.multilabel_scores([[1, 0]], [[0.9, 0.2]])
+
+
+def test_classification_report():
+  report = metrics.classification_report(LABELS_3, GUESSES_3, ["a", "b", "c"])
+  assert report["labels"] == ["a", "b", "c"]
+  assert report["confusion_matrix"] == [[2, 1, 0], [1, 1, 0], [0, 1, 0]]
+  assert report["classes"]["a"] == {
+    "precision": pytest.approx(2 / 3),
+    "recall": pytest.approx(2 / 3),
+    "f1": pytest.approx(2 / 3),
+    "support": 3,
+  }
+  assert report["classes"]["b"]["precision"] == pytest.approx(1 / 3)
+  assert report["classes"]["b"]["recall"] == pytest.approx(1 / 2)
+  assert report["classes"]["c"] == {
+    "precision": 0.0,
+    "recall": 0.0,
+    "f1": 0.0,
+    "support": 1,
+  }
+
+
+def test_classification_report_lists_absent_classes():
+  report = metrics.classification_report([1, 1], [1, 1], ["a", "b", "c"])
+  assert [row["support"] for row in report["classes"].values()] == [0, 2, 0]
+  assert report["confusion_matrix"] == [[0, 0, 0], [0, 2, 0], [0, 0, 0]]
+
+
+def test_classification_report_refuses_a_class_without_a_name():
+  with pytest.raises(ValueError, match=r"class 2 is not one of the 2 \['a'"):
+    metrics.classification_report([0, 2], [0, 1], ["a", "b"])
+
+
+def test_multilabel_report():
+  report = metrics.multilabel_report(
+    DECISIONS, GUESSED_DECISIONS, ["x", "y", "z"]
+  )
+  assert report["classes"]["y"] == {
+    "precision": 1.0,
+    "recall": 0.5,
+    "f1": pytest.approx(2 / 3),
+    "support": 2,
+  }
+  assert report["confusion_matrices"] == {
+    "x": [[2, 0], [0, 2]],
+    "y": [[2, 0], [1, 1]],
+    "z": [[3, 1], [0, 0]],
+  }
+
+
+def test_multilabel_report_of_a_single_label():
+  report = metrics.multilabel_report([[1], [0]], [[1], [1]], ["x"])
+  assert report["classes"]["x"]["support"] == 1
+  assert report["confusion_matrices"] == {"x": [[0, 1], [0, 1]]}
+
+
+def test_multilabel_report_wants_a_name_a_column():
+  with pytest.raises(ValueError, match=r"3 columns to score, but labels \['x'"):
+    metrics.multilabel_report(DECISIONS, GUESSED_DECISIONS, ["x", "y"])
+
+
+@pytest.mark.parametrize(
+  "result",
+  [
+    metrics.classification_scores(
+      np.array(LABELS), np.array(GUESSES), metrics.CLASSIFICATION_SCORES
+    ),
+    metrics.regression_scores(np.array(LABELS), np.array(GUESSES)),
+    metrics.multilabel_scores(np.array(DECISIONS), np.array(GUESSED_DECISIONS)),
+    metrics.classification_report(
+      np.array(LABELS), np.array(GUESSES), ["no", "yes"]
+    ),
+    metrics.multilabel_report(
+      np.array(DECISIONS), np.array(GUESSED_DECISIONS), ["x", "y", "z"]
+    ),
+  ],
+)
+def test_results_can_be_written_as_json(result):
+  assert json.loads(json.dumps(result)) == result
+
+
+@pytest.mark.parametrize(
+  "scorer, empty",
+  [
+    (lambda a, b: metrics.classification_scores(a, b, ["accuracy"]), []),
+    (metrics.regression_scores, []),
+    (metrics.multilabel_scores, np.zeros([0, 3])),
+    (lambda a, b: metrics.classification_report(a, b, ["a"]), []),
+    (lambda a, b: metrics.multilabel_report(a, b, ["a"]), np.zeros([0, 1])),
+  ],
+)
+def test_no_examples_is_an_error(scorer, empty):
+  with pytest.raises(ValueError, match="there are no examples to score"):
+    scorer(empty, empty)
+
+
+def test_shapes_that_differ_are_named():
+  with pytest.raises(ValueError, match=r"labels \[2\] and predictions \[3\]"):
+    score([0, 1], [0, 1, 1], "accuracy")
