@@ -1,0 +1,302 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Reads rows of data files, packs WordPiece tokens and writes tf.Examples.
+
+In: TSV, CSV and JSON-lines files; lists of pieces, and a tokenizer for their
+ids. Out: rows with their line numbers; `input_ids`, `input_mask` and
+`segment_ids` of one length; TFRecord files. Each kind of record is declared
+once, as a table of `tf.FixedLenFeature` that both `write_records` and the
+parser of `input_pipeline` follow.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import tensorflow.compat.v1 as tf
+
+
+class Table:
+  """Rows of a TSV, CSV or JSON-lines file, by its ending, with line numbers.
+
+  A byte-order mark, blank lines and CRLF are read as they are meant; quotes
+  are text in TSV and quoting in CSV.
+
+  Args:
+    path: file; `.csv` has commas, `.jsonl` and `.json` an object a line, all
+      others tabs.
+    has_header: whether the first row names the columns.
+
+  Raises:
+    ValueError: there is no such file, or it is not UTF-8.
+  """
+
+  def __init__(self, path: str, has_header: bool):
+    self.path = path
+    self._is_json = path.endswith((".jsonl", ".json"))
+    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+      raise ValueError(f"there is no data file {path}")
+    with tf.io.gfile.GFile(path, "rb") as reader:
+      data = reader.read()
+    try:
+      self._text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+      raise ValueError(
+        f"{path} is not UTF-8: byte {error.start} is"
+        f" 0x{data[error.start]:02x}; save it as UTF-8"
+      ) from None
+    self._rows = self._read_rows()
+    self.header = None
+    if has_header and not self._is_json:
+      self.header = next(self._rows, (0, []))[1]
+
+  def __iter__(self) -> Iterator[tuple]:
+    """Yields (line number from 1, list of cells or dict of them)."""
+    return self._rows
+
+  def cell(self, line: int, row, column: int | str):
+    """The value of a column in a row.
+
+    Raises:
+      ValueError: there is no such column; the line and what it has are named.
+    """
+    if self._is_json:
+      if str(column) in row:
+        return row[str(column)]
+      found = f"the keys {', '.join(row)}"
+    else:
+      place = self._place(column)
+      if place is not None and -len(row) <= place < len(row):
+        return row[place]
+      found = f"{len(row)} columns"
+      if self.header:
+        found += f" (the header names {', '.join(self.header)})"
+      elif len(row) == 1 and not self.path.endswith(".csv"):
+        found += " (columns are parted by tabs; name a comma file .csv)"
+    raise ValueError(
+      f"{self.path}:{line}: no column {column!r}: this line has {found}"
+    )
+
+  def _place(self, column):
+    """The index of a column, by number or name; None if it has none."""
+    if self.header and column in self.header:
+      return self.header.index(column)
+    if isinstance(column, int):
+      return column
+    return int(column) if re.fullmatch(r"-?\d+", column) else None
+
+  def _read_rows(self):
+    if self.path.endswith(".csv"):
+      reader = csv.reader(io.StringIO(self._text, newline=""), strict=True)
+      while True:
+        line = reader.line_num + 1
+        try:
+          row = next(reader, None)
+        except csv.Error as error:
+          raise ValueError(f"{self.path}:{line}: {error}") from None
+        if row is None:
+          return
+        if any(cell.strip() for cell in row):
+          yield line, row
+    for line, text in enumerate(self._text.split("\n"), 1):
+      text = text.rstrip("\r")
+      if text.strip():
+        yield (
+          line,
+          self._read_json(line, text) if self._is_json else (text.split("\t")),
+        )
+
+  def _read_json(self, line, text):
+    try:
+      row = json.loads(text)
+    except json.JSONDecodeError as error:
+      raise ValueError(f"{self.path}:{line}: not JSON: {error}") from None
+    if not isinstance(row, dict):
+      raise ValueError(
+        f"{self.path}:{line}: a JSON object is expected, such as"
+        ' {"text": "...", "label": "..."}'
+      )
+    return row
+
+
+@dataclasses.dataclass
+class PackedInputs:
+  """One example as the encoder sees it; all lists but tokens are padded."""
+
+  tokens: list[str]  # [CLS] A [SEP] or [CLS] A [SEP] B [SEP], unpadded
+  input_ids: list[int]  # vocabulary ids, 0 where padded
+  input_mask: list[int]  # 1 for a token, 0 for padding
+  segment_ids: list[int]  # 0 for [CLS] A [SEP], 1 for B [SEP]
+
+
+@dataclasses.dataclass
+class RecordFile:
+  """A finished TFRecord file and what batching needs to know of it."""
+
+  path: str
+  lengths: list[int]  # tokens of each record, in the file's order
+
+  @property
+  def num_examples(self) -> int:
+    return len(self.lengths)
+
+
+def sequence_schema(max_seq_length: int) -> dict:
+  """The three inputs of the encoder: int64, [max_seq_length] each."""
+  return {
+    name: tf.FixedLenFeature([max_seq_length], tf.int64)
+    for name in ("input_ids", "input_mask", "segment_ids")
+  }
+
+
+def classification_schema(
+  max_seq_length: int,
+  label_shape: Sequence[int] = (),
+  label_dtype=tf.int64,
+  num_features: int = 0,
+) -> dict:
+  """Layout of a classification record.
+
+  Args:
+    max_seq_length: padded length.
+    label_shape: `()` for one label, `(num_labels,)` for several.
+    label_dtype: tf.int64 for classes, tf.float32 for a number.
+    num_features: how many standardised numbers stand beside the text.
+
+  Returns:
+    {name: tf.FixedLenFeature}.
+  """
+  schema = {
+    **sequence_schema(max_seq_length),
+    "label_ids": tf.FixedLenFeature(list(label_shape), label_dtype),
+    "is_real_example": tf.FixedLenFeature([], tf.int64),
+  }
+  if num_features:
+    schema["features"] = tf.FixedLenFeature([num_features], tf.float32)
+  return schema
+
+
+def pair_lengths(length_a: int, length_b: int, limit: int) -> tuple[int, int]:
+  """How many pieces of A and of B are kept so that both fit into `limit`.
+
+  Equals dropping pieces one at a time from the end of the longer text, and
+  from B on a tie.
+  """
+  if length_a + length_b <= limit:
+    return length_a, length_b
+  kept_a = max(min(length_a, limit - limit // 2), limit - length_b)
+  return kept_a, limit - kept_a
+
+
+def pack(tokens_a, tokens_b, max_seq_length: int, tokenizer) -> PackedInputs:
+  """Cuts, joins and pads one text or a pair.
+
+  Args:
+    tokens_a: pieces of the first text.
+    tokens_b: pieces of the second, or None (an empty list is a second text).
+    max_seq_length: padded length; at least 3 with a pair, 2 without.
+    tokenizer: has `convert_tokens_to_ids`.
+
+  Returns:
+    A `PackedInputs`.
+  """
+  if tokens_b is None:
+    tokens = ["[CLS]", *tokens_a[: max_seq_length - 2], "[SEP]"]
+    segment_ids = [0] * len(tokens)
+  else:
+    kept_a, kept_b = pair_lengths(
+      len(tokens_a), len(tokens_b), max_seq_length - 3
+    )
+    first = ["[CLS]", *tokens_a[:kept_a], "[SEP]"]
+    second = [*tokens_b[:kept_b], "[SEP]"]
+    tokens = first + second
+    segment_ids = [0] * len(first) + [1] * len(second)
+  padding = [0] * (max_seq_length - len(tokens))
+  return PackedInputs(
+    tokens=tokens,
+    input_ids=tokenizer.convert_tokens_to_ids(tokens) + padding,
+    input_mask=[1] * len(tokens) + padding,
+    segment_ids=segment_ids + padding,
+  )
+
+
+def make_example(schema: Mapping, values: Mapping) -> tf.train.Example:
+  """A tf.train.Example with the values of `schema`'s names."""
+  example = tf.train.Example()
+  fields = example.features.feature
+  for name, spec in schema.items():
+    value = values[name]
+    value = value if isinstance(value, (list, tuple)) else [value]
+    if spec.dtype == tf.float32:
+      fields[name].float_list.value.extend(value)
+    else:
+      fields[name].int64_list.value.extend(value)
+  return example
+
+
+def write_records(
+  rows: Iterable[Mapping], schema: Mapping, output_file: str
+) -> RecordFile:
+  """Writes `rows` by `schema` to a TFRecord file that appears when complete.
+
+  Args:
+    rows: {name: int, float or list} for each record.
+    schema: {name: tf.FixedLenFeature}.
+    output_file: path; an existing file is replaced at the end.
+
+  Returns:
+    The file with the number of tokens of each record.
+  """
+  lengths = []
+  partial = output_file + ".partial"
+  try:
+    with tf.io.TFRecordWriter(partial) as writer:
+      for row in rows:
+        writer.write(make_example(schema, row).SerializeToString())
+        lengths.append(sum(row["input_mask"]))
+    tf.io.gfile.rename(partial, output_file, overwrite=True)
+  finally:
+    if tf.io.gfile.exists(partial):
+      tf.io.gfile.remove(partial)
+  return RecordFile(output_file, lengths)
+
+
+def fingerprint(*parts) -> str:
+  """A SHA-256 over JSON-serialisable `parts`: equal parts, equal records."""
+  digest = hashlib.sha256()
+  for part in parts:
+    digest.update(json.dumps(part, sort_keys=True).encode("utf-8"))
+    digest.update(b"\0")
+  return digest.hexdigest()
+
+
+def cached_records(output_file: str, mark: str, write) -> RecordFile:
+  """Reuses `output_file` if it was made from the same input, else writes it.
+
+  Args:
+    output_file: path of the TFRecord file; its `.json` beside it holds the
+      mark and the lengths.
+    mark: `fingerprint` of everything that the records are made of.
+    write: called without arguments, writes the file, returns a `RecordFile`.
+
+  Returns:
+    A `RecordFile`, read or made.
+  """
+  note = output_file + ".json"
+  if tf.io.gfile.exists(note) and tf.io.gfile.exists(output_file):
+    with tf.io.gfile.GFile(note) as reader:
+      kept = json.load(reader)
+    if kept["fingerprint"] == mark:
+      return RecordFile(output_file, kept["lengths"])
+  if tf.io.gfile.exists(note):
+    tf.io.gfile.remove(note)  # never beside records it does not describe
+  records = write()
+  with tf.io.gfile.GFile(note + ".partial", "w") as writer:
+    json.dump({"fingerprint": mark, "lengths": records.lengths}, writer)
+  tf.io.gfile.rename(note + ".partial", note, overwrite=True)
+  return records

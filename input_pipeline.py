@@ -1,0 +1,236 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Turns TFRecord files into batches for TPUEstimator.
+
+In: files of padded tf.Examples and the table that declares their layout. Out:
+an `input_fn(params)` whose dataset gives `{name: [B, ...]}`, int32 for int64.
+
+On TPU every batch has the same static shape. Elsewhere, examples are grouped
+by length into buckets and each batch is cut to its bucket's bound, so that
+little padding is computed. Batches for evaluation and prediction carry
+`example_index`, the record's place in the files, so that results can be put
+back in order; it is -1 for the padding that fills the last batch on TPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+# What has one value a position in every kind of record, and is cut to length.
+_PER_POSITION = ("input_ids", "input_mask", "segment_ids")
+_MAX_BUCKETS = 8
+_BOUND_MULTIPLE = 8  # lengths that suit vector units
+
+
+def bucket_bounds(
+  lengths: Sequence[int], max_seq_length: int, max_buckets: int = _MAX_BUCKETS
+) -> list[int]:
+  """Chooses the bounds that leave the least padding in `lengths`.
+
+  A dynamic programme over the histogram of lengths, rounded up to multiples
+  of 8: best[k][j] is the least number of positions that k buckets need for
+  all examples of up to the j-th rounded length.
+
+  Args:
+    lengths: tokens of each example.
+    max_seq_length: the padded length, always the last bound.
+    max_buckets: at most this many bounds.
+
+  Returns:
+    Ascending bounds, the last being `max_seq_length`.
+  """
+  rounded = -(-np.asarray(lengths) // _BOUND_MULTIPLE) * _BOUND_MULTIPLE
+  values, counts = np.unique(
+    np.minimum(rounded, max_seq_length), return_counts=True
+  )
+  total = np.concatenate([[0], np.cumsum(counts)])
+  size = len(values)
+  best = np.full((max_buckets + 1, size + 1), np.inf)
+  start = np.zeros((max_buckets + 1, size + 1), int)
+  best[0, 0] = 0
+  for k in range(1, max_buckets + 1):
+    for j in range(1, size + 1):
+      cost = best[k - 1, :j] + (total[j] - total[:j]) * values[j - 1]
+      start[k, j] = np.argmin(cost)
+      best[k, j] = cost[start[k, j]]
+  k = int(np.argmin(best[:, size]))
+  bounds, j = {max_seq_length}, size
+  while k > 0 and j > 0:
+    bounds.add(int(values[j - 1]))
+    k, j = k - 1, start[k, j]
+  return sorted(bounds)
+
+
+def describe(
+  lengths: Sequence[int], max_seq_length: int, bounds: Sequence[int]
+) -> str:
+  """How many examples of what length there are, and how much is padding."""
+  text = f"{len(lengths)} examples, {np.mean(lengths):.1f} tokens on average"
+  padded = _padding_share(lengths, [max_seq_length])
+  if not bounds:
+    return f"{text}, {padded:.1%} of what is computed is padding"
+  return (
+    f"{text}, cut to lengths {', '.join(map(str, bounds))}:"
+    f" {_padding_share(lengths, bounds):.1%} of what is computed is padding"
+    f" ({padded:.1%} without)"
+  )
+
+
+def _padding_share(lengths, bounds):
+  """The share of positions that are padding if batches are cut to `bounds`."""
+  places = np.searchsorted(bounds, lengths)
+  return float(1 - np.sum(lengths) / np.sum(np.asarray(bounds)[places]))
+
+
+def check_records(path: str, schema: Mapping) -> None:
+  """Compares the first record of a file with the layout it should have.
+
+  Raises:
+    ValueError: the file holds no record, is corrupted, or was made with other
+      lengths than `schema` says; both numbers are named.
+  """
+  try:
+    record = next(tf.python_io.tf_record_iterator(path), None)
+  except tf.errors.DataLossError:
+    raise ValueError(f"{path} is not a TFRecord file, or damaged") from None
+  if record is None:
+    raise ValueError(f"{path} holds no record")
+  found = tf.train.Example.FromString(record).features.feature
+  for name, spec in schema.items():
+    if name not in found:
+      raise ValueError(
+        f"{path} has no {name!r} in its records, which hold"
+        f" {', '.join(sorted(found))}: was it made for another task?"
+      )
+    values = found[name].int64_list.value or found[name].float_list.value
+    wanted = int(np.prod(spec.shape, dtype=int))
+    if len(values) != wanted:
+      raise ValueError(
+        f"{path} was made with {len(values)} values of {name!r} a record, but"
+        f" the flags ask for {wanted}: make the records again or change"
+        " --max_seq_length"
+      )
+
+
+def input_fn_builder(
+  files: Sequence[str],
+  schema: Mapping,
+  is_training: bool,
+  drop_remainder: bool,
+  num_examples: int,
+  bounds: Sequence[int] = (),
+  random_seed: int | None = None,
+):
+  """Makes an `input_fn` from TFRecord files.
+
+  Args:
+    files: TFRecord files, read in this order.
+    schema: {name: tf.FixedLenFeature}.
+    is_training: shuffle all examples anew each epoch, and repeat for ever.
+    drop_remainder: give whole batches only (static shapes, for TPU); when not
+      training, the last batch is filled with zeros and `example_index` -1.
+    num_examples: how many records the files hold.
+    bounds: ascending lengths that batches are cut to; empty: never cut.
+    random_seed: of the order of examples.
+
+  Returns:
+    `input_fn(params)` -> tf.data.Dataset; `params["batch_size"]` is the batch
+    size, `params["context"]`, where there is one, the TPU host's share.
+  """
+
+  def input_fn(params):
+    batch_size = params["batch_size"]
+    dataset = tf.data.TFRecordDataset(files)
+    if is_training:
+      dataset = _host_share(dataset, params.get("context"))
+      dataset = dataset.shuffle(num_examples, seed=random_seed).repeat()
+    dataset = dataset.map(
+      lambda record: _parse(record, schema), tf.data.AUTOTUNE
+    )
+    if not is_training:
+      dataset = dataset.enumerate().map(_with_index)
+      if drop_remainder:
+        dataset = dataset.concatenate(
+          _padding(dataset, -num_examples % batch_size)
+        )
+    if drop_remainder or not bounds:
+      dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    else:
+      dataset = _batch_by_length(dataset, bounds, batch_size)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+  return input_fn
+
+
+def in_input_order(batches, names: Sequence[str]) -> Iterator[dict]:
+  """Puts the examples of predicted batches back in the order of the files.
+
+  Args:
+    batches: iterable of {name: array [B, ...]}, with `example_index` [B].
+    names: which of them to give.
+
+  Yields:
+    {name: array [...]} of one example after the other. Only what came too
+    early is held in memory.
+  """
+  waiting, following = {}, 0
+  for batch in batches:
+    for row, index in enumerate(batch["example_index"]):
+      if index >= 0:
+        waiting[int(index)] = {name: batch[name][row] for name in names}
+    while following in waiting:
+      yield waiting.pop(following)
+      following += 1
+
+
+def _parse(record, schema):
+  """One serialised example as {name: tensor}, int64 narrowed to int32."""
+  example = tf.io.parse_single_example(record, dict(schema))
+  return {
+    name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
+    for name, value in example.items()
+  }
+
+
+def _with_index(index, example):
+  return {**example, "example_index": tf.cast(index, tf.int32)}
+
+
+def _padding(dataset, count):
+  """`count` all-zero examples of the form of `dataset`, with index -1."""
+  zeros = {
+    name: tf.zeros(spec.shape, spec.dtype)
+    for name, spec in dataset.element_spec.items()
+  }
+  zeros["example_index"] = tf.constant(-1, tf.int32)
+  return tf.data.Dataset.from_tensors(zeros).repeat(count)
+
+
+def _host_share(dataset, context):
+  """The share of records that this host of a TPU pod reads."""
+  if context is None or context.num_hosts == 1:
+    return dataset
+  return dataset.shard(context.num_hosts, context.current_host)
+
+
+def _batch_by_length(dataset, bounds, batch_size):
+  """Batches of examples from one bucket each, cut to the bucket's bound."""
+
+  def bucket(example):
+    length = tf.reduce_sum(example["input_mask"])
+    return tf.searchsorted(bounds, [length], out_type=tf.int64)[0]
+
+  def batch(key, examples):
+    bound = tf.gather(bounds, key)
+    return examples.batch(batch_size).map(
+      lambda rows: {
+        name: value[:, :bound] if name in _PER_POSITION else value
+        for name, value in rows.items()
+      }
+    )
+
+  return dataset.apply(
+    tf.data.experimental.group_by_window(bucket, batch, batch_size)
+  )
