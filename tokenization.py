@@ -1,0 +1,456 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Text to WordPiece tokens and ids.
+
+In: text (str, or bytes in utf-8) and a vocabulary file of one token a line.
+Out: tokens, their ids and, where asked, the span of the text each one covers.
+
+No step looks past white space, so the tokens of a text are those of its chunks
+between white space. The pieces of a chunk are remembered; a chunk not met
+before goes through two character tables (`str.translate`) and then WordPiece.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Callable
+from unicodedata import category, normalize
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MEMORY_SIZE = 1 << 16  # chunks remembered: about 10 MB, 30 with offsets
+MEMORY_CHARS = 32  # longer chunks (URLs, lines of Chinese) seldom come again
+
+# What stands between white space, where the control characters that Python
+# counts as white space do not: they are dropped, and what they join is a word.
+_CHUNK = re.compile(r"[\S\x0b\x0c\x1c-\x1f\x85]+")
+
+_CJK = re.compile(
+  "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
+  "\U0002b740-\U0002b81f\U0002b820-\U0002ceaf\uf900-\ufaff"
+  "\U0002f800-\U0002fa1f]"
+)
+
+# Released models, and the --do_lower_case that each was trained with.
+_RELEASED_LOWER_CASE = {
+  "uncased_L-24_H-1024_A-16": True,
+  "uncased_L-12_H-768_A-12": True,
+  "multilingual_L-12_H-768_A-12": True,
+  "chinese_L-12_H-768_A-12": True,
+  "cased_L-12_H-768_A-12": False,
+  "cased_L-24_H-1024_A-16": False,
+  "multi_cased_L-12_H-768_A-12": False,
+}
+
+
+def validate_case_matches_checkpoint(
+  do_lower_case: bool, init_checkpoint: str | None
+) -> None:
+  """Raises ValueError where a released model is of the other case.
+
+  The model is known by the folder that holds its `bert_model.ckpt`; nothing is
+  said about any other folder.
+  """
+  match = re.search(r"([\w-]+)/bert_model\.ckpt", init_checkpoint or "")
+  expected = _RELEASED_LOWER_CASE.get(match.group(1)) if match else None
+  if expected is not None and expected != bool(do_lower_case):
+    raise ValueError(
+      f"--do_lower_case={bool(do_lower_case)} does not fit "
+      f"--init_checkpoint={init_checkpoint}: {match.group(1)} was trained on "
+      f"{'lower-cased' if expected else 'cased'} text; give "
+      f"--do_lower_case={expected}, or a checkpoint of the other case"
+    )
+
+
+# Vocabulary
+
+
+def load_vocab(vocab_file: str) -> dict[str, int]:
+  """Reads a vocabulary: one token a line, its id the line's number from 0.
+
+  Lines end at "\\n" only, for real vocabularies hold U+2028 and lines that
+  strip to nothing; of equal tokens the last one's id stands.
+
+  Args:
+    vocab_file: a path; TensorFlow opens one with a scheme, such as gs://.
+
+  Returns:
+    {token: id}, in the order of the lines.
+
+  Raises:
+    ValueError: the file cannot be read, is not utf-8, or holds no token.
+  """
+  data = _read_bytes(os.fspath(vocab_file))
+  try:
+    lines = data.decode("utf-8-sig").split("\n")
+  except UnicodeDecodeError as error:
+    line = data.count(b"\n", 0, error.start) + 1
+    raise ValueError(
+      f"{vocab_file}:{line}: not utf-8 text; a vocabulary has one token a line"
+    ) from None
+  if not lines[-1]:
+    lines.pop()  # what follows the last line's end is not a line
+  vocab = {line.strip(): index for index, line in enumerate(lines)}
+  if not any(vocab):
+    raise ValueError(
+      f"vocabulary file {vocab_file} is empty; it needs one token a line"
+    )
+  return vocab
+
+
+def _read_bytes(path: str) -> bytes:
+  """Returns a file's bytes, through TensorFlow where the path has a scheme."""
+  opener, errors = open, OSError
+  if "://" in path:
+    import tensorflow.compat.v1 as tf  # so that data workers need not load it
+
+    opener, errors = tf.io.gfile.GFile, tf.errors.OpError
+  try:
+    with opener(path, "rb") as reader:
+      return reader.read()
+  except errors as error:
+    reason = getattr(error, "strerror", f"{type(error).__name__} {error}")
+    raise ValueError(
+      f"cannot read the vocabulary file {path}: {reason.strip()}"
+    ) from None
+
+
+def missing_special_tokens(vocab: Iterable[str]) -> list[str]:
+  """Returns those of [PAD] [UNK] [CLS] [SEP] [MASK] not in the vocabulary."""
+  return [token for token in SPECIAL_TOKENS if token not in vocab]
+
+
+def vocab_is_cased(vocab: Iterable[str]) -> bool | None:
+  """Tells a cased vocabulary from a lower-cased one by its Latin words.
+
+  Words are tokens of two Latin letters or more, outside brackets. Capitals in a
+  tenth of them make it cased; in under 2 %, they are strays.
+
+  Returns:
+    True, False, or None where it cannot be told: under 10 words, or a share
+    between the two.
+  """
+  two_letters = re.compile("[A-Za-z]{2}")
+  words = [t for t in vocab if two_letters.search(t) and t[0] not in "[<"]
+  if len(words) < 10:
+    return None
+  share = sum(bool(re.search("[A-Z]", word)) for word in words) / len(words)
+  return True if share >= 0.1 else False if share < 0.02 else None
+
+
+def convert_by_vocab(vocab: dict, items: Iterable) -> list:
+  """Looks each item up; ValueError names the first that is not there."""
+  try:
+    return [vocab[item] for item in items]
+  except KeyError as error:
+    raise ValueError(
+      f"{error.args[0]!r} is not in the vocabulary of {len(vocab)}; "
+      "add it there, or use the vocabulary the text was tokenized with"
+    ) from None
+
+
+def convert_tokens_to_ids(vocab: dict, tokens: Iterable[str]) -> list[int]:
+  """Returns the ids of tokens; ValueError names a token that has none."""
+  return convert_by_vocab(vocab, tokens)
+
+
+def convert_ids_to_tokens(inv_vocab: dict, ids: Iterable[int]) -> list[str]:
+  """Returns the tokens of ids; ValueError names an id that has none."""
+  return convert_by_vocab(inv_vocab, ids)
+
+
+# Characters and words
+
+
+def convert_to_unicode(text: str | bytes) -> str:
+  """Returns str; bytes are read as utf-8, what cannot be decoded left out."""
+  if isinstance(text, str):
+    return text
+  if isinstance(text, bytes):
+    return text.decode("utf-8", "ignore")
+  raise ValueError(f"text must be str or bytes, not {type(text).__name__}")
+
+
+def printable_text(text: str | bytes) -> str:
+  """Returns text in the form that print and logging take: str."""
+  return convert_to_unicode(text)
+
+
+def whitespace_tokenize(text: str) -> list[str]:
+  """Splits at white space, as `str.split` has it."""
+  return text.split()
+
+
+def _is_whitespace(char: str) -> bool:
+  return char in "\t\n\r " or category(char) == "Zs"
+
+
+def _is_control(char: str) -> bool:
+  return char not in "\t\n\r" and category(char) in ("Cc", "Cf")
+
+
+def _is_punctuation(char: str) -> bool:
+  """True for every ASCII symbol, "$" and "^" too, and Unicode's P classes."""
+  if char.isascii():
+    return "!" <= char <= "~" and not char.isalnum()
+  return category(char).startswith("P")
+
+
+def _clean(char: str) -> str:
+  if char in "\0\ufffd" or _is_control(char):
+    return ""
+  if _is_whitespace(char):
+    return " "
+  return f" {char} " if _CJK.match(char) else char
+
+
+def _split_punctuation(char: str) -> str:
+  return f" {char} " if _is_punctuation(char) else char
+
+
+def _strip_mark_split_punctuation(char: str) -> str:
+  return "" if category(char) == "Mn" else _split_punctuation(char)
+
+
+class _CharTable(dict):
+  """A table for `str.translate`, filled as characters are met."""
+
+  def __init__(self, replace: Callable[[str], str]):
+    self._replace = replace
+
+  def __missing__(self, code: int) -> str:
+    self[code] = replacement = self._replace(chr(code))
+    return replacement
+
+
+_CLEANED = _CharTable(_clean)
+_SPLIT = _CharTable(_split_punctuation)
+_STRIPPED_AND_SPLIT = _CharTable(_strip_mark_split_punctuation)
+
+
+class BasicTokenizer:
+  """Splits text into words and punctuation, lower-cased if so asked."""
+
+  def __init__(self, do_lower_case: bool = True):
+    self.do_lower_case = do_lower_case
+
+  def tokenize(self, text: str | bytes) -> list[str]:
+    """Returns the words of a text."""
+    return self.spaced(convert_to_unicode(text)).split()
+
+  def spaced(self, text: str) -> str:
+    """Returns the words with white space between them."""
+    text = text.translate(_CLEANED)
+    if not self.do_lower_case:
+      return text.translate(_SPLIT)
+    text = normalize("NFD", text.lower())
+    return text.translate(_STRIPPED_AND_SPLIT)
+
+
+class WordpieceTokenizer:
+  """Splits words into the longest pieces of a vocabulary, from the left.
+
+  The vocabulary is read once, here: later changes to it have no effect.
+  """
+
+  def __init__(
+    self,
+    vocab: Iterable[str],
+    unk_token: str = "[UNK]",
+    max_input_chars_per_word: int = 200,
+  ):
+    self.vocab = vocab
+    self.unk_token = unk_token
+    self.max_input_chars_per_word = max_input_chars_per_word
+    self._heads = {token: token for token in vocab}
+    self._tails = {t[2:]: t for t in self._heads if t.startswith("##")}
+    self._longest = max(map(len, self._heads), default=0)
+
+  def tokenize(self, text: str | bytes) -> list[str]:
+    """Returns the pieces of words that white space divides."""
+    words = convert_to_unicode(text).split()
+    return [piece for word in words for piece in self.split_word(word)]
+
+  def split_word(self, word: str) -> list[str]:
+    """Returns the pieces of one word; [unk_token] where some part has none."""
+    if len(word) > self.max_input_chars_per_word:
+      return [self.unk_token]
+    if word in self._heads:  # as most words are
+      return [self._heads[word]]
+    pieces, start, known = [], 0, self._heads
+    while start < len(word):
+      end = min(len(word), start + self._longest)
+      while end > start and word[start:end] not in known:
+        end -= 1
+      if end == start:
+        return [self.unk_token]
+      pieces.append(known[word[start:end]])
+      start, known = end, self._tails
+    return pieces
+
+
+def _split_chunks(text: str) -> list[str]:
+  """Returns what stands between white space; printable text has no controls."""
+  return text.split() if text.isprintable() else _CHUNK.findall(text)
+
+
+class _Memory(dict):
+  """What a function made of each chunk; emptied when full, and for pickling."""
+
+  def __init__(self, function: Callable):
+    self._function = function
+
+  def __missing__(self, chunk: str):
+    result = self._function(chunk)
+    if len(chunk) <= MEMORY_CHARS:
+      if len(self) >= MEMORY_SIZE:
+        self.clear()
+      self[chunk] = result
+    return result
+
+  def __reduce__(self):
+    return _Memory, (self._function,)
+
+
+class FullTokenizer:
+  """Text to WordPiece tokens, and tokens to ids.
+
+  Attributes:
+    vocab: {token: id}.
+    inv_vocab: {id: token}.
+  """
+
+  def __init__(
+    self,
+    vocab_file: str,
+    do_lower_case: bool = True,
+    never_split: Iterable[str] = (),
+  ):
+    """Reads the vocabulary.
+
+    Args:
+      vocab_file: one token a line.
+      do_lower_case: lower-case the text and strip its accents.
+      never_split: tokens such as "[MASK]" or "@user", kept as they are where
+        the text has them, not as part of a longer word: "@user" is not found
+        in "@username". The vocabulary must hold them for them to have ids.
+
+    Raises:
+      ValueError: an unreadable vocabulary, or never_split is no list of tokens.
+    """
+    self.never_split = tuple(never_split)
+    if isinstance(never_split, str) or not all(self.never_split):
+      raise ValueError(
+        f"never_split must be a list of tokens, none empty: {never_split!r}"
+      )
+    self.vocab = load_vocab(vocab_file)
+    self.inv_vocab = {index: token for token, index in self.vocab.items()}
+    self.basic_tokenizer = BasicTokenizer(do_lower_case)
+    self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab)
+    self._never_split_pattern = _any_of(self.never_split)
+    self._pieces = _Memory(self._split_chunk)
+    self._pieces_and_spans = _Memory(self._align_chunk)
+    self._spaced_sizes = _Memory(self._spaced_size)
+
+  def tokenize(self, text: str | bytes) -> list[str]:
+    """Returns the tokens of a text."""
+    pieces, tokens = self._pieces, []
+    for chunk in self._chunks(convert_to_unicode(text)):
+      tokens += pieces[chunk]
+    return tokens
+
+  def tokenize_with_offsets(
+    self, text: str | bytes
+  ) -> tuple[list[str], list[tuple[int, int]]]:
+    """Returns the tokens of a text and where in it each one stands.
+
+    Returns:
+      tokens: as `tokenize` returns them.
+      spans: (start, end) of each token, in characters (of the decoded text, if
+        it was bytes). A span takes in the accents stripped from its last
+        letter. An unknown word's span is the word; pieces of one character,
+        such as a Korean syllable taken apart, have the same span.
+    """
+    text = convert_to_unicode(text)
+    tokens, spans, at = [], [], 0
+    for chunk in self._chunks(text):
+      at = text.index(chunk, at)
+      chunk_tokens, chunk_spans = self._pieces_and_spans[chunk]
+      tokens += chunk_tokens
+      for start, end in chunk_spans:
+        spans.append((at + start, at + end))
+      at += len(chunk)
+    return tokens, spans
+
+  def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
+    """Returns the ids of tokens; ValueError names a token that has none."""
+    return convert_by_vocab(self.vocab, tokens)
+
+  def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
+    """Returns the tokens of ids; ValueError names an id that has none."""
+    return convert_by_vocab(self.inv_vocab, ids)
+
+  def _chunks(self, text: str) -> list[str]:
+    """Returns what stands between white space or is never split."""
+    if not self.never_split:
+      return _split_chunks(text)
+    chunks = []
+    for number, part in enumerate(self._never_split_pattern.split(text)):
+      chunks += [part] if number % 2 else _split_chunks(part)
+    return chunks
+
+  def _split_chunk(self, chunk: str) -> list[str]:
+    """Returns the pieces of a chunk."""
+    if chunk in self.never_split:
+      return [chunk]
+    pieces = []
+    for word in self.basic_tokenizer.spaced(chunk).split():
+      pieces += self.wordpiece_tokenizer.split_word(word)
+    return pieces
+
+  def _align_chunk(self, chunk: str) -> tuple[list[str], list[tuple[int, int]]]:
+    """Returns the pieces of a chunk and their spans in it."""
+    if chunk in self.never_split:
+      return [chunk], [(0, len(chunk))]
+    starts, ends = self._align_characters(chunk)
+    tokens, spans = [], []
+    for word in re.finditer(r"\S+", self.basic_tokenizer.spaced(chunk)):
+      at = word.start()
+      for piece in self.wordpiece_tokenizer.split_word(word.group()):
+        end = at + len(piece) - (len("##") if at > word.start() else 0)
+        if piece == self.wordpiece_tokenizer.unk_token:
+          end = word.end()
+        tokens.append(piece)
+        spans.append((starts[at], ends[end - 1]))
+        at = end
+    return tokens, spans
+
+  def _spaced_size(self, char: str) -> int:
+    return len(self.basic_tokenizer.spaced(char))
+
+  def _align_characters(self, chunk: str) -> tuple[list[int], list[int]]:
+    """Returns start and end in the chunk of each normalized character.
+
+    Lower-casing and NFD may look at neighbours to choose or order characters
+    (final sigma, stacked marks) but not to make more or fewer of them, so the
+    lengths of the characters' own normal forms add up.
+    """
+    starts, ends = [], []
+    sizes = self._spaced_sizes
+    for index, char in enumerate(chunk):
+      size = sizes[char]
+      starts += [index] * size
+      ends += [index + 1] * size
+      if not size and ends and category(char) == "Mn":
+        ends[-1] = index + 1
+    return starts, ends
+
+
+def _any_of(tokens: tuple[str, ...]) -> re.Pattern:
+  """Returns a pattern of one group that finds the tokens, the longest first."""
+  patterns = []
+  for token in sorted(tokens, key=len, reverse=True):
+    before = r"(?<!\w)" if re.match(r"\w", token) else ""
+    after = r"(?!\w)" if re.match(r"\w", token[-1]) else ""
+    patterns.append(before + re.escape(token) + after)
+  return re.compile(f"({'|'.join(patterns)})")
