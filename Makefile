@@ -23,7 +23,7 @@ QUICKSTART_FLAGS = \
   --bert_config_file=sample_data/bert_config.json \
   --output_dir=$(QUICKSTART_DIR) \
   --do_train --do_eval --do_predict \
-  --max_seq_length=32 \
+  --max_seq_length=48 \
   --train_batch_size=16 \
   --learning_rate=1e-3 \
   --num_train_epochs=8
@@ -32,14 +32,19 @@ QUICKSTART_FLAGS = \
 # process loads a TensorFlow of its own.
 PYTEST_FLAGS = --numprocesses=auto --maxprocesses=4
 
+# For numbers that mean something: make bench BENCH_TEXT=... BENCH_VOCAB=...
+# with a text of some megabytes, one sentence a line, and its vocabulary.
+BENCH_TEXT = sample_data/train.tsv
+BENCH_VOCAB = sample_data/vocab.txt
+
 .PHONY: help quickstart test lint bench clean
 
 help:
 	@echo "make quickstart  train, evaluate and predict on sample_data/"
 	@echo "make test        run the tests"
 	@echo "make lint        check style and formatting"
-	@echo "make bench       measure speed"
-	@echo "make clean       remove .venv and everything else made here"
+	@echo "make bench       measure speed (BENCH_TEXT=file BENCH_VOCAB=file)"
+	@echo "make clean       remove .venv and all else that was made here"
 
 quickstart: $(INSTALLED)
 	@rm -rf $(QUICKSTART_DIR)
@@ -59,7 +64,8 @@ lint: $(INSTALLED)
 	@$(PYTHON) -m ruff format --check .
 
 bench: $(INSTALLED)
-	@echo later
+	$(PYTHON) benchmarks/bench_tokenizer.py \
+	  --vocab_file=$(BENCH_VOCAB) --text_file=$(BENCH_TEXT)
 
 clean:
 	rm -rf .venv $(QUICKSTART_DIR) .pytest_cache .ruff_cache
