@@ -19,6 +19,7 @@ QUICKSTART_FLAGS = \
   --data_dir=sample_data \
   --text_a_column=text \
   --label_column=label \
+  --id_column=id \
   --vocab_file=sample_data/vocab.txt \
   --bert_config_file=sample_data/bert_config.json \
   --output_dir=$(QUICKSTART_DIR) \
