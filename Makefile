@@ -27,7 +27,7 @@ QUICKSTART_FLAGS = \
   --max_seq_length=48 \
   --train_batch_size=16 \
   --learning_rate=1e-3 \
-  --num_train_epochs=8
+  --num_train_epochs=10
 
 # Test files are spread over the cores, but no more than four at a time: each
 # process loads a TensorFlow of its own.
