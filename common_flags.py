@@ -1,0 +1,378 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""The flags that scripts share, their checks, and `run(main)`.
+
+In: the command line. Out: `FLAGS`, keyword arguments for the joints, and one
+clear sentence on standard error where something of the user's does not fit.
+
+A script imports this file before TensorFlow, so that TensorFlow starts quietly.
+"""
+
+from __future__ import annotations
+
+import logging as python_logging
+import os
+import sys
+import traceback
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow.compat.v1 as tf
+from absl import app, flags, logging
+
+import modeling
+import tokenization
+
+FLAGS = flags.FLAGS
+
+_PROJECT = os.path.dirname(os.path.abspath(__file__))
+_TENSORFLOW = "2.15"
+_PYTHON = ((3, 9), (3, 11))
+_FILE_ERRORS = (
+  OSError,
+  tf.errors.NotFoundError,
+  tf.errors.PermissionDeniedError,
+)
+
+
+# ----------------------------------------------------------- definitions
+
+
+def define_model_flags(max_seq_length: int = 128) -> None:
+  """The model, its vocabulary and the output folder."""
+  flags.DEFINE_string(
+    "bert_config_file",
+    None,
+    "JSON file of the model's sizes, such as bert_config.json beside a"
+    " released checkpoint.",
+  )
+  flags.DEFINE_string(
+    "vocab_file", None, "The vocabulary: one WordPiece token a line."
+  )
+  flags.DEFINE_string(
+    "output_dir",
+    None,
+    "Folder for checkpoints, records and results. Training goes on from the"
+    " newest checkpoint in it.",
+  )
+  flags.DEFINE_string(
+    "init_checkpoint",
+    None,
+    "Weights to start from: a prefix such as dir/bert_model.ckpt, or a folder"
+    " that holds one checkpoint.",
+  )
+  flags.DEFINE_bool(
+    "do_lower_case",
+    True,
+    "Lower-case the text and strip its accents: True for uncased vocabularies,"
+    " False for cased ones.",
+  )
+  flags.DEFINE_bool(
+    "check_vocab_case",
+    True,
+    "Refuse a vocabulary whose case does not fit --do_lower_case.",
+  )
+  flags.DEFINE_integer(
+    "max_seq_length",
+    max_seq_length,
+    "Length in WordPiece tokens, [CLS] and [SEP] included; longer texts are"
+    " cut, shorter ones padded.",
+    lower_bound=1,
+  )
+
+
+def define_action_flags() -> None:
+  """Which of training, evaluation and prediction to do."""
+  flags.DEFINE_bool("do_train", False, "Train.")
+  flags.DEFINE_bool("do_eval", False, "Evaluate, and write the scores.")
+  flags.DEFINE_bool("do_predict", False, "Predict; labels are not needed.")
+
+
+def define_training_flags() -> None:
+  """Batches, rate, steps, checkpoints and progress."""
+  positive = dict(lower_bound=1)
+  flags.DEFINE_integer(
+    "train_batch_size", 32, "Examples a training step.", **positive
+  )
+  flags.DEFINE_integer(
+    "eval_batch_size", 8, "Examples a batch of evaluation.", **positive
+  )
+  flags.DEFINE_integer(
+    "predict_batch_size", 8, "Examples a batch of prediction.", **positive
+  )
+  flags.DEFINE_float(
+    "learning_rate", 5e-5, "The highest rate of AdamW.", lower_bound=0.0
+  )
+  flags.DEFINE_float(
+    "num_train_epochs", 3.0, "Passes over the training data.", lower_bound=0.0
+  )
+  flags.DEFINE_float(
+    "warmup_proportion",
+    0.1,
+    "Share of the steps over which the rate rises from 0; it then falls to 0.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+  )
+  flags.DEFINE_integer(
+    "save_checkpoints_steps", 1000, "Steps between checkpoints.", **positive
+  )
+  flags.DEFINE_integer(
+    "keep_checkpoint_max",
+    5,
+    "How many of the newest checkpoints are kept.",
+    **positive,
+  )
+  flags.DEFINE_integer(
+    "random_seed",
+    12345,
+    "Seed of the order of the data, of new weights and of dropout: the same"
+    " seed repeats a run.",
+    lower_bound=0,
+    upper_bound=2**31 - 1,
+  )
+  flags.DEFINE_integer(
+    "log_steps", 20, "Steps between two reports of progress.", **positive
+  )
+  flags.DEFINE_string(
+    "length_buckets",
+    "auto",
+    "How examples are grouped by length off TPU, so that little padding is"
+    " computed: auto (bounds chosen from the data), none, or ascending bounds"
+    " such as 32,64,128.",
+  )
+
+
+def define_device_flags() -> None:
+  """Where the computation runs."""
+  flags.DEFINE_bool("use_tpu", False, "Run on a TPU, or else on GPU or CPU.")
+  flags.DEFINE_string(
+    "tpu_name", None, "Name or grpc://address of the Cloud TPU to use."
+  )
+  flags.DEFINE_string(
+    "tpu_zone", None, "The TPU's zone, if it can't be found out."
+  )
+  flags.DEFINE_string(
+    "gcp_project", None, "The TPU's project, if it can't be found out."
+  )
+  flags.DEFINE_string("master", None, "Address of a TensorFlow master.")
+  flags.DEFINE_integer(
+    "num_tpu_cores", 8, "Cores of the TPU that share a batch.", lower_bound=1
+  )
+  flags.DEFINE_integer(
+    "iterations_per_loop",
+    1000,
+    "Steps a TPU takes between two visits of the host.",
+    lower_bound=1,
+  )
+
+
+# ----------------------------------------------------- what joints are told
+
+
+def estimator_options() -> dict:
+  """The flags that `estimators.make_estimator` takes, as keywords."""
+  names = (
+    "output_dir",
+    "train_batch_size",
+    "eval_batch_size",
+    "predict_batch_size",
+    "use_tpu",
+    "tpu_name",
+    "tpu_zone",
+    "gcp_project",
+    "master",
+    "num_tpu_cores",
+    "iterations_per_loop",
+    "save_checkpoints_steps",
+    "keep_checkpoint_max",
+    "random_seed",
+  )
+  return {name: FLAGS[name].value for name in names}
+
+
+def length_buckets() -> str | list[int]:
+  """`--length_buckets` as "auto" or a list of bounds; [] on TPU.
+
+  Raises:
+    ValueError: the flag holds something else.
+  """
+  text = FLAGS.length_buckets
+  if FLAGS.use_tpu or text == "none":
+    return []
+  if text == "auto":
+    return "auto"
+  parts = text.split(",")
+  bounds = [int(part) for part in parts if part.strip().isdigit()]
+  if len(bounds) < len(parts) or bounds != sorted(set(bounds)):
+    raise ValueError(
+      f"--length_buckets={text}: give auto, none, or ascending lengths such as"
+      " 32,64,128"
+    )
+  below = [bound for bound in bounds if 0 < bound < FLAGS.max_seq_length]
+  return [*below, FLAGS.max_seq_length]
+
+
+def load_model_files():
+  """Reads and compares --bert_config_file, --vocab_file and their flags.
+
+  Returns:
+    A `modeling.BertConfig` and a `tokenization.FullTokenizer`.
+
+  Raises:
+    ValueError: the files or flags do not fit each other.
+  """
+  config = modeling.BertConfig.from_json_file(FLAGS.bert_config_file)
+  if FLAGS.max_seq_length > config.max_position_embeddings:
+    raise ValueError(
+      f"--max_seq_length={FLAGS.max_seq_length} is over"
+      f" max_position_embeddings={config.max_position_embeddings} of"
+      f" {FLAGS.bert_config_file}"
+    )
+  tokenization.validate_case_matches_checkpoint(
+    FLAGS.do_lower_case, FLAGS.init_checkpoint
+  )
+  tokenizer = load_tokenizer()
+  size = max(tokenizer.vocab.values()) + 1
+  if size > config.vocab_size:
+    raise ValueError(
+      f"{FLAGS.vocab_file} has {size} tokens but vocab_size is"
+      f" {config.vocab_size} in {FLAGS.bert_config_file}: they belong to"
+      " different models"
+    )
+  return config, tokenizer
+
+
+def load_tokenizer():
+  """The tokenizer of --vocab_file.
+
+  Raises:
+    ValueError: a special token is missing, or the vocabulary's case does not
+      fit --do_lower_case.
+  """
+  tokenizer = tokenization.FullTokenizer(FLAGS.vocab_file, FLAGS.do_lower_case)
+  missing = tokenization.missing_special_tokens(tokenizer.vocab)
+  if missing:
+    raise ValueError(
+      f"{FLAGS.vocab_file} lacks the special tokens {', '.join(missing)}: add"
+      " them, one a line"
+    )
+  is_cased = tokenization.vocab_is_cased(tokenizer.vocab)
+  if FLAGS.check_vocab_case and is_cased is FLAGS.do_lower_case:
+    kind = "cased" if is_cased else "uncased"
+    raise ValueError(
+      f"{FLAGS.vocab_file} is {kind}, but --do_lower_case={FLAGS.do_lower_case}:"
+      f" give --do_lower_case={not FLAGS.do_lower_case} (or, if this is meant,"
+      " --nocheck_vocab_case)"
+    )
+  return tokenizer
+
+
+def copy_model_files() -> None:
+  """Copies configuration and vocabulary to the output folder, for later use."""
+  tf.io.gfile.makedirs(FLAGS.output_dir)
+  for path, name in (
+    (FLAGS.bert_config_file, "bert_config.json"),
+    (FLAGS.vocab_file, "vocab.txt"),
+  ):
+    target = os.path.join(FLAGS.output_dir, name)
+    if path != target:
+      tf.io.gfile.copy(path, target, overwrite=True)
+
+
+def check_actions(*names: str) -> None:
+  """Raises ValueError unless one of the flags `names` is on."""
+  if not any(FLAGS[name].value for name in names):
+    flags_text = ", ".join(f"--{name}" for name in names)
+    raise ValueError(f"nothing to do: give at least one of {flags_text}")
+
+
+def check_devices() -> None:
+  """Checks the TPU flags.
+
+  Raises:
+    ValueError: TPU flags contradict each other, or name files that a TPU
+      can't reach.
+  """
+  if not FLAGS.use_tpu:
+    if FLAGS.tpu_name:
+      raise ValueError(f"--tpu_name={FLAGS.tpu_name} needs --use_tpu")
+    return
+  if not FLAGS.tpu_name and not FLAGS.master:
+    raise ValueError("--use_tpu needs --tpu_name (or --master)")
+  for name in ("output_dir", "init_checkpoint"):
+    path = FLAGS[name].value
+    if path and not path.startswith("gs://"):
+      raise ValueError(
+        f"--{name}={path} is a local path, which a TPU can't read: copy it to"
+        " Cloud Storage and give gs://..."
+      )
+
+
+# -------------------------------------------------------------------- run
+
+
+def run(main) -> None:
+  """Runs `main(argv)` as a script does: flags, quiet logs, clear errors.
+
+  What our own files raise, and what the file system answers, is told in one
+  line on standard error, with exit status 1; --verbosity=1 shows the
+  traceback too. Any other exception is a defect and keeps its traceback.
+  """
+  _check_versions()
+  logging.set_verbosity(logging.INFO)
+  logging.get_absl_handler().setFormatter(
+    python_logging.Formatter("%(message)s")
+  )
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  tf.disable_v2_behavior()
+  tf.enable_resource_variables()
+  app.run(lambda argv: _guarded(main, argv))
+
+
+def _guarded(main, argv):
+  """Calls main, and turns a user's error into a sentence."""
+  if logging.level_debug():
+    tf.logging.set_verbosity(tf.logging.INFO)
+  try:
+    if len(argv) > 1:
+      raise ValueError(
+        f"stray words on the command line: {' '.join(argv[1:])} (a flag and"
+        " its value are joined by =, as in --do_train=true)"
+      )
+    main(argv)
+  except KeyboardInterrupt:
+    sys.exit("interrupted")
+  except Exception as error:
+    if logging.level_debug() or not _is_for_user(error):
+      raise
+    sys.exit(f"error: {_sentence(error)}")
+
+
+def _is_for_user(error):
+  """Whether our own code raised `error`, or the file system did."""
+  if isinstance(error, _FILE_ERRORS):
+    return True
+  raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+  is_ours = os.path.dirname(os.path.abspath(raised_in)) == _PROJECT
+  return is_ours and isinstance(error, (ValueError, RuntimeError))
+
+
+def _sentence(error):
+  """The error's message in one line."""
+  if isinstance(error, OSError) and error.filename:
+    return f"{error.filename}: {error.strerror}"
+  return " ".join(str(getattr(error, "message", error)).split())
+
+
+def _check_versions():
+  """Ends the program where Python or TensorFlow does not fit."""
+  python = sys.version_info[:2]
+  if not _PYTHON[0] <= python <= _PYTHON[1]:
+    sys.exit(
+      f"error: Python {python[0]}.{python[1]} does not fit: TensorFlow"
+      f" {_TENSORFLOW} needs 3.9, 3.10 or 3.11"
+    )
+  if not tf.__version__.startswith(_TENSORFLOW + "."):
+    sys.exit(
+      f"error: TensorFlow {tf.__version__} is installed, but TPUEstimator needs"
+      f" {_TENSORFLOW}: pip install -r requirements.txt"
+    )

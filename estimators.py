@@ -1,0 +1,741 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Everything TPUEstimator: devices, starting weights, specs, hooks, results.
+
+In: a task's `forward(features, is_training, dropout_seed) -> Outputs`, options
+from the flags, and input functions. Out: a trained output folder, predicted
+arrays in input order, and result files.
+
+Evaluation is prediction with labels: every score is computed on the host from
+the arrays that `predict` gives, on CPU, GPU and TPU alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from absl import logging
+from tqdm import tqdm
+
+import modeling
+import optimization
+
+# Variables that belong to the optimiser or the run, not to the model.
+_NOT_WEIGHTS = re.compile(r"/adam_[mv]$|^global_step$|(^|/)beta[12]_power$")
+_LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
+_WORDS = "bert/embeddings/word_embeddings"
+_POSITIONS = "bert/embeddings/position_embeddings"
+_PROGRESS = "progress"  # graph collection: scalars that training shows
+
+
+@dataclasses.dataclass
+class Outputs:
+  """What a task's forward pass gives for a batch of B examples.
+
+  The loss is `loss_sum / loss_weight`, kept apart so that parts of a batch
+  add up to the whole.
+  """
+
+  loss_sum: tf.Tensor  # float32 scalar: the sum of weighted losses
+  loss_weight: tf.Tensor  # float32 scalar: the sum of weights
+  predictions: dict  # {name: [B, ...]}, what prediction gives
+  metric_fn: Callable | None = None  # eval_metrics of a TPUEstimatorSpec
+  metric_inputs: Sequence[tf.Tensor] = ()
+
+
+# ---------------------------------------------------------------- devices
+
+
+def describe_devices(use_tpu: bool, tpu_name: str | None) -> str:
+  """One line that says what the run computes on."""
+  if use_tpu:
+    return f"devices: TPU {tpu_name}"
+  names = [
+    tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+    for gpu in tf.config.list_physical_devices("GPU")
+  ]
+  cores = len(os.sched_getaffinity(0))
+  if names:
+    return f"devices: {len(names)} GPU ({', '.join(names)}), {cores} CPU cores"
+  return f"devices: no GPU found, {cores} CPU cores"
+
+
+def make_estimator(
+  model_fn,
+  train_batch_size: int,
+  eval_batch_size: int = 8,
+  predict_batch_size: int = 8,
+  use_tpu: bool = False,
+  **run_options,
+):
+  """A TPUEstimator for CPU, GPU or TPU, by the scripts' flags.
+
+  Args:
+    model_fn: as `make_model_fn` gives.
+    train_batch_size: examples a step, over all TPU cores.
+    eval_batch_size: examples a batch of `evaluate`.
+    predict_batch_size: examples a batch of `predict`.
+    use_tpu: run on a TPU.
+    **run_options: of `run_config`.
+
+  Returns:
+    tf.estimator.tpu.TPUEstimator.
+  """
+  return tf.estimator.tpu.TPUEstimator(
+    model_fn=model_fn,
+    config=run_config(use_tpu=use_tpu, **run_options),
+    use_tpu=use_tpu,
+    train_batch_size=train_batch_size,
+    eval_batch_size=eval_batch_size,
+    predict_batch_size=predict_batch_size,
+  )
+
+
+def run_config(
+  output_dir: str,
+  use_tpu: bool = False,
+  tpu_name: str | None = None,
+  tpu_zone: str | None = None,
+  gcp_project: str | None = None,
+  master: str | None = None,
+  num_tpu_cores: int = 8,
+  iterations_per_loop: int = 1000,
+  save_checkpoints_steps: int = 1000,
+  keep_checkpoint_max: int = 5,
+  random_seed: int | None = None,
+):
+  """How and where an estimator runs; the arguments are flags of these names.
+
+  Returns:
+    tf.estimator.tpu.RunConfig.
+  """
+  logging.info(describe_devices(use_tpu, tpu_name or master))
+  cluster = None
+  if use_tpu and tpu_name:
+    cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+      tpu_name, zone=tpu_zone, project=gcp_project
+    )
+  tpu = tf.estimator.tpu
+  return tpu.RunConfig(
+    cluster=cluster,
+    master=master,
+    model_dir=output_dir,
+    tf_random_seed=random_seed,
+    save_checkpoints_steps=save_checkpoints_steps,
+    keep_checkpoint_max=keep_checkpoint_max,
+    save_summary_steps=0,  # ProgressHook writes them
+    tpu_config=tpu.TPUConfig(
+      iterations_per_loop=iterations_per_loop,
+      num_shards=num_tpu_cores,
+      per_host_input_for_training=tpu.InputPipelineConfig.PER_HOST_V2,
+    ),
+  )
+
+
+# ------------------------------------------------------- starting weights
+
+
+def checkpoint_prefix(path: str | None) -> str | None:
+  """The prefix of the checkpoint that `path` means.
+
+  Args:
+    path: a prefix such as `dir/bert_model.ckpt`, one of the checkpoint's
+      files, or a folder that holds one checkpoint or a `checkpoint` file.
+      Empty or None: no checkpoint.
+
+  Raises:
+    ValueError: there is no such checkpoint.
+  """
+  if not path:
+    return None
+  if tf.io.gfile.isdir(path):
+    found = tf.train.latest_checkpoint(path)
+    indexes = tf.io.gfile.glob(os.path.join(path, "*.index"))
+    if not found and len(indexes) == 1:
+      found = indexes[0][: -len(".index")]
+    if not found:
+      raise ValueError(
+        f"folder {path} holds {len(indexes)} checkpoints: name the prefix of"
+        " one, such as dir/bert_model.ckpt"
+      )
+    return found
+  prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path)
+  if not tf.io.gfile.exists(prefix + ".index"):
+    raise ValueError(f"no checkpoint {prefix}: there is no file {prefix}.index")
+  return prefix
+
+
+def find_checkpoint(
+  path: str | None, config: modeling.BertConfig, config_file: str
+) -> str | None:
+  """`checkpoint_prefix`, once its sizes are compared with the configuration.
+
+  Raises:
+    ValueError: there is no such checkpoint, or its sizes are others; both
+      numbers are named.
+  """
+  checkpoint = checkpoint_prefix(path)
+  if not checkpoint:
+    return None
+  shapes = dict(tf.train.list_variables(checkpoint))
+  layers = {
+    int(match.group(1))
+    for match in (re.match(r"bert/encoder/layer_(\d+)/", n) for n in shapes)
+    if match
+  }
+  width = shapes.get(_WORDS, [config.vocab_size, config.hidden_size])
+  limit = shapes.get(_POSITIONS, [config.max_position_embeddings])
+  compared = [
+    ("vocab_size", config.vocab_size, width[0]),
+    ("hidden_size", config.hidden_size, width[1]),
+    ("max_position_embeddings", config.max_position_embeddings, limit[0]),
+  ]
+  if layers:
+    compared.append(
+      ("num_hidden_layers", config.num_hidden_layers, len(layers))
+    )
+  for name, wanted, found in compared:
+    if wanted != found:
+      raise ValueError(
+        f"{name} is {wanted} in {config_file} but {found} in checkpoint"
+        f" {checkpoint}: give the --bert_config_file that came with it"
+      )
+  return checkpoint
+
+
+def starting_weights(
+  init_checkpoint: str | None, model_dir: str | None, is_training: bool
+) -> tuple[dict, str]:
+  """Finds where the graph's variables start from.
+
+  A checkpoint in `model_dir` wins (the Estimator restores it itself);
+  otherwise the variables that `init_checkpoint` has start from it.
+
+  Args:
+    init_checkpoint: prefix or None.
+    model_dir: output folder or None.
+    is_training: new variables are allowed only while training.
+
+  Returns:
+    The assignment map for `tf.train.init_from_checkpoint` (empty: nothing to
+    assign), and one line for the log.
+
+  Raises:
+    ValueError: shapes differ, nothing matches, or a variable that prediction
+      needs is in no checkpoint.
+  """
+  variables = tf.trainable_variables()
+  resumed = model_dir and tf.train.latest_checkpoint(model_dir)
+  if resumed:
+    _check_shapes(variables, resumed, "output_dir holds another model: ")
+    return {}, f"weights: {resumed}"
+  if not init_checkpoint and not is_training:
+    raise ValueError(
+      f"{model_dir} holds no trained model: train first (--do_train), or give"
+      " an --init_checkpoint that has the task's weights"
+    )
+  if not init_checkpoint:
+    return {}, f"new weights: {len(variables)} variables, drawn at random"
+  assignment, _ = modeling.get_assignment_map_from_checkpoint(
+    variables, init_checkpoint
+  )
+  if not assignment:
+    raise ValueError(
+      f"checkpoint {init_checkpoint} has none of the model's variables: is it"
+      " a BERT checkpoint in TensorFlow's names (see convert_checkpoint.py)?"
+    )
+  _check_shapes(
+    [v for v in variables if v.op.name in assignment], init_checkpoint
+  )
+  new = [v.op.name for v in variables if v.op.name not in assignment]
+  if new and not is_training:
+    raise ValueError(
+      f"{model_dir} holds no trained model and {init_checkpoint} lacks"
+      f" {', '.join(new)}: train first (--do_train)"
+    )
+  unused = [
+    name
+    for name, _ in tf.train.list_variables(init_checkpoint)
+    if name not in assignment and not _NOT_WEIGHTS.search(name)
+  ]
+  return assignment, (
+    f"init_checkpoint {init_checkpoint}: {len(assignment)} of"
+    f" {len(variables)} variables, new: {_some(new)}, unused: {_some(unused)}"
+  )
+
+
+def _check_shapes(variables, checkpoint, prefix=""):
+  """Raises ValueError where a variable's shape is not the checkpoint's."""
+  shapes = dict(tf.train.list_variables(checkpoint))
+  for variable in variables:
+    name, shape = variable.op.name, variable.shape.as_list()
+    if name not in shapes:
+      raise ValueError(
+        f"{prefix}checkpoint {checkpoint} has no variable {name}; give another"
+        " --output_dir"
+      )
+    if shape != shapes[name]:
+      if name.startswith("bert/"):
+        cause = "--bert_config_file or the vocabulary is another one's"
+      else:
+        cause = "the number of labels or features has changed"
+      raise ValueError(
+        f"{prefix}{name} has shape {shape} here but {shapes[name]} in"
+        f" checkpoint {checkpoint}: {cause}"
+      )
+
+
+def _some(names, most=4):
+  """The first of `names` in words."""
+  if not names:
+    return "none"
+  more = f" and {len(names) - most} more" if len(names) > most else ""
+  return ", ".join(names[:most]) + more
+
+
+# ------------------------------------------------------------------ specs
+
+
+def make_model_fn(
+  forward: Callable,
+  init_checkpoint: str | None,
+  learning_rate: float,
+  num_train_steps: int | None,
+  num_warmup_steps: int | None,
+  use_tpu: bool,
+  random_seed: int = 0,
+):
+  """A TPUEstimator model_fn around a task's forward pass.
+
+  Args:
+    forward: `(features, is_training, dropout_seed) -> Outputs`.
+    init_checkpoint: prefix of the weights to start from, or None.
+    learning_rate: the highest rate.
+    num_train_steps: steps of the whole training; None without training.
+    num_warmup_steps: the first of them, with rising rate.
+    use_tpu: restore through a scaffold, clip across replicas.
+    random_seed: of dropout.
+
+  Returns:
+    `model_fn(features, labels, mode, params, config)`.
+  """
+
+  def model_fn(features, labels, mode, params, config=None):
+    del labels, params
+    is_training = mode == tf.estimator.ModeKeys.TRAIN
+    step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+    outputs = forward(features, is_training, tf.stack([random_seed, step]))
+    loss = outputs.loss_sum / outputs.loss_weight
+    assignment, start = starting_weights(
+      init_checkpoint, config and config.model_dir, is_training
+    )
+
+    def scaffold_fn():
+      if assignment:
+        tf.train.init_from_checkpoint(init_checkpoint, assignment)
+      return tf.train.Scaffold()
+
+    spec = {"mode": mode, "loss": loss}
+    if use_tpu:  # a TPU's variables start on the host, outside this graph
+      spec["scaffold_fn"] = scaffold_fn
+    else:
+      scaffold_fn()
+    if is_training:
+      logging.info(start)
+      train_step = optimization.train_step(
+        loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu
+      )
+      show_progress("loss", loss)
+      show_progress("learning_rate", train_step.learning_rate)
+      spec["train_op"] = train_step.train_op
+    elif mode == tf.estimator.ModeKeys.EVAL:
+      spec["eval_metrics"] = (outputs.metric_fn, list(outputs.metric_inputs))
+    else:
+      spec["predictions"] = _pass_through(outputs.predictions, features)
+    return tf.estimator.tpu.TPUEstimatorSpec(**spec)
+
+  return model_fn
+
+
+def _pass_through(predictions, features):
+  """Predictions with each example's place in the input."""
+  if "example_index" in features:
+    index = features["example_index"]
+    predictions = {**predictions, "example_index": index}
+  return {name: tf.identity(value) for name, value in predictions.items()}
+
+
+def show_progress(name: str, scalar: tf.Tensor) -> None:
+  """Has `ProgressHook` show a scalar of the training graph."""
+  with tf.name_scope(None):
+    shown = tf.identity(scalar, name=f"{_PROGRESS}/{name}")
+  tf.add_to_collection(_PROGRESS, shown)
+
+
+# ------------------------------------------------------------------ hooks
+
+
+class ProgressHook(tf.train.SessionRunHook):
+  """Shows training as it goes: a bar on a terminal, lines elsewhere.
+
+  Every `log_steps` it gives the step of all steps, the epoch, the mean loss
+  since the last time and the other scalars of `show_progress`, examples a
+  second and the time left, and writes the same as TensorBoard summaries.
+  Time spent on saving and evaluating between steps is not counted.
+  """
+
+  def __init__(
+    self,
+    num_train_steps: int,
+    num_examples: int,
+    batch_size: int,
+    log_steps: int,
+    output_dir: str,
+  ):
+    self._total = num_train_steps
+    self._num_examples = num_examples
+    self._batch_size = batch_size
+    self._log_steps = log_steps
+    self._output_dir = output_dir
+    self._started = time.monotonic()
+
+  def begin(self):
+    self._step_tensor = tf.train.get_global_step()
+    self._shown = {
+      tensor.op.name.split("/")[-1]: tensor
+      for tensor in tf.get_collection(_PROGRESS)
+    }
+    self._writer = tf.summary.FileWriterCache.get(self._output_dir)
+
+  def after_create_session(self, session, coord):
+    del coord
+    self._first = self._step = session.run(self._step_tensor)
+    self._seconds = 0.0
+    self._open_window()
+    self._bar = None
+    if sys.stderr.isatty():
+      self._bar = tqdm(total=self._total, initial=self._first, unit="step")
+
+  def before_run(self, run_context):
+    self._started = time.monotonic()
+    return tf.train.SessionRunArgs(self._shown)
+
+  def leave_out(self, seconds: float):
+    """Takes time that was not spent on training from the running step."""
+    self._started += seconds
+
+  def after_run(self, run_context, run_values):
+    self._window_seconds += time.monotonic() - self._started
+    step = run_context.session.run(self._step_tensor)
+    self._window.append(run_values.results)
+    due = step // self._log_steps > self._step // self._log_steps
+    if self._bar:
+      self._bar.update(step - self._step)
+    self._step = step
+    if due or step >= self._total:
+      self._show()
+      self._open_window()
+
+  def end(self, session):
+    if self._bar:
+      self._bar.close()
+
+  def _open_window(self):
+    self._window, self._window_seconds = [], 0.0
+    self._window_step = self._step
+
+  def _show(self):
+    steps = self._step - self._window_step
+    self._seconds += self._window_seconds
+    values = dict(self._window[-1])
+    if "loss" in values:
+      values["loss"] = float(np.mean([run["loss"] for run in self._window]))
+    values["epoch"] = self._step * self._batch_size / self._num_examples
+    values["examples_per_second"] = (
+      steps * self._batch_size / max(self._window_seconds, 1e-9)
+    )
+    left = (self._total - self._step) * self._seconds
+    left /= max(self._step - self._first, 1)
+    summary = tf.Summary()
+    for name, value in values.items():
+      summary.value.add(tag=f"train/{name}", simple_value=float(value))
+    self._writer.add_summary(summary, self._step)
+    parts = [f"{name} {_number(value)}" for name, value in values.items()]
+    if self._bar:
+      self._bar.set_postfix_str(", ".join(parts))
+    else:
+      logging.info(
+        f"step {self._step}/{self._total}, {', '.join(parts)},"
+        f" {_duration(left)} left"
+      )
+
+
+class _SavingClock(tf.train.CheckpointSaverListener):
+  """Leaves the time of saving, and of listeners before it, out of progress."""
+
+  def __init__(self, progress: ProgressHook):
+    self._progress = progress
+
+  def before_save(self, session, global_step_value):
+    self._started = time.monotonic()
+
+  def after_save(self, session, global_step_value):
+    self._progress.leave_out(time.monotonic() - self._started)
+
+
+class EvaluationListener(tf.train.CheckpointSaverListener):
+  """Evaluates each new checkpoint while training goes on.
+
+  Args:
+    evaluate: `checkpoint -> {score: float}`.
+    output_dir: where the checkpoints are.
+    best: a `BestCheckpoint` that may end training, or None.
+  """
+
+  def __init__(self, evaluate: Callable, output_dir: str, best=None):
+    self._evaluate = evaluate
+    self._output_dir = output_dir
+    self._best = best
+    self._first = current_step(output_dir)
+
+  def after_save(self, session, global_step_value):
+    if global_step_value == self._first:  # the weights it starts from
+      return None
+    checkpoint = tf.train.latest_checkpoint(self._output_dir)
+    scores = self._evaluate(checkpoint)
+    _write_summaries(
+      os.path.join(self._output_dir, "eval"), scores, global_step_value
+    )
+    shown = ", ".join(f"{k} {_number(v)}" for k, v in sorted(scores.items()))
+    logging.info(f"step {global_step_value} evaluated: {shown}")
+    if self._best and self._best.update(global_step_value, scores, checkpoint):
+      return True  # asks the session to stop
+    return None
+
+
+class BestCheckpoint:
+  """Keeps a copy of the best checkpoint in `output_dir`/best.
+
+  Args:
+    output_dir: of the training.
+    score: name of the score, as in eval_results.txt. Losses and errors are
+      better when lower, all others when higher.
+    patience: stop after this many evaluations without a better one; 0: never.
+  """
+
+  def __init__(self, output_dir: str, score: str, patience: int = 0):
+    self._folder = os.path.join(output_dir, "best")
+    self._note = os.path.join(self._folder, "best.json")
+    self._score = score
+    self._sign = -1 if _LOWER_IS_BETTER.search(score) else 1
+    self._patience = patience
+    self._kept = None
+    if tf.io.gfile.exists(self._note):
+      with tf.io.gfile.GFile(self._note) as reader:
+        self._kept = json.load(reader)
+      if self._kept["score"] != score:
+        self._kept = None
+
+  @property
+  def checkpoint(self) -> str | None:
+    """Prefix of the best checkpoint, None before there is one."""
+    if self._kept is None:
+      return None
+    return os.path.join(self._folder, self._kept["checkpoint"])
+
+  def update(self, step: int, scores: Mapping, checkpoint: str) -> bool:
+    """Keeps the checkpoint if it is the best; True when patience is out."""
+    value = scores[self._score] * self._sign
+    if self._kept is None or value > self._kept["value"] * self._sign:
+      self._keep(step, scores[self._score], checkpoint)
+      return False
+    worse = self._kept["worse"] = self._kept["worse"] + 1
+    self._save_note()
+    if not self._patience or worse < self._patience:
+      return False
+    logging.info(
+      f"stopping: {self._score} has not risen over that of step"
+      f" {self._kept['step']} in {worse} evaluations (--patience)"
+    )
+    return True
+
+  def _keep(self, step, value, checkpoint):
+    tf.io.gfile.makedirs(self._folder)
+    name = os.path.basename(checkpoint)
+    for path in tf.io.gfile.glob(checkpoint + ".*"):
+      tf.io.gfile.copy(
+        path, os.path.join(self._folder, os.path.basename(path)), True
+      )
+    self._kept = {
+      "score": self._score,
+      "value": float(value),
+      "step": int(step),
+      "checkpoint": name,
+      "worse": 0,  # evaluations since that were not better
+    }
+    self._save_note()
+    tf.train.update_checkpoint_state(self._folder, name)
+    for path in tf.io.gfile.glob(os.path.join(self._folder, "*.ckpt-*")):
+      if not os.path.basename(path).startswith(name + "."):
+        tf.io.gfile.remove(path)
+
+  def _save_note(self):
+    write_json(self._note, self._kept)
+
+
+def _number(value):
+  """A score or rate with four digits that matter."""
+  return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _duration(seconds):
+  """Seconds as h:mm:ss or m:ss."""
+  minutes, seconds = divmod(int(seconds + 0.5), 60)
+  hours, minutes = divmod(minutes, 60)
+  clock = f"{minutes}:{seconds:02d}"
+  return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else clock
+
+
+# ---------------------------------------------------- training, prediction
+
+
+def current_step(path: str) -> int:
+  """The step of a checkpoint or of a folder's newest, 0 if there is none."""
+  checkpoint = path
+  if not tf.io.gfile.exists(path + ".index"):
+    checkpoint = tf.train.latest_checkpoint(path)
+  if not checkpoint:
+    return 0
+  return int(tf.train.load_variable(checkpoint, "global_step"))
+
+
+def train(
+  estimator,
+  input_fn,
+  num_train_steps: int,
+  num_examples: int,
+  batch_size: int,
+  log_steps: int,
+  listener: EvaluationListener | None = None,
+) -> None:
+  """Trains up to `num_train_steps`, from where the output folder stands.
+
+  Args:
+    estimator: of `make_estimator`.
+    input_fn: of `input_pipeline`.
+    num_train_steps: the step to reach, counted from the first training on.
+    num_examples: in an epoch.
+    batch_size: examples a step.
+    log_steps: steps between two lines of progress.
+    listener: evaluates at each checkpoint.
+
+  Raises:
+    RuntimeError: no step was taken.
+  """
+  output_dir = estimator.model_dir
+  first = current_step(output_dir)
+  if first >= num_train_steps:
+    logging.info(
+      f"{output_dir} is already trained to step {first} of {num_train_steps}:"
+      " nothing to train; another --output_dir starts anew"
+    )
+    return
+  if first:
+    logging.info(f"resuming {output_dir} at step {first} of {num_train_steps}")
+  logging.info(
+    f"training: steps {first} to {num_train_steps}, batch {batch_size},"
+    f" {num_examples} examples ="
+    f" {num_train_steps * batch_size / num_examples:.2f} epochs"
+  )
+  hook = ProgressHook(
+    num_train_steps, num_examples, batch_size, log_steps, output_dir
+  )
+  estimator.train(
+    input_fn,
+    max_steps=num_train_steps,
+    hooks=[hook],
+    saving_listeners=[*([listener] if listener else []), _SavingClock(hook)],
+  )
+  if current_step(output_dir) <= first:
+    raise RuntimeError(f"training took no step: {output_dir} is at {first}")
+
+
+def predict(
+  estimator, input_fn, num_examples: int, checkpoint: str | None = None
+) -> Iterator[dict]:
+  """Predicts batch by batch, with progress on a terminal.
+
+  Args:
+    estimator: of `make_estimator`.
+    input_fn: of `input_pipeline`, not for training.
+    num_examples: how many it will give.
+    checkpoint: prefix; None: the newest of the output folder.
+
+  Yields:
+    {name: array [B, ...]}, in the order of computation; `example_index` tells
+    each example's place.
+  """
+  started = time.monotonic()
+  batches = estimator.predict(
+    input_fn, checkpoint_path=checkpoint, yield_single_examples=False
+  )
+  with tqdm(total=num_examples, unit="example", disable=None) as bar:
+    for batch in batches:
+      bar.update(int(np.sum(batch["example_index"] >= 0)))
+      yield batch
+  seconds = time.monotonic() - started
+  logging.info(
+    f"predicted {num_examples} examples in {seconds:.1f} s"
+    f" ({num_examples / seconds:.1f} examples/s)"
+  )
+
+
+# ---------------------------------------------------------------- results
+
+
+def write_eval_results(output_dir: str, scores: Mapping, report: Mapping):
+  """Writes eval_results.txt and eval_results.json, and logs the scores.
+
+  Args:
+    output_dir: where they go.
+    scores: {name: float or int}: `key = value` lines sorted by key.
+    report: what the JSON file holds besides the scores.
+  """
+  lines = [f"{name} = {scores[name]}" for name in sorted(scores)]
+  for line in lines:
+    logging.info(f"  {line}")
+  write_lines(os.path.join(output_dir, "eval_results.txt"), lines)
+  write_json(
+    os.path.join(output_dir, "eval_results.json"), {**scores, **report}
+  )
+
+
+def write_lines(path: str, lines: Iterable[str]) -> None:
+  """Writes lines to a file that appears when it is complete."""
+  with tf.io.gfile.GFile(path + ".partial", "w") as writer:
+    for line in lines:
+      writer.write(line + "\n")
+  tf.io.gfile.rename(path + ".partial", path, overwrite=True)
+
+
+def write_json(path: str, value) -> None:
+  """Writes a JSON file that appears when it is complete."""
+  text = json.dumps(value, indent=2, ensure_ascii=False)
+  write_lines(path, text.split("\n"))
+
+
+def _write_summaries(folder, scores, step):
+  """Writes scores for TensorBoard."""
+  summary = tf.Summary()
+  for name, value in scores.items():
+    summary.value.add(tag=name, simple_value=float(value))
+  writer = tf.summary.FileWriterCache.get(folder)
+  writer.add_summary(summary, step)
+  writer.flush()

@@ -1,0 +1,486 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""The classifier's examples, features, model and scores, and whole runs."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import modeling
+import run_classifier
+import tokenization
+
+ROOT = pathlib.Path(__file__).parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+WORDS = "good fine happy bad sad awful day week one two".split()
+CONFIG = {
+  "vocab_size": 20,
+  "hidden_size": 8,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 2,
+  "intermediate_size": 16,
+  "max_position_embeddings": 16,
+  "type_vocab_size": 2,
+}
+
+
+# --------------------------------------------------------------- examples
+
+
+def write(folder, name, text):
+  path = folder / name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(text, encoding="utf-8")
+
+
+def read(examples):
+  return [(e.guid, e.text_a, e.text_b, e.label) for e in examples]
+
+
+def test_mrpc_columns(tmp_path):
+  header = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+  write(tmp_path, "train.tsv", header + '1\t10\t11\tA "one\tB one\n')
+  write(tmp_path, "test.tsv", "index\t1\t2\ta\tb\n0\t10\t11\tA two\tB two\n")
+  processor = run_classifier.MrpcProcessor()
+  assert processor.get_labels() == ["0", "1"]
+  found = read(processor.get_train_examples(str(tmp_path)))
+  assert found == [("train-1", 'A "one', "B one", "1")]
+  found = read(processor.get_test_examples(str(tmp_path)))
+  assert found == [("test-1", "A two", "B two", None)]
+
+
+def test_cola_has_a_header_in_the_test_file_only(tmp_path):
+  write(tmp_path, "dev.tsv", "x\t1\t\tGood one.\nx\t0\t*\tBad one.\n")
+  write(tmp_path, "test.tsv", "index\tsentence\n0\tA test.\n")
+  processor = run_classifier.ColaProcessor()
+  found = read(processor.get_dev_examples(str(tmp_path)))
+  assert found == [
+    ("dev-0", "Good one.", None, "1"),
+    ("dev-1", "Bad one.", None, "0"),
+  ]
+  found = read(processor.get_test_examples(str(tmp_path)))
+  assert found == [("test-1", "A test.", None, None)]
+
+
+def test_mnli_reads_both_development_sets(tmp_path):
+  columns = "\t".join(str(i) for i in range(8))
+  for name, label in (("matched", "neutral"), ("mismatched", "entailment")):
+    write(
+      tmp_path,
+      f"dev_{name}.tsv",
+      f"{columns}\ta\tb\tlabel1\tgold\n{columns}\tP\tH\tx\t{label}\n",
+    )
+  processor = run_classifier.MnliProcessor()
+  assert processor.get_labels() == ["contradiction", "entailment", "neutral"]
+  found = read(processor.get_dev_examples(str(tmp_path)))
+  assert found == [("dev-1", "P", "H", "neutral")]
+  found = read(processor.get_dev_examples(str(tmp_path), "_mm"))
+  assert found == [("dev-1", "P", "H", "entailment")]
+
+
+def test_xnli_keeps_one_language_and_renames_a_label(tmp_path):
+  write(
+    tmp_path,
+    "multinli/multinli.train.zh.tsv",
+    "premise\thypo\tlabel\nP\tH\tcontradictory\n",
+  )
+  columns = "\t".join("2345")
+  write(
+    tmp_path,
+    "xnli.dev.tsv",
+    f"language\tgold_label\t{columns}\ts1\ts2\n"
+    f"en\tneutral\t{columns}\tE1\tE2\nzh\tneutral\t{columns}\tZ1\tZ2\n",
+  )
+  processor = run_classifier.XnliProcessor()
+  found = read(processor.get_train_examples(str(tmp_path)))
+  assert found == [("train-1", "P", "H", "contradiction")]
+  found = read(processor.get_dev_examples(str(tmp_path)))
+  assert found == [("dev-2", "Z1", "Z2", "neutral")]
+
+
+@pytest.mark.parametrize(
+  ("task", "row", "expected"),
+  [
+    ("sst-2", "A film.\t1", ("A film.", None, "1")),
+    ("qqp", "9\t1\t2\tQ1\tQ2\t0", ("Q1", "Q2", "0")),
+    ("sts-b", "0\tg\tf\ty\to\ts\ts\tS1\tS2\t3.5", ("S1", "S2", 3.5)),
+    ("qnli", "0\tQ\tS\tnot_entailment", ("Q", "S", "not_entailment")),
+    ("rte", "0\tP\tH\tentailment", ("P", "H", "entailment")),
+    ("wnli", "0\tP\tH\t1", ("P", "H", "1")),
+  ],
+)
+def test_columns_of_the_other_glue_tasks(tmp_path, task, row, expected):
+  header = "\t".join(f"c{i}" for i in range(row.count("\t") + 1))
+  write(tmp_path, "dev.tsv", f"{header}\n{row}\n")
+  processor = run_classifier.DataProcessor(run_classifier.GLUE_TASKS[task])
+  found = read(processor.get_dev_examples(str(tmp_path)))
+  assert found == [("dev-1", *expected)]
+
+
+def custom(labels=(), label_type="single", **columns):
+  columns = {"text_a": "text", "label": "label", **columns}
+  return run_classifier.Task(
+    columns=run_classifier.Columns(**columns),
+    labels=labels,
+    label_type=label_type,
+  )
+
+
+def read_custom(path, task):
+  return run_classifier.read_examples(str(path), task.columns, task, "dev")
+
+
+def test_a_template_writes_columns_into_the_text(tmp_path):
+  write(tmp_path, "a.tsv", "age\tprofile\tlabel\n41\tI {cook}.\tx\n")
+  task = custom(template="I am {age}. {profile}")
+  example = read_custom(tmp_path / "a.tsv", task)[0]
+  assert example.text_a == "I am 41. I {cook}."
+
+
+def test_several_labels_of_a_row(tmp_path):
+  write(tmp_path, "a.tsv", "text\tlabel\nx\ta, c\ny\t\n")
+  task = custom(labels=("a", "b", "c"), label_type="multi")
+  examples = read_custom(tmp_path / "a.tsv", task)
+  assert [example.label for example in examples] == [["a", "c"], []]
+  write(tmp_path, "b.jsonl", '{"text": "x", "label": ["b"]}\n')
+  assert read_custom(tmp_path / "b.jsonl", task)[0].label == ["b"]
+
+
+@pytest.mark.parametrize(
+  ("text", "task", "message"),
+  [
+    (
+      "text\tlabel\nx\tz\n",
+      custom(("a", "b")),
+      r":2: label 'z' is not .* a, b",
+    ),
+    ("text\nx\n", custom(), r":2: no column 'label'"),
+    ("text\tlabel\n", custom(), "holds no examples"),
+    ("", custom(), "holds no examples"),
+    (
+      "text\tlabel\nx\thigh\n",
+      custom(label_type="number"),
+      r":2: column 'label' holds 'high', no number",
+    ),
+    (
+      "text\tlabel\tage\nx\ta\tnan\n",
+      custom(features=["age"]),
+      r":2: column 'age' holds 'nan', no number",
+    ),
+  ],
+)
+def test_rows_that_do_not_fit_are_named(tmp_path, text, task, message):
+  write(tmp_path, "a.tsv", text)
+  with pytest.raises(ValueError, match="a.tsv.*" + message):
+    read_custom(tmp_path / "a.tsv", task)
+
+
+def test_labels_of_the_training_data_are_sorted():
+  def labels_of(*labels):
+    examples = [run_classifier.InputExample("", "", label=x) for x in labels]
+    return run_classifier.labels_of(examples)
+
+  assert labels_of("b", "a", "b") == ["a", "b"]
+  assert labels_of("10", "9") == ["9", "10"]
+  assert labels_of(["x"], ["y", "z"], []) == ["x", "y", "z"]
+  with pytest.raises(ValueError, match="at least two are needed"):
+    labels_of("a", "a")
+
+
+# --------------------------------------------------------------- features
+
+
+def test_features_equal_the_originals():
+  tokenizer = tokenization.FullTokenizer(str(GOLDEN / "vocab.txt"))
+  cases = json.loads((GOLDEN / "classifier_features.json").read_text())
+  assert cases
+  for case in cases:
+    example = run_classifier.InputExample(
+      "", case["text_a"], case["text_b"], case["label"]
+    )
+    features = run_classifier.convert_single_example(
+      0, example, ["0", "1"], case["max_seq_length"], tokenizer
+    )
+    for name in ("input_ids", "input_mask", "segment_ids", "label_id"):
+      assert getattr(features, name) == case[name], case["text_a"]
+    assert features.is_real_example
+
+
+def test_a_padding_example_is_all_zeros():
+  features = run_classifier.convert_single_example(
+    0, run_classifier.PaddingInputExample(), ["0", "1"], 4, None
+  )
+  assert features.input_mask == [0, 0, 0, 0]
+  assert features.label_id == 0
+  assert not features.is_real_example
+
+
+# ------------------------------------------------------------------ model
+
+
+def classify(label_type, num_labels, labels, features=None):
+  """(loss, per_example_loss, logits, probabilities) of a tiny model."""
+  outputs = run_classifier.create_model(
+    modeling.BertConfig(**CONFIG),
+    is_training=False,
+    input_ids=tf.constant([[1, 2, 3], [4, 5, 0]]),
+    input_mask=tf.constant([[1, 1, 1], [1, 1, 0]]),
+    segment_ids=tf.zeros([2, 3], tf.int32),
+    labels=tf.constant(labels),
+    num_labels=num_labels,
+    use_one_hot_embeddings=False,
+    label_type=label_type,
+    features=features,
+  )
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    return session.run(outputs)
+
+
+def test_single_labels_have_a_softmax():
+  loss, per_example, logits, probabilities = classify("single", 3, [0, 2])
+  expected = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+  np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
+  np.testing.assert_allclose(
+    per_example, [-np.log(expected[0, 0]), -np.log(expected[1, 2])], rtol=1e-5
+  )
+  np.testing.assert_allclose(loss, per_example.mean(), rtol=1e-6)
+
+
+def test_several_labels_have_a_sigmoid_each():
+  labels = [[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+  _, _, logits, probabilities = classify("multi", 3, labels)
+  np.testing.assert_allclose(
+    probabilities, 1 / (1 + np.exp(-logits)), rtol=1e-5
+  )
+
+
+def test_a_number_is_predicted_as_it_is():
+  _, per_example, logits, values = classify("number", 1, [1.5, -2.0])
+  np.testing.assert_array_equal(values, logits)
+  np.testing.assert_allclose(
+    per_example, (logits[:, 0] - [1.5, -2.0]) ** 2, rtol=1e-5
+  )
+
+
+def test_numbers_beside_the_text_widen_the_classifier():
+  classify("single", 2, [0, 1], tf.constant([[0.5, 1.0, -1.0]] * 2))
+  shapes = {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+  assert shapes["output_weights"] == [2, 8 + 3]
+  assert shapes["output_bias"] == [2]
+
+
+# ----------------------------------------------------------------- scores
+
+
+def note(label_type="single", labels=("no", "yes"), thresholds=()):
+  return run_classifier.TaskNote(
+    "custom", label_type, labels, thresholds, [], [], [], None, True, 16
+  )
+
+
+def test_scores_of_classes():
+  # Predicted 1, 0, 1 for 1, 0, 0: two of three right; F1 = 2/(2+1+0) of 1.
+  arrays = {
+    "probabilities": np.array([[0.2, 0.8], [0.9, 0.1], [0.4, 0.6]]),
+    "label_ids": np.array([1, 0, 0]),
+    "per_example_loss": np.array([0.1, 0.2, 0.9], np.float32),
+  }
+  scores, report = run_classifier.compute_scores(
+    note(), ("accuracy", "f1"), arrays, batch_size=2
+  )
+  assert scores == pytest.approx(
+    {
+      "eval_accuracy": 2 / 3,
+      "eval_f1": 2 / 3,
+      "eval_loss": 0.4,
+      "loss": (0.15 + 0.9) / 2,
+    }
+  )
+  assert report["confusion_matrix"] == [[1, 1], [0, 1]]
+
+
+def test_prediction_lines():
+  probabilities = np.array([[0.25, 0.75], [0.5, 0.125]])
+  lines = run_classifier.prediction_lines(note(), ["a", "b"], probabilities)
+  assert list(lines) == [
+    "id\tlabel\tno\tyes",
+    "a\tyes\t0.25\t0.75",
+    "b\tno\t0.5\t0.125",
+  ]
+  several = note("multi", thresholds=[0.25, 0.8])
+  lines = run_classifier.prediction_lines(several, ["a", "b"], probabilities)
+  assert [line.split("\t")[1] for line in lines] == ["label", "no", "no"]
+  number = note("number", labels=())
+  lines = run_classifier.prediction_lines(number, ["a"], np.array([[2.5]]))
+  assert list(lines) == ["id\tprediction", "a\t2.5"]
+
+
+# ------------------------------------------------------------------- main
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  """A learnable task, a vocabulary and a tiny configuration."""
+  folder = tmp_path_factory.mktemp("data")
+  tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+  write(folder, "vocab.txt", "\n".join(tokens) + "\n")
+  write(folder, "bert_config.json", json.dumps(CONFIG))
+  rng = np.random.RandomState(0)
+  for name, count in (("train", 64), ("dev", 20), ("test", 10)):
+    lines = ["id\ttext\tlabel\tsize" if name != "test" else "id\ttext\tsize"]
+    for i in range(count):
+      label = int(rng.randint(2))
+      words = [WORDS[3 * label + rng.randint(3)]]
+      words += list(rng.choice(WORDS[6:], rng.randint(1, 8)))
+      cells = [f"{name}{i}", " ".join(words), "nice" if label == 0 else "nasty"]
+      cells = cells if name != "test" else cells[:2]
+      lines.append("\t".join([*cells, str(len(words))]))
+    write(folder, f"{name}.tsv", "\n".join(lines) + "\n")
+  return folder
+
+
+def run(data_dir, output_dir, *flags):
+  """Runs the script as a user does."""
+  command = [
+    sys.executable,
+    str(ROOT / "run_classifier.py"),
+    "--task_name=custom",
+    f"--data_dir={data_dir}",
+    f"--vocab_file={data_dir}/vocab.txt",
+    f"--bert_config_file={data_dir}/bert_config.json",
+    f"--output_dir={output_dir}",
+    "--id_column=id",
+    "--max_seq_length=12",
+    "--train_batch_size=8",
+    "--learning_rate=1e-2",
+    *flags,
+  ]
+  return subprocess.run(
+    command, capture_output=True, text=True, cwd=data_dir, env=os.environ
+  )
+
+
+def test_a_whole_run_from_training_to_predictions(data_dir, tmp_path):
+  output_dir = tmp_path / "out"
+  done = run(
+    data_dir,
+    output_dir,
+    *("--do_train", "--do_eval", "--do_predict", "--num_train_epochs=6"),
+    *("--eval_steps=16", "--keep_best=accuracy", "--log_steps=10"),
+    "--feature_columns=size",
+  )
+  assert done.returncode == 0, done.stderr
+  log = done.stderr
+  assert re.search(r"devices: no GPU found, \d+ CPU cores", log)
+  assert "new weights: " in log
+  assert "training: steps 0 to 48, batch 8, 64 examples = 6.00 epochs" in log
+  assert re.search(r"step 20/48, loss [\d.]+.*examples_per_second .* left", log)
+  assert "step 16 evaluated: eval_accuracy" in log
+  assert re.search(r"labels of the training data: nasty \d+ \(", log)
+
+  results = (output_dir / "eval_results.txt").read_text().splitlines()
+  scores = dict(line.split(" = ") for line in results)
+  assert list(scores) == sorted(scores)
+  assert {"eval_accuracy", "eval_loss", "global_step", "loss"} <= set(scores)
+  assert float(scores["eval_accuracy"]) >= 0.9
+  whole = json.loads((output_dir / "eval_results.json").read_text())
+  assert whole["eval_accuracy"] == float(scores["eval_accuracy"])
+  assert whole["report"]["labels"] == ["nasty", "nice"]
+  best = json.loads((output_dir / "best" / "best.json").read_text())
+  assert best["value"] == whole["eval_accuracy"]
+
+  rows = (output_dir / "predictions.tsv").read_text().splitlines()
+  assert rows[0].split("\t") == ["id", "label", "nasty", "nice"]
+  assert [row.split("\t")[0] for row in rows[1:]] == [
+    f"test{i}" for i in range(10)
+  ]
+  texts = (data_dir / "test.tsv").read_text().splitlines()
+  right = [
+    (row.split("\t")[1] == "nice")
+    == bool(set(text.split("\t")[1].split()) & set(WORDS[:3]))
+    for row, text in zip(rows[1:], texts[1:])
+  ]
+  assert sum(right) >= 9
+  plain = (output_dir / "test_results.tsv").read_text().splitlines()
+  assert [row.split("\t") for row in plain] == [
+    row.split("\t")[2:] for row in rows[1:]
+  ]
+
+  again = run(
+    data_dir,
+    output_dir,
+    *("--do_train", "--num_train_epochs=7", "--feature_columns=size"),
+  )
+  assert again.returncode == 0, again.stderr
+  assert f"resuming {output_dir} at step 48 of 56" in again.stderr
+
+
+def test_padded_and_bucketed_runs_give_the_same_scores(data_dir, tmp_path):
+  first = run(data_dir, tmp_path / "out", "--do_train", "--num_train_epochs=1")
+  assert first.returncode == 0, first.stderr
+  found = []
+  for buckets in ("none", "6,9", "auto"):
+    done = run(
+      data_dir, tmp_path / "out", "--do_eval", f"--length_buckets={buckets}"
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    found.append([results["eval_loss"], results["loss"]])
+  np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+  np.testing.assert_allclose(found[2], found[0], rtol=1e-5)
+
+
+def test_a_run_with_a_seed_repeats(data_dir, tmp_path):
+  losses = []
+  for name in ("a", "b"):
+    done = run(
+      data_dir,
+      tmp_path / name,
+      *("--do_train", "--num_train_epochs=1", "--log_steps=1"),
+      "--random_seed=7",
+    )
+    assert done.returncode == 0, done.stderr
+    losses.append(re.findall(r"step \d+/8, loss ([\d.]+)", done.stderr))
+  assert len(losses[0]) == 8
+  assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    ((), "nothing to do: give at least one of --do_train"),
+    (("--do_train", "true"), "stray words on the command line: true"),
+    (("--do_train", "--task_name=mprc"), "--task_name=mprc is not known"),
+    (("--do_train", "--data_dir=nowhere"), "no data file nowhere/train.tsv"),
+    (("--do_train", "--max_seq_length=17"), "max_position_embeddings=16"),
+    (("--do_train", "--vocab_file=none.txt"), "none.txt"),
+    (("--do_train", "--bert_config_file=no.json"), "no.json"),
+    (("--do_train", "--init_checkpoint=no.ckpt"), "no checkpoint no.ckpt"),
+    (("--do_train", "--train_batch_size=999"), "do not fill one step"),
+    (("--do_train", "--label_column=mood"), "train.tsv:2: no column 'mood'"),
+    (("--do_train", "--use_tpu"), "--use_tpu needs --tpu_name"),
+    (
+      ("--do_train", "--use_tpu", "--tpu_name=t"),
+      "is a local path, which a TPU can't read",
+    ),
+    (("--do_train", "--length_buckets=9,4"), "--length_buckets=9,4"),
+    (("--do_eval", "--labels_file=labels.txt"), "holds no trained model"),
+    (("--do_train", "--patience=3"), "--patience needs --keep_best"),
+    (("--do_train", "--no_such_flag"), "no_such_flag"),
+  ],
+)
+def test_what_does_not_fit_is_said_in_one_sentence(
+  data_dir, tmp_path, flags, message
+):
+  write(data_dir, "labels.txt", "nasty\nnice\n")
+  done = run(data_dir, tmp_path / "out", *flags)
+  assert done.returncode in (1, 2)
+  assert message in done.stderr
+  assert "Traceback" not in done.stderr
