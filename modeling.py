@@ -1,0 +1,557 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""The BERT encoder as a TensorFlow graph.
+
+In: token ids [B, S] and a BertConfig. Out: vectors of every token [B, S, D] and
+of the whole sequence [B, D]. The graph is that of "BERT: Pre-training of Deep
+Bidirectional Transformers" (arXiv:1810.04805), and its variables have the names
+that released checkpoints use.
+
+Shapes: B batch, S sequence, N heads, H size of a head, D hidden = N * H,
+V vocabulary. B and S may be unknown until the graph runs. Between layers the
+tokens of all sequences stand in one matrix [B*S, D].
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import math
+import zlib
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+LAYER_NORM_EPSILON = 1e-12
+MASKED_SCORE = -10000.0  # exp() of it is 0, and it is finite in bfloat16
+
+
+# ---------------------------------------------------------- configuration
+
+
+class BertConfig:
+  """Sizes of a model; the names are those of `bert_config.json`."""
+
+  def __init__(
+    self,
+    vocab_size,
+    hidden_size=768,
+    num_hidden_layers=12,
+    num_attention_heads=12,
+    intermediate_size=3072,
+    hidden_act="gelu",
+    hidden_dropout_prob=0.1,
+    attention_probs_dropout_prob=0.1,
+    max_position_embeddings=512,
+    type_vocab_size=16,
+    initializer_range=0.02,
+  ):
+    self.vocab_size = vocab_size
+    self.hidden_size = hidden_size
+    self.num_hidden_layers = num_hidden_layers
+    self.num_attention_heads = num_attention_heads
+    self.intermediate_size = intermediate_size
+    self.hidden_act = hidden_act
+    self.hidden_dropout_prob = hidden_dropout_prob
+    self.attention_probs_dropout_prob = attention_probs_dropout_prob
+    self.max_position_embeddings = max_position_embeddings
+    self.type_vocab_size = type_vocab_size
+    self.initializer_range = initializer_range
+
+  @classmethod
+  def from_dict(cls, json_object: dict) -> BertConfig:
+    """Makes a configuration; keys it does not know are kept as attributes.
+
+    Raises:
+      ValueError: `validate` finds the sizes unusable.
+    """
+    config = cls(vocab_size=None)
+    config.__dict__.update(json_object)
+    config.validate()
+    return config
+
+  @classmethod
+  def from_json_file(cls, json_file: str) -> BertConfig:
+    """Reads a configuration; `json_file` may be on `gs://`.
+
+    Raises:
+      tf.errors.NotFoundError: there is no such file.
+      ValueError: the file is not JSON, or its sizes are unusable.
+    """
+    with tf.io.gfile.GFile(json_file) as reader:
+      text = reader.read()
+    try:
+      json_object = json.loads(text)
+    except ValueError as error:
+      raise ValueError(f"{json_file} is not JSON: {error}") from None
+    if not isinstance(json_object, dict):
+      raise ValueError(f"{json_file} is not a JSON object of named sizes")
+    try:
+      return cls.from_dict(json_object)
+    except ValueError as error:
+      raise ValueError(f"{json_file}: {error}") from None
+
+  def to_dict(self) -> dict:
+    """Returns a copy of all keys, unknown ones included."""
+    return json.loads(json.dumps(self.__dict__))
+
+  def to_json_string(self) -> str:
+    """Returns the text of a `bert_config.json`."""
+    return json.dumps(self.__dict__, indent=2, sort_keys=True) + "\n"
+
+  def validate(self) -> None:
+    """Raises ValueError, in one sentence, if no model has these sizes."""
+    for name in (
+      "vocab_size",
+      "hidden_size",
+      "num_hidden_layers",
+      "num_attention_heads",
+      "intermediate_size",
+      "max_position_embeddings",
+      "type_vocab_size",
+    ):
+      size = getattr(self, name)
+      if size is None:
+        raise ValueError(f"{name} is missing from the model's configuration")
+      if not isinstance(size, int) or size < 1:
+        raise ValueError(f"{name} is {size!r}, give a whole number above 0")
+    if self.hidden_size % self.num_attention_heads:
+      raise ValueError(
+        f"hidden_size {self.hidden_size} is not a multiple of"
+        f" num_attention_heads {self.num_attention_heads}"
+      )
+
+
+# ------------------------------------------------------------------ model
+
+
+class BertModel:
+  """The encoder, built in the default graph when it is made."""
+
+  def __init__(
+    self,
+    config,
+    is_training,
+    input_ids,
+    input_mask=None,
+    token_type_ids=None,
+    use_one_hot_embeddings=False,
+    scope=None,
+    dropout_seed=None,
+  ):
+    """Builds the graph.
+
+    Args:
+      config: BertConfig.
+      is_training: bool, whether dropout is on.
+      input_ids: int32 [B, S], B and S known or not.
+      input_mask: int32 [B, S], 1 for tokens and 0 for padding; None: no
+        padding.
+      token_type_ids: int32 [B, S], the segment; None: all 0.
+      use_one_hot_embeddings: look words up by a matrix product, for TPU.
+      scope: variable scope; None: `bert`, or `bert_1` where that is taken.
+      dropout_seed: int32 [2], or None for one draw a model and run from the
+        graph's own random numbers.
+
+    Raises:
+      ValueError: the configuration is unusable, a shape is wrong, or S is over
+        `max_position_embeddings`.
+    """
+    config.validate()
+    batch, length = get_shape_list(input_ids, 2, "input_ids")
+    _check_length(length, config.max_position_embeddings)
+    if token_type_ids is None:
+      token_type_ids = tf.zeros_like(input_ids)
+    if is_training and dropout_seed is None:
+      dropout_seed = _draw_seed()
+    self._config = config
+    self._is_training = is_training
+    self._seed = dropout_seed
+    self._initializer = create_initializer(config.initializer_range)
+    self._shape = [batch, length]
+
+    with tf.variable_scope(scope, default_name="bert"):
+      with tf.variable_scope("embeddings"):
+        tokens = self._embed(input_ids, token_type_ids, use_one_hot_embeddings)
+      self._embedding_output = self._unflatten(tokens)
+      mask_scores = None
+      if input_mask is not None:
+        mask_scores = attention_mask_scores(input_mask)
+      self._all_encoder_layers = []
+      with tf.variable_scope("encoder"):
+        for i in range(config.num_hidden_layers):
+          with tf.variable_scope(f"layer_{i}"):
+            tokens = self._layer(tokens, mask_scores)
+          self._all_encoder_layers.append(self._unflatten(tokens))
+      with tf.variable_scope("pooler"):
+        first_tokens = self.get_sequence_output()[:, 0, :]  # [B, D]
+        self._pooled_output = self._dense(
+          first_tokens, config.hidden_size, "dense", tf.tanh
+        )
+
+  def get_pooled_output(self):
+    """The vector of each sequence, float32 [B, D]."""
+    return self._pooled_output
+
+  def get_sequence_output(self):
+    """The last layer's vector of each token, float32 [B, S, D]."""
+    return self._all_encoder_layers[-1]
+
+  def get_all_encoder_layers(self):
+    """Every layer's vectors, a list of float32 [B, S, D]."""
+    return self._all_encoder_layers
+
+  def get_embedding_output(self):
+    """The vectors that enter the first layer, float32 [B, S, D]."""
+    return self._embedding_output
+
+  def get_embedding_table(self):
+    """The word embeddings, a variable [V, D]."""
+    return self._embedding_table
+
+  def _embed(self, input_ids, token_type_ids, use_one_hot_embeddings):
+    """Sums word, segment and position embeddings: [B*S, D]."""
+    config = self._config
+    batch, length = self._shape
+    width = config.hidden_size
+
+    def table(name, rows):
+      return tf.get_variable(name, [rows, width], initializer=self._initializer)
+
+    self._embedding_table = table("word_embeddings", config.vocab_size)
+    types = table("token_type_embeddings", config.type_vocab_size)
+    positions = table("position_embeddings", config.max_position_embeddings)
+
+    words = lookup(self._embedding_table, input_ids, use_one_hot_embeddings)
+    tokens = words + lookup(types, token_type_ids, True)  # [B*S, D]
+    tokens = tf.reshape(tokens, [batch, length, width])
+    tokens += tf.slice(positions, [0, 0], [length, -1])  # [B, S, D]
+    tokens = layer_norm(tf.reshape(tokens, [-1, width]), "LayerNorm")
+    return self._dropout(tokens, config.hidden_dropout_prob)
+
+  def _layer(self, tokens, mask_scores):
+    """One Transformer layer on [B*S, D]: attention, then a dense block."""
+    config = self._config
+    with tf.variable_scope("attention"):
+      with tf.variable_scope("self"):
+        context = self._self_attention(tokens, mask_scores)
+      with tf.variable_scope("output"):
+        tokens = self._project_and_add(context, tokens)
+    with tf.variable_scope("intermediate"):
+      activation = get_activation(config.hidden_act)
+      inner = self._dense(tokens, config.intermediate_size, "dense", activation)
+    with tf.variable_scope("output"):
+      return self._project_and_add(inner, tokens)
+
+  def _self_attention(self, tokens, mask_scores):
+    """Multi-head attention of the tokens to each other, [B*S, D]."""
+    config = self._config
+    batch, length = self._shape
+    heads = config.num_attention_heads
+    size = config.hidden_size // heads
+
+    def project(name):
+      projected = self._dense(tokens, heads * size, name)  # [B*S, D]
+      projected = tf.reshape(projected, [batch, length, heads, size])
+      return tf.transpose(projected, [0, 2, 1, 3])  # [B, N, S, H]
+
+    query, key, value = project("query"), project("key"), project("value")
+    scores = tf.matmul(query, key, transpose_b=True)  # [B, N, S, S]
+    scores *= 1.0 / math.sqrt(size)
+    if mask_scores is not None:
+      scores += mask_scores
+    probs = tf.nn.softmax(scores)
+    probs = self._dropout(probs, config.attention_probs_dropout_prob)
+    context = tf.matmul(probs, value)  # [B, N, S, H]
+    context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, H]
+    return tf.reshape(context, [-1, heads * size])
+
+  def _project_and_add(self, inner, residual):
+    """A dense product to width D, dropout, residual and LayerNorm."""
+    config = self._config
+    update = self._dense(inner, config.hidden_size, "dense")
+    update = self._dropout(update, config.hidden_dropout_prob)
+    return layer_norm(residual + update, "LayerNorm")
+
+  def _dense(self, inputs, width, name, activation=None):
+    return dense(inputs, width, name, activation, self._initializer)
+
+  def _dropout(self, tensor, probability):
+    if not self._is_training:
+      return tensor
+    return dropout(tensor, probability, self._seed)
+
+  def _unflatten(self, tokens):
+    """[B*S, D] to [B, S, D]."""
+    return tf.reshape(tokens, [*self._shape, self._config.hidden_size])
+
+
+def _check_length(length, limit):
+  """Raises ValueError if a length known now has no position embedding."""
+  if isinstance(length, int) and length > limit:
+    raise ValueError(
+      f"sequences of length {length} are over max_position_embeddings={limit}"
+      " of the model's configuration: shorten them"
+    )
+
+
+# -------------------------------------------------------------- its parts
+
+
+def lookup(table, ids, use_one_hot):
+  """Rows of a table.
+
+  Args:
+    table: float32 [V, D].
+    ids: int32, any shape of M elements.
+    use_one_hot: by a product instead of a gather; faster on TPU, and wherever
+      V is small.
+
+  Returns:
+    float32 [M, D].
+  """
+  ids = tf.reshape(ids, [-1])
+  if use_one_hot:
+    return tf.matmul(tf.one_hot(ids, table.shape[0], dtype=table.dtype), table)
+  return tf.gather(table, ids)
+
+
+def attention_mask_scores(input_mask):
+  """What to add to attention scores: MASKED_SCORE where the key is padding.
+
+  Args:
+    input_mask: int32 [B, S], 1 for tokens and 0 for padding.
+
+  Returns:
+    float32 [B, 1, 1, S].
+  """
+  scores = (1.0 - tf.cast(input_mask, tf.float32)) * MASKED_SCORE
+  return scores[:, tf.newaxis, tf.newaxis, :]
+
+
+def dense(inputs, width, name, activation=None, initializer=None):
+  """A dense layer with variables `name/kernel` [in, width], `name/bias`.
+
+  Args:
+    inputs: float32 [M, in].
+    width: int, size of the output.
+    name: variable scope.
+    activation: function of [M, width], or None.
+    initializer: of the kernel; None: `create_initializer()`.
+
+  Returns:
+    float32 [M, width].
+  """
+  with tf.variable_scope(name):
+    kernel = tf.get_variable(
+      "kernel",
+      [inputs.shape[-1], width],
+      initializer=initializer or create_initializer(),
+    )
+    bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
+  outputs = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
+  return activation(outputs) if activation else outputs
+
+
+def layer_norm(input_tensor, name=None):
+  """Layer normalisation (arXiv:1607.06450) over the last axis.
+
+  Makes the variables `beta` and `gamma`, both [D], in scope `name`.
+
+  Args:
+    input_tensor: float32 [..., D].
+    name: variable scope; None: `LayerNorm`, numbered where that is taken.
+
+  Returns:
+    float32, the input's shape.
+  """
+  width = input_tensor.shape[-1]
+  with tf.variable_scope(name, default_name="LayerNorm"):
+    beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
+    gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
+  rows = tf.reshape(input_tensor, [-1, width])
+  return tf.reshape(_normalise(rows, gamma, beta), tf.shape(input_tensor))
+
+
+def _normalise(rows, gamma, beta):
+  mean = tf.reduce_mean(rows, axis=-1, keepdims=True)
+  centred = rows - mean
+  variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+  return centred * tf.rsqrt(variance + LAYER_NORM_EPSILON) * gamma + beta
+
+
+def dropout(input_tensor, dropout_prob, seed=None):
+  """Sets elements to 0 at random and scales the others up (JMLR 15:1929).
+
+  Which ones depends on the seed and on the name of the current variable scope
+  alone, so a scope draws one mask. An element is drawn from 16 random bits:
+  the probability is `dropout_prob` to 2^-16, and the scale fits it exactly.
+
+  Args:
+    input_tensor: any float type, any shape.
+    dropout_prob: float below 1, probability of 0; None or 0: no dropout.
+    seed: int32 [2]; None: drawn from the graph's own random numbers.
+
+  Returns:
+    Type and shape of the input.
+  """
+  if not dropout_prob:
+    return input_tensor
+  if not 0.0 < dropout_prob < 1.0:
+    raise ValueError(f"dropout probability {dropout_prob} is not in 0 to 1")
+  seed = _draw_seed() if seed is None else seed
+  site = zlib.crc32(tf.get_variable_scope().name.encode()) & 0x7FFFFFFF
+  seed = tf.random.experimental.stateless_fold_in(seed, site, alg="philox")
+  dropped = round(dropout_prob * 2**16)  # of 2^16 equally likely numbers
+  shape = get_shape_list(input_tensor)
+  keep = _random_uint16(shape, seed) >= np.uint16(dropped)
+  scale = 2**16 / (2**16 - dropped)
+  return input_tensor * (tf.cast(keep, input_tensor.dtype) * scale)
+
+
+def _random_uint16(shape, seed):
+  """Uniform uint16 numbers, two of each 32 bits drawn."""
+  size = 1
+  for dimension in shape:
+    size *= dimension
+  words = tf.random.stateless_uniform(
+    [(size + 1) // 2], seed, None, None, tf.int32, alg="philox"
+  )
+  halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])
+  return tf.reshape(halves[:size], shape)
+
+
+def _draw_seed():
+  """A new int32 [2] for every run of the graph; follows the graph's seed."""
+  limits = np.iinfo(np.int32)
+  return tf.random.uniform([2], limits.min, limits.max, tf.int32)
+
+
+# ------------------------------------------------------------ activations
+
+
+@tf.custom_gradient
+def gelu(x):
+  """Gaussian error linear unit, tanh form (arXiv:1606.08415).
+
+  0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), which is x sigmoid(2 u) for
+  u the argument of tanh. Its gradient keeps one tensor, the derivative.
+
+  Args:
+    x: any float type, any shape.
+
+  Returns:
+    Type and shape of x.
+  """
+  linear = 2.0 * math.sqrt(2.0 / math.pi)
+  doubled = x * (tf.square(x) * (0.044715 * linear) + linear)  # 2 u
+  gate = tf.sigmoid(doubled)
+  slope = tf.raw_ops.SigmoidGrad(y=gate, dy=doubled * 3.0 - x * (2.0 * linear))
+  derivative = gate + slope  # x d(2 u)/dx = 3 (2 u) - 2 linear x
+  return x * gate, lambda upstream: upstream * derivative
+
+
+@tf.custom_gradient
+def gelu_erf(x):
+  """Gaussian error linear unit, exact form x Phi(x) (arXiv:1606.08415).
+
+  Args:
+    x: any float type, any shape.
+
+  Returns:
+    Type and shape of x.
+  """
+  below = 0.5 * tf.erf(x * math.sqrt(0.5)) + 0.5  # Phi(x)
+  density = tf.exp(tf.square(x) * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
+  derivative = below + x * density
+  return x * below, lambda upstream: upstream * derivative
+
+
+ACTIVATIONS = {
+  "": None,
+  "linear": None,
+  "relu": tf.nn.relu,
+  "gelu": gelu,
+  "gelu_erf": gelu_erf,
+  "tanh": tf.tanh,
+}
+
+
+def get_activation(name):
+  """The activation of that name, case ignored; None for `linear` and empty.
+
+  None and functions are returned as they are.
+
+  Raises:
+    ValueError: no activation has that name.
+  """
+  if not isinstance(name, str):
+    return name
+  if name.lower() not in ACTIVATIONS:
+    known = ", ".join(filter(None, ACTIVATIONS))
+    raise ValueError(f"hidden_act {name!r} is unknown, give one of {known}")
+  return ACTIVATIONS[name.lower()]
+
+
+# ---------------------------------------------- shapes, weights, checkpoints
+
+
+def create_initializer(initializer_range=0.02):
+  """A truncated normal with this standard deviation."""
+  return tf.truncated_normal_initializer(stddev=initializer_range)
+
+
+def get_shape_list(tensor, expected_rank=None, name=None):
+  """The shape: int where it is known, scalar int32 tensor where it is not.
+
+  Args:
+    tensor: of known rank.
+    expected_rank: int, or a collection of them, or None for any.
+    name: of the tensor, for the message.
+
+  Returns:
+    A list.
+
+  Raises:
+    ValueError: the rank is unknown or not expected.
+  """
+  name = name or tensor.name
+  rank = tensor.shape.rank
+  if isinstance(expected_rank, int):
+    expected_rank = [expected_rank]
+  if rank is None or (expected_rank and rank not in expected_rank):
+    wanted = " or ".join(map(str, expected_rank)) if expected_rank else "known"
+    raise ValueError(
+      f"{name} has rank {rank} (shape {tensor.shape}), but the rank should be"
+      f" {wanted}"
+    )
+  static = tensor.shape.as_list()
+  if None not in static:
+    return static
+  dynamic = tf.shape(tensor)
+  return [dynamic[i] if size is None else size for i, size in enumerate(static)]
+
+
+def get_assignment_map_from_checkpoint(tvars, init_checkpoint):
+  """Finds the variables that a checkpoint has, by name.
+
+  Args:
+    tvars: variables of the graph.
+    init_checkpoint: prefix, such as `dir/bert_model.ckpt`.
+
+  Returns:
+    assignment_map: OrderedDict {name: name} for
+      `tf.train.init_from_checkpoint`, in the checkpoint's order.
+    initialized_variable_names: {name: 1} of the same variables, each under its
+      name with and without ":0".
+  """
+  wanted = {variable.op.name for variable in tvars}
+  found = [
+    name
+    for name, _ in tf.train.list_variables(init_checkpoint)
+    if name in wanted
+  ]
+  initialized = {}
+  for name in found:
+    initialized[name] = 1
+    initialized[name + ":0"] = 1
+  return collections.OrderedDict(zip(found, found)), initialized
