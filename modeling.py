@@ -157,6 +157,7 @@ class BertModel:
         `max_position_embeddings`.
     """
     config.validate()
+    input_ids = tf.convert_to_tensor(input_ids)
     batch, length = get_shape_list(input_ids, 2, "input_ids")
     _check_length(length, config.max_position_embeddings)
     if token_type_ids is None:

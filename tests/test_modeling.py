@@ -3,10 +3,11 @@
 
 import pathlib
 
-import modeling
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+
+import modeling
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
