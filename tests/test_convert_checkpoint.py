@@ -1,0 +1,636 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Tests of the way from PyTorch's checkpoints to TensorFlow's and back.
+
+The PyTorch models are made here by hand; where PyTorch and transformers are
+installed, one of theirs must compute the same as ours.
+"""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow.compat.v1 as tf
+
+import convert_checkpoint
+import modeling
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+GOLDEN = os.path.join(ROOT, "tests", "golden", "tiny_checkpoint")
+CONFIG = {
+  "architectures": ["BertForPreTraining"],
+  "model_type": "bert",
+  "vocab_size": 11,
+  "hidden_size": 4,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 2,
+  "intermediate_size": 6,
+  "hidden_act": "gelu",
+  "hidden_dropout_prob": 0.1,
+  "attention_probs_dropout_prob": 0.1,
+  "max_position_embeddings": 5,
+  "type_vocab_size": 2,
+  "initializer_range": 0.02,
+  "layer_norm_eps": 1e-12,
+  "transformers_version": "4.0.0",
+}
+LAYER = {  # PyTorch's names and shapes, [out, in]
+  "attention.self.query.weight": (4, 4),
+  "attention.self.query.bias": (4,),
+  "attention.self.key.weight": (4, 4),
+  "attention.self.key.bias": (4,),
+  "attention.self.value.weight": (4, 4),
+  "attention.self.value.bias": (4,),
+  "attention.output.dense.weight": (4, 4),
+  "attention.output.dense.bias": (4,),
+  "attention.output.LayerNorm.weight": (4,),
+  "attention.output.LayerNorm.bias": (4,),
+  "intermediate.dense.weight": (6, 4),
+  "intermediate.dense.bias": (6,),
+  "output.dense.weight": (4, 6),
+  "output.dense.bias": (4,),
+  "output.LayerNorm.weight": (4,),
+  "output.LayerNorm.bias": (4,),
+}
+MODEL = {
+  "bert.embeddings.word_embeddings.weight": (11, 4),
+  "bert.embeddings.position_embeddings.weight": (5, 4),
+  "bert.embeddings.token_type_embeddings.weight": (2, 4),
+  "bert.embeddings.LayerNorm.weight": (4,),
+  "bert.embeddings.LayerNorm.bias": (4,),
+  **{f"bert.encoder.layer.0.{name}": shape for name, shape in LAYER.items()},
+  **{f"bert.encoder.layer.1.{name}": shape for name, shape in LAYER.items()},
+  "bert.pooler.dense.weight": (4, 4),
+  "bert.pooler.dense.bias": (4,),
+}
+HEADS = {
+  "cls.predictions.transform.dense.weight": (4, 4),
+  "cls.predictions.transform.dense.bias": (4,),
+  "cls.predictions.transform.LayerNorm.weight": (4,),
+  "cls.predictions.transform.LayerNorm.bias": (4,),
+  "cls.predictions.bias": (11,),
+  "cls.seq_relationship.weight": (2, 4),
+  "cls.seq_relationship.bias": (2,),
+  "classifier.weight": (3, 4),
+  "classifier.bias": (3,),
+  "qa_outputs.weight": (2, 4),
+  "qa_outputs.bias": (2,),
+}
+WORDS = "bert.embeddings.word_embeddings.weight"
+
+
+def random_weights(shapes):
+  return {
+    name: np.random.normal(size=shape).astype(np.float32)
+    for name, shape in shapes.items()
+  }
+
+
+def write_model(folder, weights, **changes):
+  """Writes a Hugging Face folder; a change to None leaves the key out."""
+  os.makedirs(folder, exist_ok=True)
+  config = {**CONFIG, **changes}
+  config = {key: config[key] for key in config if config[key] is not None}
+  write(folder / "config.json", json.dumps(config))
+  write(folder / "vocab.txt", "[PAD]\n[UNK]\n")
+  safetensors.numpy.save_file(weights, folder / "model.safetensors")
+  return folder
+
+
+def write(path, text):
+  with open(path, "w", encoding="utf-8") as writer:
+    writer.write(text)
+
+
+def read_json(path):
+  with open(path, encoding="utf-8") as reader:
+    return json.load(reader)
+
+
+def read_variables(prefix):
+  reader = tf.train.load_checkpoint(str(prefix))
+  names = reader.get_variable_to_shape_map()
+  return {name: reader.get_tensor(name) for name in names}
+
+
+def assert_equal(one, other):
+  assert sorted(one) == sorted(other)
+  for name in one:
+    np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.fixture
+def convert(monkeypatch, capsys):
+  """Returns a function that runs main with flags and returns what it said."""
+
+  def run(source, output, **others):
+    defaults = {"strip": False, "overwrite": False, "do_lower_case": None}
+    defaults.update(config_file=None, vocab_file=None)
+    given = {"input": str(source), "output": str(output), **others}
+    values = types.SimpleNamespace(**{**defaults, **given})
+    monkeypatch.setattr(convert_checkpoint, "FLAGS", values)
+    convert_checkpoint.main(None)
+    return capsys.readouterr().out
+
+  return run
+
+
+def test_every_weight_goes_to_tensorflow_and_back(tmp_path, convert):
+  weights = random_weights({**MODEL, **HEADS})
+  write_model(tmp_path / "pt", weights)
+  said = convert(tmp_path / "pt", tmp_path / "tf")
+  assert "mapped: 50 tensors (encoder 37, pooler 2, masked LM 5, " in said
+  assert "not found: 0" in said and "not mapped: 0" in said
+  variables = read_variables(tmp_path / "tf" / "bert_model.ckpt")
+  for ours, theirs in {
+    "bert/embeddings/word_embeddings": weights[WORDS],
+    "bert/encoder/layer_1/intermediate/dense/kernel": weights[
+      "bert.encoder.layer.1.intermediate.dense.weight"
+    ].T,
+    "bert/encoder/layer_0/attention/self/query/kernel": weights[
+      "bert.encoder.layer.0.attention.self.query.weight"
+    ].T,
+    "bert/encoder/layer_0/output/LayerNorm/gamma": weights[
+      "bert.encoder.layer.0.output.LayerNorm.weight"
+    ],
+    "cls/predictions/output_bias": weights["cls.predictions.bias"],
+    "cls/seq_relationship/output_weights": weights[
+      "cls.seq_relationship.weight"
+    ],
+    "output_weights": weights["classifier.weight"],
+    "cls/squad/output_bias": weights["qa_outputs.bias"],
+  }.items():
+    np.testing.assert_array_equal(variables[ours], theirs)
+  convert(tmp_path / "tf", tmp_path / "back")
+  back = safetensors.numpy.load_file(tmp_path / "back" / "model.safetensors")
+  assert_equal(back, weights)
+
+
+def test_the_configuration_and_the_vocabulary_come_along(tmp_path, convert):
+  write_model(tmp_path / "pt", random_weights(MODEL), hidden_act="gelu_new")
+  said = convert(tmp_path / "pt", tmp_path / "tf")
+  assert "hidden_act: gelu_new -> gelu\n" in said
+  ours = modeling.BertConfig.from_json_file(
+    str(tmp_path / "tf" / "bert_config.json")
+  )
+  same = [key for key in ours.to_dict() if key != "hidden_act"]
+  assert len(same) == 10
+  assert all(getattr(ours, key) == CONFIG[key] for key in same)
+  convert(tmp_path / "tf", tmp_path / "back", do_lower_case=False)
+  theirs = read_json(tmp_path / "back" / "config.json")
+  assert theirs["architectures"] == ["BertModel"]
+  assert theirs["model_type"] == "bert"
+  assert theirs["layer_norm_eps"] == 1e-12
+  assert theirs["hidden_act"] == "gelu_new"
+  assert all(theirs[key] == CONFIG[key] for key in same)
+  tokenizer = read_json(tmp_path / "back" / "tokenizer_config.json")
+  assert tokenizer == {"do_lower_case": False}
+  for folder in ("tf", "back"):
+    with open(tmp_path / folder / "vocab.txt", encoding="utf-8") as reader:
+      assert reader.read() == "[PAD]\n[UNK]\n"
+
+
+def test_a_bare_model_has_names_without_prefix(tmp_path, convert):
+  weights = random_weights(MODEL)
+  bare = {name[len("bert.") :]: weights[name] for name in weights}
+  bare["embeddings.position_ids"] = np.arange(5)[None]
+  write_model(tmp_path / "pt", bare)
+  assert "not mapped: 0" in convert(tmp_path / "pt", tmp_path / "tf")
+  convert(tmp_path / "tf", tmp_path / "back")
+  back = safetensors.numpy.load_file(tmp_path / "back" / "model.safetensors")
+  del bare["embeddings.position_ids"]
+  assert_equal(back, bare)
+
+
+@pytest.mark.parametrize(
+  "heads, architecture",
+  [
+    (("cls.predictions", "cls.seq"), "BertForPreTraining"),
+    (("cls.predictions",), "BertForMaskedLM"),
+    (("cls.seq",), "BertForNextSentencePrediction"),
+    (("classifier",), "BertForSequenceClassification"),
+    (("qa",), "BertForQuestionAnswering"),
+  ],
+)
+def test_the_heads_name_the_class(tmp_path, convert, heads, architecture):
+  shapes = {name: HEADS[name] for name in HEADS if name.startswith(heads)}
+  write_model(tmp_path / "pt", random_weights({**MODEL, **shapes}))
+  convert(tmp_path / "pt", tmp_path / "tf")
+  convert(tmp_path / "tf", tmp_path / "back")
+  config = read_json(tmp_path / "back" / "config.json")
+  assert config["architectures"] == [architecture]
+  assert config.get("num_labels") == (3 if heads == ("classifier",) else None)
+
+
+def test_label_names_come_along(tmp_path, convert):
+  weights = random_weights({**MODEL, "classifier.weight": (2, 4)})
+  weights["classifier.bias"] = np.zeros(2, np.float32)
+  labels = {"0": "bad", "1": "good"}
+  write_model(tmp_path / "pt", weights, id2label=labels)
+  convert(tmp_path / "pt", tmp_path / "tf")
+  convert(tmp_path / "tf", tmp_path / "back")
+  assert read_json(tmp_path / "back" / "config.json")["id2label"] == labels
+
+
+def test_the_golden_checkpoint_goes_to_pytorch_and_back(tmp_path, convert):
+  said = convert(GOLDEN, tmp_path / "pt")
+  assert "(encoder 53, pooler 2, masked LM 5, next sentence 2)" in said
+  assert "no vocab.txt beside the input" in said
+  config = read_json(tmp_path / "pt" / "config.json")
+  assert config["architectures"] == ["BertForPreTraining"]
+  assert config["hidden_act"] == "gelu_new"
+  convert(tmp_path / "pt", tmp_path / "tf")
+  assert_equal(
+    read_variables(tmp_path / "tf" / "bert_model.ckpt"),
+    read_variables(os.path.join(GOLDEN, "model.ckpt")),
+  )
+  before = read_json(os.path.join(GOLDEN, "bert_config.json"))
+  assert read_json(tmp_path / "tf" / "bert_config.json") == before
+
+
+def test_names_of_early_checkpoints_are_known(tmp_path, convert):
+  weights = random_weights(MODEL)
+  early = {
+    name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+      "LayerNorm.bias", "LayerNorm.beta"
+    ): weight
+    for name, weight in weights.items()
+  }
+  assert "bert.embeddings.LayerNorm.gamma" in early
+  write_model(tmp_path / "new", weights)
+  write_model(tmp_path / "early", early)
+  convert(tmp_path / "new", tmp_path / "tf")
+  convert(tmp_path / "early" / "model.safetensors", tmp_path / "tf_early")
+  assert_equal(
+    read_variables(tmp_path / "tf" / "bert_model.ckpt"),
+    read_variables(tmp_path / "tf_early" / "bert_model.ckpt"),
+  )
+
+
+def split_in_shards(folder, weights):
+  names = sorted(weights)
+  weight_map = {}
+  os.remove(folder / "model.safetensors")
+  for shard, start in enumerate((0, 20)):
+    file = f"model-0000{shard + 1}-of-00002.safetensors"
+    part = {name: weights[name] for name in names[start : start + 20 + start]}
+    safetensors.numpy.save_file(part, folder / file)
+    weight_map.update({name: file for name in part})
+  index = {"metadata": {}, "weight_map": weight_map}
+  write(folder / "model.safetensors.index.json", json.dumps(index))
+
+
+def test_shards_are_joined(tmp_path, convert):
+  weights = random_weights(MODEL)
+  split_in_shards(write_model(tmp_path / "pt", weights), weights)
+  convert(tmp_path / "pt", tmp_path / "tf")
+  convert(tmp_path / "tf", tmp_path / "back")
+  back = safetensors.numpy.load_file(tmp_path / "back" / "model.safetensors")
+  assert_equal({f"bert.{name}": back[name] for name in back}, weights)
+
+
+def test_a_missing_shard_is_named(tmp_path, convert):
+  weights = random_weights(MODEL)
+  split_in_shards(write_model(tmp_path / "pt", weights), weights)
+  os.remove(tmp_path / "pt" / "model-00002-of-00002.safetensors")
+  with pytest.raises(tf.errors.NotFoundError, match="model-00002-of-00002"):
+    convert(tmp_path / "pt", tmp_path / "tf")
+
+
+@pytest.mark.parametrize(
+  "dtype, data",
+  [
+    ("BF16", b"\x80\x3f\x49\xc0\x00\x00\x80\x7f"),
+    ("F16", b"\x00\x3c\x48\xc2\x00\x00\x00\x7c"),
+    ("F64", struct.pack("<4d", 1.0, -3.140625, 0.0, float("inf"))),
+  ],
+)
+def test_other_floats_are_read_to_float32(tmp_path, dtype, data):
+  entry = {"dtype": dtype, "shape": [2, 2], "data_offsets": [0, len(data)]}
+  header = json.dumps({"w": entry}).encode()
+  with open(tmp_path / "w.safetensors", "wb") as writer:
+    writer.write(struct.pack("<Q", len(header)) + header + data)
+  weight = convert_checkpoint.load_safetensors(str(tmp_path / "w.safetensors"))
+  assert weight["w"].dtype == np.float32
+  assert weight["w"].tolist() == [[1.0, -3.140625], [0.0, float("inf")]]
+
+
+@pytest.mark.parametrize(
+  "theirs, ours, back",
+  [
+    ("gelu", "gelu_erf", "gelu"),
+    ("gelu_new", "gelu", "gelu_new"),
+    ("gelu_pytorch_tanh", "gelu", "gelu_new"),
+    ("relu", "relu", "relu"),
+    ("tanh", "tanh", "tanh"),
+    ("linear", "linear", "linear"),
+  ],
+)
+def test_activations_are_mapped_by_meaning(theirs, ours, back):
+  config = {**CONFIG, "hidden_act": theirs}
+  mapped = convert_checkpoint.to_bert_config(config, "config.json")
+  assert mapped["hidden_act"] == ours
+  again = convert_checkpoint.to_hugging_face_config(mapped, "bert_config.json")
+  assert again["hidden_act"] == back
+
+
+def test_no_activation_is_linear_and_case_does_not_count():
+  for ours, theirs in (("", "linear"), (None, "linear"), ("GELU", "gelu_new")):
+    config = {"vocab_size": 11, "hidden_act": ours}
+    config = convert_checkpoint.to_hugging_face_config(config, "b.json")
+    assert config["hidden_act"] == theirs
+
+
+def test_what_is_not_mapped_is_listed(tmp_path, convert):
+  weights = random_weights(
+    {**MODEL, "classifier.bias": (3,), "crf.transitions": (3, 3)}
+  )
+  write_model(tmp_path / "pt", weights)
+  said = convert(tmp_path / "pt", tmp_path / "tf")
+  assert "not found: 1 (classifier.weight)" in said
+  assert "not mapped: 1 (crf.transitions)" in said
+
+
+def test_tied_weights_are_written_once(tmp_path, convert):
+  weights = random_weights({**MODEL, **HEADS})
+  tied = {
+    "cls.predictions.decoder.weight": weights[WORDS],
+    "cls.predictions.decoder.bias": weights["cls.predictions.bias"],
+  }
+  write_model(tmp_path / "pt", {**weights, **tied})
+  assert "not mapped: 0" in convert(tmp_path / "pt", tmp_path / "tf")
+  for name, weight in tied.items():
+    write_model(tmp_path / "untied", {**weights, **tied, name: weight + 1})
+    with pytest.raises(ValueError, match="differ"):
+      convert(tmp_path / "untied", tmp_path / "no")
+
+
+@pytest.mark.parametrize(
+  "changes, message",
+  [
+    ({"model_type": "roberta"}, "model_type is roberta, only bert"),
+    ({"layer_norm_eps": 1e-5}, "layer_norm_eps is 1e-05, only 1e-12"),
+    (
+      {"position_embedding_type": "relative_key"},
+      "position_embedding_type is relative_key, only absolute",
+    ),
+    ({"is_decoder": True}, "is_decoder is True, only False"),
+    ({"hidden_act": "silu"}, "hidden_act is silu, only gelu, .*, linear"),
+    ({"hidden_size": 8}, r"word_embeddings.weight is \(11, 4\), .* \(11, 8\)"),
+    ({"intermediate_size": 7}, r"dense.weight is \(6, 4\), .* \(7, 4\)"),
+    ({"num_hidden_layers": 3}, "no bert.encoder.layer.2.* is 3"),
+    ({"num_hidden_layers": 1}, "bert.encoder.layer.1.* is 1"),
+  ],
+)
+def test_models_that_differ_from_our_graph_are_refused(
+  tmp_path, convert, changes, message
+):
+  write_model(tmp_path / "pt", random_weights(MODEL), **changes)
+  with pytest.raises(ValueError, match=message):
+    convert(tmp_path / "pt", tmp_path / "tf")
+  assert os.listdir(tmp_path) == ["pt"]
+
+
+def test_what_cannot_be_read_is_refused(tmp_path, convert):
+  def refused(message, source, **others):
+    with pytest.raises(ValueError, match=message):
+      convert(source, tmp_path / "out", **others)
+
+  pt = write_model(tmp_path / "pt", random_weights(MODEL))
+  refused("is no checkpoint", tmp_path / "nothing")
+  refused("no model.safetensors", tmp_path)
+  refused("is no checkpoint", pt / "vocab.txt")
+  refused("--strip is for TensorFlow", pt, strip=True)
+  refused("--do_lower_case", pt, do_lower_case=True)
+  refused(
+    "nothing.json is missing.*--config_file", pt, config_file="nothing.json"
+  )
+  refused("is not JSON", pt, config_file=str(pt / "vocab.txt"))
+  write_model(tmp_path / "other", random_weights({"lstm.weight": (4, 4)}))
+  refused("no BERT weight among lstm.weight", tmp_path / "other")
+  write_model(tmp_path / "int", {WORDS: np.zeros([11, 4], np.int8)})
+  refused("word_embeddings.weight is I8, not a float", tmp_path / "int")
+  write(tmp_path / "x.safetensors.index.json", "{}")
+  refused("is no index", tmp_path / "x.safetensors.index.json")
+  with open(pt / "model.safetensors", "r+b") as file:
+    file.truncate(1000)
+  refused("is no whole safetensors file", pt)
+
+
+def test_a_pickle_is_refused_with_the_way_out(tmp_path, convert):
+  for path in (tmp_path, tmp_path / "pytorch_model.bin"):
+    write(tmp_path / "pytorch_model.bin", "")
+    with pytest.raises(ValueError, match=r"is a pickle, .*save_file\(.*clone"):
+      convert(path, tmp_path / "out")
+
+
+def test_a_damaged_tensorflow_checkpoint_is_refused(tmp_path, convert):
+  shutil.copytree(GOLDEN, tmp_path / "tf")
+  with open(tmp_path / "tf" / "model.ckpt.data-00000-of-00001", "w"):
+    pass
+  with pytest.raises(ValueError, match="model.ckpt cannot be read"):
+    convert(tmp_path / "tf", tmp_path / "out")
+  with open(tmp_path / "tf" / "model.ckpt.index", "w"):
+    pass
+  with pytest.raises(ValueError, match="model.ckpt cannot be read"):
+    convert(tmp_path / "tf", tmp_path / "out")
+
+
+def test_a_hugging_face_configuration_does_not_pass_for_ours(convert, tmp_path):
+  write(tmp_path / "config.json", json.dumps(CONFIG))
+  with pytest.raises(ValueError, match="is Hugging Face's"):
+    convert(GOLDEN, tmp_path / "out", config_file=str(tmp_path / "config.json"))
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "",
+    "/",
+    "/model.ckpt",
+    "/model.ckpt.index",
+    "/model.ckpt.data-00000-of-00001",
+  ],
+)
+def test_a_checkpoint_is_found_by_any_of_its_names(name):
+  found = convert_checkpoint.find_input(GOLDEN + name)
+  assert found == os.path.join(GOLDEN, "model.ckpt")
+
+
+def test_the_latest_checkpoint_of_a_folder_counts(tmp_path):
+  weight = tf.get_variable("weight", [2])
+  saver = tf.train.Saver()
+  with tf.Session() as session:
+    session.run(weight.initializer)
+    for step in (1, 2):
+      saver.save(session, str(tmp_path / "model.ckpt"), global_step=step)
+  found = convert_checkpoint.find_input(str(tmp_path))
+  assert found == str(tmp_path / "model.ckpt-2")
+  os.remove(tmp_path / "checkpoint")
+  with pytest.raises(ValueError, match="add model.ckpt-1 or model.ckpt-2"):
+    convert_checkpoint.find_input(str(tmp_path))
+
+
+def save_training_checkpoint(prefix):
+  """Saves a weight and a step as TensorFlow does, with slots of optimisers."""
+  kept = ["bert/pooler/dense/kernel", "output_bias"]
+  dropped = [
+    "bert/pooler/dense/kernel/adam_m",
+    "bert/pooler/dense/kernel/adam_v",
+    "output_bias/LAMB",
+    "output_bias/LAMB_1",
+    "beta1_power",
+    "beta2_power",
+  ]
+  variables = [tf.get_variable(name, [2, 2]) for name in kept + dropped]
+  tf.train.create_global_step()
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, str(prefix))
+    return dict(zip(kept, session.run(variables[: len(kept)])))
+
+
+def test_strip_keeps_the_weights_only(tmp_path, convert):
+  kept = save_training_checkpoint(tmp_path / "model.ckpt-7")
+  write(tmp_path / "bert_config.json", "{}")
+  write(tmp_path / "vocab.txt", "[PAD]\n")
+  said = convert(tmp_path, tmp_path / "out", strip=True)
+  assert "kept: 2 variables" in said
+  assert "left out: 7 variables" in said
+  assert_equal(read_variables(tmp_path / "out" / "bert_model.ckpt"), kept)
+  assert sorted(os.listdir(tmp_path / "out")) == [
+    "bert_config.json",
+    "bert_model.ckpt.data-00000-of-00001",
+    "bert_model.ckpt.index",
+    "vocab.txt",
+  ]
+
+
+def test_existing_files_are_kept_unless_overwrite(tmp_path, convert):
+  write_model(tmp_path / "pt", random_weights(MODEL))
+  os.makedirs(tmp_path / "tf")
+  write(tmp_path / "tf" / "bert_config.json", "mine")
+  with pytest.raises(ValueError, match="bert_config.json exists.*--overwrite"):
+    convert(tmp_path / "pt", tmp_path / "tf")
+  assert os.listdir(tmp_path / "tf") == ["bert_config.json"]
+  write(tmp_path / "tf" / "notes", "mine too")
+  convert(tmp_path / "pt", tmp_path / "tf", overwrite=True)
+  assert len(os.listdir(tmp_path / "tf")) == 5
+  assert read_json(tmp_path / "tf" / "bert_config.json")["vocab_size"] == 11
+  with pytest.raises(ValueError, match="bert_model.ckpt exists"):
+    convert(tmp_path / "pt", tmp_path / "tf")
+  with pytest.raises(ValueError, match="is a file, give a folder"):
+    convert(tmp_path / "pt", tmp_path / "tf" / "notes")
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path, convert, monkeypatch):
+  def fail(*_):
+    raise OSError("disk full")
+
+  write_model(tmp_path / "pt", random_weights(MODEL))
+  monkeypatch.setattr(convert_checkpoint, "save_checkpoint", fail)
+  with pytest.raises(OSError, match="disk full"):
+    convert(tmp_path / "pt", tmp_path / "tf")
+  assert os.listdir(tmp_path) == ["pt"]
+
+
+def run_script(*arguments):
+  return subprocess.run(
+    [sys.executable, os.path.join(ROOT, "convert_checkpoint.py"), *arguments],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def test_the_script_converts(tmp_path):
+  done = run_script(f"--input={GOLDEN}", f"--output={tmp_path}/pt")
+  assert (done.returncode, done.stderr) == (0, "")
+  assert "mapped: 62 tensors" in done.stdout
+  assert sorted(os.listdir(tmp_path / "pt")) == [
+    "config.json",
+    "model.safetensors",
+  ]
+
+
+def test_the_script_says_one_sentence_on_bad_input(tmp_path):
+  done = run_script(f"--input={tmp_path}", f"--output={tmp_path}/out")
+  assert done.returncode == 1
+  assert done.stderr == (
+    f"error: --input={tmp_path} has no model.safetensors and no *.index\n"
+  )
+
+
+BATCH = {
+  "input_ids": np.array([[5, 3, 9, 1], [2, 8, 0, 0]]),
+  "attention_mask": np.array([[1, 1, 1, 1], [1, 1, 0, 0]]),
+  "token_type_ids": np.array([[0, 0, 1, 1], [0, 1, 0, 0]]),
+}
+
+
+def our_outputs(folder):
+  """Returns sequence and pooled output of a converted model on BATCH."""
+  config = modeling.BertConfig.from_json_file(str(folder / "bert_config.json"))
+  model = modeling.BertModel(
+    config,
+    False,
+    *(tf.constant(value, tf.int32) for value in BATCH.values()),
+  )
+  with tf.Session() as session:
+    tf.train.Saver().restore(session, str(folder / "bert_model.ckpt"))
+    return session.run([model.get_sequence_output(), model.get_pooled_output()])
+
+
+def their_outputs(model):
+  torch = pytest.importorskip("torch")
+  batch = {name: torch.tensor(value) for name, value in BATCH.items()}
+  with torch.no_grad():
+    sequence, pooled = model.eval()(**batch, return_dict=False)
+  return sequence.numpy(), pooled.numpy()
+
+
+@pytest.fixture
+def transformers():
+  reason = "PyTorch and transformers are not installed"
+  pytest.importorskip("torch", reason=reason)
+  return pytest.importorskip("transformers", reason=reason)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
+def test_pytorch_computes_the_same(tmp_path, convert, transformers, activation):
+  config = transformers.BertConfig(
+    **{**CONFIG, "hidden_act": activation, "initializer_range": 0.5}
+  )
+  model = transformers.BertForPreTraining(config)
+  model.save_pretrained(tmp_path / "pt", safe_serialization=True)
+  convert(tmp_path / "pt", tmp_path / "tf")
+  ours, theirs = our_outputs(tmp_path / "tf"), their_outputs(model.bert)
+  for one, other in zip(ours, theirs):
+    np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_transformers_loads_what_is_written(tmp_path, convert, transformers):
+  weights = random_weights({**MODEL, **HEADS})
+  write_model(tmp_path / "pt", weights)
+  convert(tmp_path / "pt", tmp_path / "tf")
+  convert(tmp_path / "tf", tmp_path / "back", do_lower_case=True)
+  for name, prefix in (
+    ("BertForPreTraining", "cls.predictions.bias"),
+    ("BertForQuestionAnswering", "qa_outputs.bias"),
+  ):
+    model, info = getattr(transformers, name).from_pretrained(
+      tmp_path / "back", output_loading_info=True
+    )
+    assert not info["missing_keys"] and not info["mismatched_keys"]
+    state = model.state_dict()
+    np.testing.assert_array_equal(state[prefix].numpy(), weights[prefix])
+    np.testing.assert_array_equal(state[WORDS].numpy(), weights[WORDS])
+  assert transformers.BertTokenizer.from_pretrained(
+    tmp_path / "back"
+  ).do_lower_case
