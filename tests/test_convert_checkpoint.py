@@ -416,8 +416,8 @@ def test_what_cannot_be_read_is_refused(tmp_path, convert):
   refused("no BERT weight among lstm.weight", tmp_path / "other")
   write_model(tmp_path / "int", {WORDS: np.zeros([11, 4], np.int8)})
   refused("word_embeddings.weight is I8, not a float", tmp_path / "int")
-  write(tmp_path / "x.safetensors.index.json", "{}")
-  refused("is no index", tmp_path / "x.safetensors.index.json")
+  write(pt / "x.safetensors.index.json", "{}")
+  refused("is no index", pt / "x.safetensors.index.json")
   with open(pt / "model.safetensors", "r+b") as file:
     file.truncate(1000)
   refused("is no whole safetensors file", pt)
