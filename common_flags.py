@@ -259,9 +259,8 @@ def load_tokenizer():
   if FLAGS.check_vocab_case and is_cased is FLAGS.do_lower_case:
     kind = "cased" if is_cased else "uncased"
     raise ValueError(
-      f"{FLAGS.vocab_file} is {kind}, but --do_lower_case={FLAGS.do_lower_case}:"
-      f" give --do_lower_case={not FLAGS.do_lower_case} (or, if this is meant,"
-      " --nocheck_vocab_case)"
+      f"{FLAGS.vocab_file} is {kind}: give --do_lower_case={not is_cased} (or,"
+      f" if --do_lower_case={is_cased} is meant, --nocheck_vocab_case)"
     )
   return tokenizer
 

@@ -768,7 +768,7 @@ def define_flags() -> None:
     "keep_best",
     None,
     "With --eval_steps: keep the checkpoint with the best of this score, such"
-    " as eval_accuracy or eval_loss, in output_dir/best, and use it afterwards.",
+    " as eval_accuracy or eval_loss, in output_dir/best, and use it later on.",
   )
   flags.DEFINE_integer(
     "patience",
@@ -1092,12 +1092,11 @@ def _make_input_fn(job, examples, name, is_training):
       num_features,
     ),
   )
-  bounds = common_flags.length_buckets()
+  longest, bounds = FLAGS.max_seq_length, common_flags.length_buckets()
   if bounds == "auto":
-    bounds = input_pipeline.bucket_bounds(records.lengths, FLAGS.max_seq_length)
-  logging.info(
-    f"{name}: {input_pipeline.describe(records.lengths, FLAGS.max_seq_length, bounds)}"
-  )
+    bounds = input_pipeline.bucket_bounds(records.lengths, longest)
+  described = input_pipeline.describe(records.lengths, longest, bounds)
+  logging.info(f"{name}: {described}")
   return input_pipeline.input_fn_builder(
     [output_file],
     _schema(
