@@ -23,7 +23,13 @@ CLASSIFIER_STDDEV = 0.02
 
 
 def get_masked_lm_output(
-  bert_config, input_tensor, output_weights, positions, label_ids, label_weights
+  bert_config,
+  input_tensor,
+  output_weights,
+  positions,
+  label_ids,
+  label_weights,
+  compute_dtype=tf.float32,
 ):
   """Predicts masked tokens and scores the prediction.
 
@@ -34,6 +40,7 @@ def get_masked_lm_output(
     positions: int32 [B, P], where tokens were masked.
     label_ids: int32 [B, P], the tokens that stood there.
     label_weights: float32 [B, P], 0 for padding.
+    compute_dtype: float type of the products; softmax and loss are float32.
 
   Returns:
     loss: float32 scalar, sum(w l) / (sum(w) + 1e-5).
@@ -41,6 +48,7 @@ def get_masked_lm_output(
     log_probs: float32 [B*P, V].
   """
   tokens = gather_indexes(input_tensor, positions)  # [B*P, D]
+  tokens = tf.cast(tokens, compute_dtype)
   initializer = modeling.create_initializer(bert_config.initializer_range)
   with tf.variable_scope("cls/predictions"):
     with tf.variable_scope("transform"):
@@ -57,9 +65,11 @@ def get_masked_lm_output(
       [bert_config.vocab_size],
       initializer=tf.zeros_initializer(),
     )
-  logits = tf.matmul(tokens, output_weights, transpose_b=True)  # [B*P, V]
+  table = tf.cast(output_weights, compute_dtype)
+  logits = tf.matmul(tokens, table, transpose_b=True)  # [B*P, V]
+  logits = tf.nn.bias_add(tf.cast(logits, tf.float32), bias)
   per_example_loss, log_probs = _cross_entropy(
-    tf.nn.bias_add(logits, bias), tf.reshape(label_ids, [-1])
+    logits, tf.reshape(label_ids, [-1])
   )
   weights = tf.reshape(label_weights, [-1])
   loss = tf.reduce_sum(weights * per_example_loss) / (

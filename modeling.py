@@ -137,6 +137,7 @@ class BertModel:
     use_one_hot_embeddings=False,
     scope=None,
     dropout_seed=None,
+    compute_dtype=tf.float32,
   ):
     """Builds the graph.
 
@@ -151,6 +152,8 @@ class BertModel:
       scope: variable scope; None: `bert`, or `bert_1` where that is taken.
       dropout_seed: int32 [2], or None for one draw a model and run from the
         graph's own random numbers.
+      compute_dtype: float type of matrix products and activations. Variables,
+        softmax, LayerNorm's statistics and all outputs are float32 anyway.
 
     Raises:
       ValueError: the configuration is unusable, a shape is wrong, or S is over
@@ -158,8 +161,8 @@ class BertModel:
     """
     config.validate()
     input_ids = tf.convert_to_tensor(input_ids)
-    batch, length = get_shape_list(input_ids, 2, "input_ids")
-    _check_length(length, config.max_position_embeddings)
+    self._shape = get_shape_list(input_ids, 2, "input_ids")
+    _check_length(self._shape[1], config.max_position_embeddings)
     if token_type_ids is None:
       token_type_ids = tf.zeros_like(input_ids)
     if is_training and dropout_seed is None:
@@ -167,22 +170,15 @@ class BertModel:
     self._config = config
     self._is_training = is_training
     self._seed = dropout_seed
+    self._compute_dtype = tf.as_dtype(compute_dtype)
     self._initializer = create_initializer(config.initializer_range)
-    self._shape = [batch, length]
 
     with tf.variable_scope(scope, default_name="bert"):
       with tf.variable_scope("embeddings"):
         tokens = self._embed(input_ids, token_type_ids, use_one_hot_embeddings)
-      self._embedding_output = self._unflatten(tokens)
-      mask_scores = None
-      if input_mask is not None:
-        mask_scores = attention_mask_scores(input_mask)
-      self._all_encoder_layers = []
+      self._embedding_output = self._output(tokens)
       with tf.variable_scope("encoder"):
-        for i in range(config.num_hidden_layers):
-          with tf.variable_scope(f"layer_{i}"):
-            tokens = self._layer(tokens, mask_scores)
-          self._all_encoder_layers.append(self._unflatten(tokens))
+        self._all_encoder_layers = self._encode(tokens, input_mask)
       with tf.variable_scope("pooler"):
         first_tokens = self.get_sequence_output()[:, 0, :]  # [B, D]
         self._pooled_output = self._dense(
@@ -227,7 +223,20 @@ class BertModel:
     tokens = tf.reshape(tokens, [batch, length, width])
     tokens += tf.slice(positions, [0, 0], [length, -1])  # [B, S, D]
     tokens = layer_norm(tf.reshape(tokens, [-1, width]), "LayerNorm")
-    return self._dropout(tokens, config.hidden_dropout_prob)
+    tokens = self._dropout(tokens, config.hidden_dropout_prob)
+    return tf.cast(tokens, self._compute_dtype)
+
+  def _encode(self, tokens, input_mask):
+    """Runs the layers; a list of each one's output, [B, S, D]."""
+    mask_scores = None
+    if input_mask is not None:
+      mask_scores = attention_mask_scores(input_mask)
+    outputs = []
+    for i in range(self._config.num_hidden_layers):
+      with tf.variable_scope(f"layer_{i}"):
+        tokens = self._layer(tokens, mask_scores)
+      outputs.append(self._output(tokens))
+    return outputs
 
   def _layer(self, tokens, mask_scores):
     """One Transformer layer on [B*S, D]: attention, then a dense block."""
@@ -258,9 +267,7 @@ class BertModel:
     query, key, value = project("query"), project("key"), project("value")
     scores = tf.matmul(query, key, transpose_b=True)  # [B, N, S, S]
     scores *= 1.0 / math.sqrt(size)
-    if mask_scores is not None:
-      scores += mask_scores
-    probs = tf.nn.softmax(scores)
+    probs = _softmax(scores, mask_scores)
     probs = self._dropout(probs, config.attention_probs_dropout_prob)
     context = tf.matmul(probs, value)  # [B, N, S, H]
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, H]
@@ -281,9 +288,10 @@ class BertModel:
       return tensor
     return dropout(tensor, probability, self._seed)
 
-  def _unflatten(self, tokens):
-    """[B*S, D] to [B, S, D]."""
-    return tf.reshape(tokens, [*self._shape, self._config.hidden_size])
+  def _output(self, tokens):
+    """[B*S, D] of any type to float32 [B, S, D]."""
+    tokens = tf.reshape(tokens, [*self._shape, self._config.hidden_size])
+    return tf.cast(tokens, tf.float32)
 
 
 def _check_length(length, limit):
@@ -329,18 +337,26 @@ def attention_mask_scores(input_mask):
   return scores[:, tf.newaxis, tf.newaxis, :]
 
 
+def _softmax(scores, mask_scores):
+  """Float32 softmax of scores [B, N, S, S] of any type, which it returns in."""
+  masked = tf.cast(scores, tf.float32)
+  if mask_scores is not None:
+    masked += mask_scores
+  return tf.cast(tf.nn.softmax(masked), scores.dtype)
+
+
 def dense(inputs, width, name, activation=None, initializer=None):
   """A dense layer with variables `name/kernel` [in, width], `name/bias`.
 
   Args:
-    inputs: float32 [M, in].
+    inputs: [M, in] of the float type to compute in; the variables are float32.
     width: int, size of the output.
     name: variable scope.
     activation: function of [M, width], or None.
     initializer: of the kernel; None: `create_initializer()`.
 
   Returns:
-    float32 [M, width].
+    [M, width], of the inputs' type.
   """
   with tf.variable_scope(name):
     kernel = tf.get_variable(
@@ -349,6 +365,7 @@ def dense(inputs, width, name, activation=None, initializer=None):
       initializer=initializer or create_initializer(),
     )
     bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
+  kernel, bias = (tf.cast(w, inputs.dtype) for w in (kernel, bias))
   outputs = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
   return activation(outputs) if activation else outputs
 
@@ -359,18 +376,19 @@ def layer_norm(input_tensor, name=None):
   Makes the variables `beta` and `gamma`, both [D], in scope `name`.
 
   Args:
-    input_tensor: float32 [..., D].
+    input_tensor: any float type, [..., D]; the statistics are float32.
     name: variable scope; None: `LayerNorm`, numbered where that is taken.
 
   Returns:
-    float32, the input's shape.
+    Type and shape of the input.
   """
   width = input_tensor.shape[-1]
   with tf.variable_scope(name, default_name="LayerNorm"):
     beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
     gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
-  rows = tf.reshape(input_tensor, [-1, width])
-  return tf.reshape(_normalise(rows, gamma, beta), tf.shape(input_tensor))
+  rows = tf.reshape(tf.cast(input_tensor, tf.float32), [-1, width])
+  outputs = tf.reshape(_normalise(rows, gamma, beta), tf.shape(input_tensor))
+  return tf.cast(outputs, input_tensor.dtype)
 
 
 def _normalise(rows, gamma, beta):

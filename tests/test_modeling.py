@@ -55,3 +55,41 @@ def test_outputs_are_the_originals(golden, use_one_hot):
   with session_from(CHECKPOINT) as session:
     for name, value in session.run(outputs).items():
       np.testing.assert_allclose(value, golden["out/" + name], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("dtype", "tolerance"), [(tf.bfloat16, 0.05), (tf.float16, 0.01)]
+)
+def test_low_precision_stays_near_and_hands_out_float32(
+  golden, dtype, tolerance
+):
+  model = modeling.BertModel(
+    golden_config(), False, *golden_inputs(golden), compute_dtype=dtype
+  )
+  assert all(v.dtype.base_dtype == tf.float32 for v in tf.global_variables())
+  outputs = [
+    model.get_embedding_output(),
+    model.get_pooled_output(),
+    *model.get_all_encoder_layers(),
+  ]
+  assert all(output.dtype == tf.float32 for output in outputs)
+  with session_from(CHECKPOINT) as session:
+    pooled, layer = session.run([outputs[1], outputs[-1]])
+  expected = golden["out/pooled_output"]
+  np.testing.assert_allclose(pooled, expected, atol=tolerance)
+  assert np.abs(layer - golden["out/encoder_layer_2"]).max() < 2 * tolerance
+
+
+def test_low_precision_products_are_low_precision():
+  ids = tf.placeholder(tf.int32, [None, None])
+  model = modeling.BertModel(
+    golden_config(), False, ids, ids, compute_dtype=tf.bfloat16
+  )
+  assert model.get_pooled_output().dtype == tf.float32
+  products = [
+    op
+    for op in tf.get_default_graph().get_operations()
+    if op.type.endswith(("MatMul", "MatMulV2")) and "encoder" in op.name
+  ]
+  assert products
+  assert all(op.outputs[0].dtype == tf.bfloat16 for op in products)
