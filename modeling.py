@@ -14,6 +14,8 @@ tokens of all sequences stand in one matrix [B*S, D].
 from __future__ import annotations
 
 import collections
+import copy
+import dataclasses
 import json
 import math
 import zlib
@@ -28,41 +30,28 @@ MASKED_SCORE = -10000.0  # exp() of it is 0, and it is finite in bfloat16
 # ---------------------------------------------------------- configuration
 
 
+@dataclasses.dataclass
 class BertConfig:
-  """Sizes of a model; the names are those of `bert_config.json`."""
+  """Sizes of a model, as `bert_config.json` names them."""
 
-  def __init__(
-    self,
-    vocab_size,
-    hidden_size=768,
-    num_hidden_layers=12,
-    num_attention_heads=12,
-    intermediate_size=3072,
-    hidden_act="gelu",
-    hidden_dropout_prob=0.1,
-    attention_probs_dropout_prob=0.1,
-    max_position_embeddings=512,
-    type_vocab_size=16,
-    initializer_range=0.02,
-  ):
-    self.vocab_size = vocab_size
-    self.hidden_size = hidden_size
-    self.num_hidden_layers = num_hidden_layers
-    self.num_attention_heads = num_attention_heads
-    self.intermediate_size = intermediate_size
-    self.hidden_act = hidden_act
-    self.hidden_dropout_prob = hidden_dropout_prob
-    self.attention_probs_dropout_prob = attention_probs_dropout_prob
-    self.max_position_embeddings = max_position_embeddings
-    self.type_vocab_size = type_vocab_size
-    self.initializer_range = initializer_range
+  vocab_size: int
+  hidden_size: int = 768
+  num_hidden_layers: int = 12
+  num_attention_heads: int = 12
+  intermediate_size: int = 3072  # width inside a layer's dense block
+  hidden_act: str = "gelu"  # a key of ACTIVATIONS
+  hidden_dropout_prob: float = 0.1
+  attention_probs_dropout_prob: float = 0.1
+  max_position_embeddings: int = 512
+  type_vocab_size: int = 16
+  initializer_range: float = 0.02  # standard deviation
 
   @classmethod
   def from_dict(cls, json_object: dict) -> BertConfig:
     """Makes a configuration; keys it does not know are kept as attributes.
 
     Raises:
-      ValueError: `validate` finds the sizes unusable.
+      ValueError: no model can have these sizes.
     """
     config = cls(vocab_size=None)
     config.__dict__.update(json_object)
@@ -71,13 +60,13 @@ class BertConfig:
 
   @classmethod
   def from_json_file(cls, json_file: str) -> BertConfig:
-    """Reads a configuration; `json_file` may be on `gs://`.
+    """Reads a configuration; the file may be on `gs://`.
 
     Raises:
       tf.errors.NotFoundError: there is no such file.
-      ValueError: the file is not JSON, or its sizes are unusable.
+      ValueError: it is not JSON, or no model can have its sizes.
     """
-    with tf.io.gfile.GFile(json_file) as reader:
+    with tf.io.gfile.GFile(json_file, "rb") as reader:
       text = reader.read()
     try:
       json_object = json.loads(text)
@@ -92,33 +81,26 @@ class BertConfig:
 
   def to_dict(self) -> dict:
     """Returns a copy of all keys, unknown ones included."""
-    return json.loads(json.dumps(self.__dict__))
+    return copy.deepcopy(self.__dict__)
 
   def to_json_string(self) -> str:
     """Returns the text of a `bert_config.json`."""
     return json.dumps(self.__dict__, indent=2, sort_keys=True) + "\n"
 
   def validate(self) -> None:
-    """Raises ValueError, in one sentence, if no model has these sizes."""
-    for name in (
-      "vocab_size",
-      "hidden_size",
-      "num_hidden_layers",
-      "num_attention_heads",
-      "intermediate_size",
-      "max_position_embeddings",
-      "type_vocab_size",
-    ):
-      size = getattr(self, name)
-      if size is None:
-        raise ValueError(f"{name} is missing from the model's configuration")
-      if not isinstance(size, int) or size < 1:
-        raise ValueError(f"{name} is {size!r}, give a whole number above 0")
+    """Raises ValueError, in one sentence, if no model can have these sizes."""
+    for field in dataclasses.fields(self):
+      size = getattr(self, field.name)
+      if size is None and field.name == "vocab_size":
+        raise ValueError("vocab_size is missing from the configuration")
+      if field.type == "int" and not (isinstance(size, int) and size > 0):
+        raise ValueError(f"{field.name} is {size!r}, not a whole number over 0")
     if self.hidden_size % self.num_attention_heads:
       raise ValueError(
         f"hidden_size {self.hidden_size} is not a multiple of"
         f" num_attention_heads {self.num_attention_heads}"
       )
+    get_activation(self.hidden_act)
 
 
 # ------------------------------------------------------------------ model
@@ -145,18 +127,16 @@ class BertModel:
       config: BertConfig.
       is_training: bool, whether dropout is on.
       input_ids: int32 [B, S], B and S known or not.
-      input_mask: int32 [B, S], 1 for tokens and 0 for padding; None: no
-        padding.
+      input_mask: int32 [B, S], 1 for tokens and 0 for padding; None: all 1.
       token_type_ids: int32 [B, S], the segment; None: all 0.
       use_one_hot_embeddings: look words up by a matrix product, for TPU.
       scope: variable scope; None: `bert`, or `bert_1` where that is taken.
-      dropout_seed: int32 [2], or None for one draw a model and run from the
-        graph's own random numbers.
+      dropout_seed: int32 [2]; None: drawn, once a run of the graph.
       compute_dtype: float type of matrix products and activations. Variables,
         softmax, LayerNorm's statistics and all outputs are float32 anyway.
 
     Raises:
-      ValueError: the configuration is unusable, a shape is wrong, or S is over
+      ValueError: the configuration is unusable, a rank is wrong, or S is over
         `max_position_embeddings`.
     """
     config.validate()
@@ -182,7 +162,7 @@ class BertModel:
       with tf.variable_scope("pooler"):
         first_tokens = self.get_sequence_output()[:, 0, :]  # [B, D]
         self._pooled_output = self._dense(
-          first_tokens, config.hidden_size, "dense", tf.tanh
+          first_tokens, config.hidden_size, activation=tf.tanh
         )
 
   def get_pooled_output(self):
@@ -208,7 +188,6 @@ class BertModel:
   def _embed(self, input_ids, token_type_ids, use_one_hot_embeddings):
     """Sums word, segment and position embeddings: [B*S, D]."""
     config = self._config
-    batch, length = self._shape
     width = config.hidden_size
 
     def table(name, rows):
@@ -217,14 +196,13 @@ class BertModel:
     self._embedding_table = table("word_embeddings", config.vocab_size)
     types = table("token_type_embeddings", config.type_vocab_size)
     positions = table("position_embeddings", config.max_position_embeddings)
-
-    words = lookup(self._embedding_table, input_ids, use_one_hot_embeddings)
-    tokens = words + lookup(types, token_type_ids, True)  # [B*S, D]
-    tokens = tf.reshape(tokens, [batch, length, width])
-    tokens += tf.slice(positions, [0, 0], [length, -1])  # [B, S, D]
+    tokens = lookup(self._embedding_table, input_ids, use_one_hot_embeddings)
+    tokens += lookup(types, token_type_ids, use_one_hot=True)
+    length = self._shape[1]
+    tokens = self._output(tokens) + tf.slice(positions, [0, 0], [length, -1])
     tokens = layer_norm(tf.reshape(tokens, [-1, width]), "LayerNorm")
-    tokens = self._dropout(tokens, config.hidden_dropout_prob)
-    return tf.cast(tokens, self._compute_dtype)
+    rate = self._rate(config.hidden_dropout_prob)
+    return tf.cast(dropout(tokens, rate, self._seed), self._compute_dtype)
 
   def _encode(self, tokens, input_mask):
     """Runs the layers; a list of each one's output, [B, S, D]."""
@@ -245,12 +223,14 @@ class BertModel:
       with tf.variable_scope("self"):
         context = self._self_attention(tokens, mask_scores)
       with tf.variable_scope("output"):
-        tokens = self._project_and_add(context, tokens)
+        tokens = self._add_to_residual(context, tokens)
     with tf.variable_scope("intermediate"):
       activation = get_activation(config.hidden_act)
-      inner = self._dense(tokens, config.intermediate_size, "dense", activation)
+      inner = self._dense(
+        tokens, config.intermediate_size, activation=activation
+      )
     with tf.variable_scope("output"):
-      return self._project_and_add(inner, tokens)
+      return self._add_to_residual(inner, tokens)
 
   def _self_attention(self, tokens, mask_scores):
     """Multi-head attention of the tokens to each other, [B*S, D]."""
@@ -265,28 +245,28 @@ class BertModel:
       return tf.transpose(projected, [0, 2, 1, 3])  # [B, N, S, H]
 
     query, key, value = project("query"), project("key"), project("value")
-    scores = tf.matmul(query, key, transpose_b=True)  # [B, N, S, S]
-    scores *= 1.0 / math.sqrt(size)
-    probs = _softmax(scores, mask_scores)
-    probs = self._dropout(probs, config.attention_probs_dropout_prob)
-    context = tf.matmul(probs, value)  # [B, N, S, H]
+    rate = self._rate(config.attention_probs_dropout_prob)
+    kept = None
+    if rate:
+      shape = [batch, heads, length, length]
+      kept = dropout_mask(shape, rate, self._seed, self._compute_dtype)
+    context = attend(query, key, value, mask_scores, kept)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, H]
     return tf.reshape(context, [-1, heads * size])
 
-  def _project_and_add(self, inner, residual):
+  def _add_to_residual(self, inner, residual):
     """A dense product to width D, dropout, residual and LayerNorm."""
     config = self._config
-    update = self._dense(inner, config.hidden_size, "dense")
-    update = self._dropout(update, config.hidden_dropout_prob)
+    update = self._dense(inner, config.hidden_size)
+    rate = self._rate(config.hidden_dropout_prob)
+    update = dropout(update, rate, self._seed)
     return layer_norm(residual + update, "LayerNorm")
 
-  def _dense(self, inputs, width, name, activation=None):
+  def _dense(self, inputs, width, name="dense", activation=None):
     return dense(inputs, width, name, activation, self._initializer)
 
-  def _dropout(self, tensor, probability):
-    if not self._is_training:
-      return tensor
-    return dropout(tensor, probability, self._seed)
+  def _rate(self, dropout_prob):
+    return dropout_prob if self._is_training else 0.0
 
   def _output(self, tokens):
     """[B*S, D] of any type to float32 [B, S, D]."""
@@ -307,42 +287,14 @@ def _check_length(length, limit):
 
 
 def lookup(table, ids, use_one_hot):
-  """Rows of a table.
+  """Rows of a table [V, D] for ids of any shape, M in all: [M, D].
 
-  Args:
-    table: float32 [V, D].
-    ids: int32, any shape of M elements.
-    use_one_hot: by a product instead of a gather; faster on TPU, and wherever
-      V is small.
-
-  Returns:
-    float32 [M, D].
+  A one-hot product is faster than a gather on TPU, and where V is small.
   """
   ids = tf.reshape(ids, [-1])
   if use_one_hot:
     return tf.matmul(tf.one_hot(ids, table.shape[0], dtype=table.dtype), table)
   return tf.gather(table, ids)
-
-
-def attention_mask_scores(input_mask):
-  """What to add to attention scores: MASKED_SCORE where the key is padding.
-
-  Args:
-    input_mask: int32 [B, S], 1 for tokens and 0 for padding.
-
-  Returns:
-    float32 [B, 1, 1, S].
-  """
-  scores = (1.0 - tf.cast(input_mask, tf.float32)) * MASKED_SCORE
-  return scores[:, tf.newaxis, tf.newaxis, :]
-
-
-def _softmax(scores, mask_scores):
-  """Float32 softmax of scores [B, N, S, S] of any type, which it returns in."""
-  masked = tf.cast(scores, tf.float32)
-  if mask_scores is not None:
-    masked += mask_scores
-  return tf.cast(tf.nn.softmax(masked), scores.dtype)
 
 
 def dense(inputs, width, name, activation=None, initializer=None):
@@ -370,6 +322,56 @@ def dense(inputs, width, name, activation=None, initializer=None):
   return activation(outputs) if activation else outputs
 
 
+def attention_mask_scores(input_mask):
+  """Scores to add, [B, 1, 1, S]: MASKED_SCORE where input_mask [B, S] is 0."""
+  scores = (1.0 - tf.cast(input_mask, tf.float32)) * MASKED_SCORE
+  return scores[:, tf.newaxis, tf.newaxis, :]
+
+
+def attend(query, key, value, mask_scores=None, kept=None):
+  """Scaled dot-product attention (arXiv:1706.03762, equation 1).
+
+  Its gradient passes over the [B, N, S, S] tensors less often than the chain of
+  their ops would, and does not keep the dropout mask: the sum over keys that
+  softmax's gradient needs is also a sum over H, of context * upstream.
+
+  Args:
+    query: any float type, [B, N, S, H]; the softmax is float32.
+    key: like query.
+    value: like query.
+    mask_scores: float32 [B, 1, 1, S], added to the scores; None: nothing.
+    kept: type of query, [B, N, S, S], a dropout mask of the probabilities;
+      None: no dropout.
+
+  Returns:
+    Type and shape of query.
+  """
+  dtype = query.dtype
+
+  @tf.custom_gradient
+  def attention(query, key, value):
+    scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
+    if mask_scores is not None:
+      scores += mask_scores  # [B, N, S, S]
+    probs = tf.cast(tf.nn.softmax(scores), dtype)
+    dropped = probs if kept is None else probs * kept
+    context = tf.matmul(dropped, value)  # [B, N, S, H]
+
+    def gradient(upstream):
+      to_dropped = tf.matmul(upstream, value, transpose_b=True)
+      products = tf.cast(upstream, tf.float32) * tf.cast(context, tf.float32)
+      total = tf.cast(tf.reduce_sum(products, -1, keepdims=True), dtype)
+      to_scores = dropped * to_dropped - probs * total
+      to_query = tf.matmul(to_scores, key)
+      to_key = tf.matmul(to_scores, query, transpose_a=True)
+      return to_query, to_key, tf.matmul(dropped, upstream, transpose_a=True)
+
+    return context, gradient
+
+  scale = 1.0 / math.sqrt(query.shape[-1])
+  return attention(query * scale, key, value)
+
+
 def layer_norm(input_tensor, name=None):
   """Layer normalisation (arXiv:1607.06450) over the last axis.
 
@@ -391,52 +393,77 @@ def layer_norm(input_tensor, name=None):
   return tf.cast(outputs, input_tensor.dtype)
 
 
+@tf.custom_gradient
 def _normalise(rows, gamma, beta):
-  mean = tf.reduce_mean(rows, axis=-1, keepdims=True)
-  centred = rows - mean
+  """LayerNorm of [M, D], whose gradient keeps `normed` and [M, 1] only."""
+  centred = rows - tf.reduce_mean(rows, axis=-1, keepdims=True)
   variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-  return centred * tf.rsqrt(variance + LAYER_NORM_EPSILON) * gamma + beta
+  inverse = tf.rsqrt(variance + LAYER_NORM_EPSILON)  # [M, 1]
+  normed = centred * inverse
+
+  def gradient(upstream):
+    scaled = upstream * gamma
+    mean = tf.reduce_mean(scaled, axis=-1, keepdims=True)
+    slope = tf.reduce_mean(scaled * normed, axis=-1, keepdims=True)
+    to_rows = (scaled - mean - normed * slope) * inverse
+    to_gamma = tf.reduce_sum(upstream * normed, axis=0)
+    return to_rows, to_gamma, tf.reduce_sum(upstream, axis=0)
+
+  return normed * gamma + beta, gradient
 
 
 def dropout(input_tensor, dropout_prob, seed=None):
   """Sets elements to 0 at random and scales the others up (JMLR 15:1929).
 
-  Which ones depends on the seed and on the name of the current variable scope
-  alone, so a scope draws one mask. An element is drawn from 16 random bits:
-  the probability is `dropout_prob` to 2^-16, and the scale fits it exactly.
-
   Args:
     input_tensor: any float type, any shape.
     dropout_prob: float below 1, probability of 0; None or 0: no dropout.
-    seed: int32 [2]; None: drawn from the graph's own random numbers.
+    seed: int32 [2], see `dropout_mask`; None: drawn when the graph runs.
 
   Returns:
     Type and shape of the input.
   """
   if not dropout_prob:
     return input_tensor
-  if not 0.0 < dropout_prob < 1.0:
-    raise ValueError(f"dropout probability {dropout_prob} is not in 0 to 1")
   seed = _draw_seed() if seed is None else seed
+  shape = get_shape_list(input_tensor)
+  return input_tensor * dropout_mask(
+    shape, dropout_prob, seed, input_tensor.dtype
+  )
+
+
+def dropout_mask(shape, dropout_prob, seed, dtype=tf.float32):
+  """What dropout multiplies by: 0, or 1 / (1 - dropout_prob).
+
+  It depends on the seed and the name of the current variable scope alone, so a
+  scope draws one mask. Random numbers are most of dropout's cost, so an element
+  gets one byte. Its threshold is drawn too, one of the two bytes around
+  256 * dropout_prob: over seeds each element has just the probability asked.
+
+  Args:
+    shape: list of ints and scalar int32 tensors.
+    dropout_prob: float, above 0 and below 1.
+    seed: int32 [2].
+    dtype: of the result.
+
+  Returns:
+    A tensor of that shape.
+  """
+  if not 0.0 < dropout_prob < 1.0:
+    raise ValueError(f"dropout probability {dropout_prob} is not from 0 to 1")
   site = zlib.crc32(tf.get_variable_scope().name.encode()) & 0x7FFFFFFF
   seed = tf.random.experimental.stateless_fold_in(seed, site, alg="philox")
-  dropped = round(dropout_prob * 2**16)  # of 2^16 equally likely numbers
-  shape = get_shape_list(input_tensor)
-  keep = _random_uint16(shape, seed) >= np.uint16(dropped)
-  scale = 2**16 / (2**16 - dropped)
-  return input_tensor * (tf.cast(keep, input_tensor.dtype) * scale)
-
-
-def _random_uint16(shape, seed):
-  """Uniform uint16 numbers, two of each 32 bits drawn."""
   size = 1
   for dimension in shape:
     size *= dimension
   words = tf.random.stateless_uniform(
-    [(size + 1) // 2], seed, None, None, tf.int32, alg="philox"
+    [(size + 3) // 4 + 1], seed, None, None, tf.int32, alg="philox"
   )
-  halves = tf.reshape(tf.bitcast(words, tf.uint16), [-1])
-  return tf.reshape(halves[:size], shape)
+  fraction = tf.cast(words[-1], tf.float32) * 2.0**-32 + 0.5  # 0 to 1
+  threshold = tf.cast(tf.minimum(256 * dropout_prob + fraction, 255), tf.int32)
+  draws = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size]
+  kept = tf.reshape(draws, shape) >= tf.cast(threshold, tf.uint8)
+  return tf.cast(kept, dtype) * (1.0 / (1.0 - dropout_prob))
 
 
 def _draw_seed():
@@ -453,7 +480,7 @@ def gelu(x):
   """Gaussian error linear unit, tanh form (arXiv:1606.08415).
 
   0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), which is x sigmoid(2 u) for
-  u the argument of tanh. Its gradient keeps one tensor, the derivative.
+  u the argument of tanh. The gradient keeps one tensor, the derivative.
 
   Args:
     x: any float type, any shape.
@@ -464,8 +491,8 @@ def gelu(x):
   linear = 2.0 * math.sqrt(2.0 / math.pi)
   doubled = x * (tf.square(x) * (0.044715 * linear) + linear)  # 2 u
   gate = tf.sigmoid(doubled)
-  slope = tf.raw_ops.SigmoidGrad(y=gate, dy=doubled * 3.0 - x * (2.0 * linear))
-  derivative = gate + slope  # x d(2 u)/dx = 3 (2 u) - 2 linear x
+  x_by_slope = doubled * 3.0 - x * (2.0 * linear)  # x d(2 u)/dx
+  derivative = gate + tf.raw_ops.SigmoidGrad(y=gate, dy=x_by_slope)
   return x * gate, lambda upstream: upstream * derivative
 
 
@@ -496,7 +523,7 @@ ACTIVATIONS = {
 
 
 def get_activation(name):
-  """The activation of that name, case ignored; None for `linear` and empty.
+  """The function of that name, case ignored; None for `linear` and empty.
 
   None and functions are returned as they are.
 
@@ -507,11 +534,11 @@ def get_activation(name):
     return name
   if name.lower() not in ACTIVATIONS:
     known = ", ".join(filter(None, ACTIVATIONS))
-    raise ValueError(f"hidden_act {name!r} is unknown, give one of {known}")
+    raise ValueError(f"hidden_act {name!r} is none of {known}")
   return ACTIVATIONS[name.lower()]
 
 
-# ---------------------------------------------- shapes, weights, checkpoints
+# --------------------------------------------- shapes, weights, checkpoints
 
 
 def create_initializer(initializer_range=0.02):
@@ -527,21 +554,17 @@ def get_shape_list(tensor, expected_rank=None, name=None):
     expected_rank: int, or a collection of them, or None for any.
     name: of the tensor, for the message.
 
-  Returns:
-    A list.
-
   Raises:
     ValueError: the rank is unknown or not expected.
   """
-  name = name or tensor.name
   rank = tensor.shape.rank
   if isinstance(expected_rank, int):
     expected_rank = [expected_rank]
   if rank is None or (expected_rank and rank not in expected_rank):
-    wanted = " or ".join(map(str, expected_rank)) if expected_rank else "known"
+    wanted = " or ".join(map(str, expected_rank or ["known"]))
     raise ValueError(
-      f"{name} has rank {rank} (shape {tensor.shape}), but the rank should be"
-      f" {wanted}"
+      f"{name or tensor.name} has shape {tensor.shape}, rank {rank}: the rank"
+      f" must be {wanted}"
     )
   static = tensor.shape.as_list()
   if None not in static:
@@ -559,18 +582,11 @@ def get_assignment_map_from_checkpoint(tvars, init_checkpoint):
 
   Returns:
     assignment_map: OrderedDict {name: name} for
-      `tf.train.init_from_checkpoint`, in the checkpoint's order.
-    initialized_variable_names: {name: 1} of the same variables, each under its
-      name with and without ":0".
+      `tf.train.init_from_checkpoint`.
+    initialized_variable_names: {name: 1}, each with and without ":0".
   """
   wanted = {variable.op.name for variable in tvars}
-  found = [
-    name
-    for name, _ in tf.train.list_variables(init_checkpoint)
-    if name in wanted
-  ]
-  initialized = {}
-  for name in found:
-    initialized[name] = 1
-    initialized[name + ":0"] = 1
+  stored = tf.train.list_variables(init_checkpoint)
+  found = [name for name, _ in stored if name in wanted]
+  initialized = {key: 1 for name in found for key in (name, name + ":0")}
   return collections.OrderedDict(zip(found, found)), initialized
