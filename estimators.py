@@ -32,6 +32,7 @@ _NOT_WEIGHTS = re.compile(r"/adam_[mv]$|^global_step$|(^|/)beta[12]_power$")
 _LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
 _WORDS = "bert/embeddings/word_embeddings"
 _POSITIONS = "bert/embeddings/position_embeddings"
+_DEFAULTS = optimization.Options()
 _PROGRESS = "progress"  # graph collection: scalars that training shows
 
 
@@ -39,12 +40,12 @@ _PROGRESS = "progress"  # graph collection: scalars that training shows
 class Outputs:
   """What a task's forward pass gives for a batch of B examples.
 
-  The loss is `loss_sum / loss_weight`, kept apart so that parts of a batch
-  add up to the whole.
+  The loss is the sum of `loss_sums`, each divided by its own of the task's
+  `loss_weights`, which are those of the whole batch: so the losses of parts of
+  a batch add up to that of the whole.
   """
 
-  loss_sum: tf.Tensor  # float32 scalar: the sum of weighted losses
-  loss_weight: tf.Tensor  # float32 scalar: the sum of weights
+  loss_sums: Sequence[tf.Tensor]  # float32 scalars: sums of weighted losses
   predictions: dict  # {name: [B, ...]}, what prediction gives
   metric_fn: Callable | None = None  # eval_metrics of a TPUEstimatorSpec
   metric_inputs: Sequence[tf.Tensor] = ()
@@ -303,6 +304,12 @@ def _some(names, most=4):
 # ------------------------------------------------------------------ specs
 
 
+def count_examples(features: Mapping) -> tuple:
+  """The loss weights of a mean over examples: their number."""
+  size = tf.shape(features["input_mask"])[0]
+  return (tf.cast(size, tf.float32),)
+
+
 def make_model_fn(
   forward: Callable,
   init_checkpoint: str | None,
@@ -311,6 +318,8 @@ def make_model_fn(
   num_warmup_steps: int | None,
   use_tpu: bool,
   random_seed: int = 0,
+  loss_weights: Callable = count_examples,
+  options: optimization.Options = _DEFAULTS,
 ):
   """A TPUEstimator model_fn around a task's forward pass.
 
@@ -322,6 +331,9 @@ def make_model_fn(
     num_warmup_steps: the first of them, with rising rate.
     use_tpu: restore through a scaffold, clip across replicas.
     random_seed: of dropout.
+    loss_weights: `features -> float32 scalars`, what each of the task's losses
+      is divided by.
+    options: how a training step is taken.
 
   Returns:
     `model_fn(features, labels, mode, params, config)`.
@@ -330,9 +342,27 @@ def make_model_fn(
   def model_fn(features, labels, mode, params, config=None):
     del labels, params
     is_training = mode == tf.estimator.ModeKeys.TRAIN
-    step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-    outputs = forward(features, is_training, tf.stack([random_seed, step]))
-    loss = outputs.loss_sum / outputs.loss_weight
+    spec = {"mode": mode}
+    if is_training:
+      train_step = optimization.train_step(
+        _training_loss(forward, loss_weights, features, random_seed),
+        features,
+        learning_rate,
+        num_train_steps,
+        num_warmup_steps,
+        use_tpu,
+        options,
+      )
+      show_progress("loss", train_step.loss)
+      show_progress("learning_rate", train_step.learning_rate)
+      spec.update(loss=train_step.loss, train_op=train_step.train_op)
+    else:
+      outputs = forward(features, False, None)
+      spec["loss"] = _weighted(outputs.loss_sums, loss_weights(features))
+    if mode == tf.estimator.ModeKeys.EVAL:
+      spec["eval_metrics"] = (outputs.metric_fn, list(outputs.metric_inputs))
+    elif mode == tf.estimator.ModeKeys.PREDICT:
+      spec["predictions"] = _pass_through(outputs.predictions, features)
     assignment, start = starting_weights(
       init_checkpoint, config and config.model_dir, is_training
     )
@@ -342,26 +372,36 @@ def make_model_fn(
         tf.train.init_from_checkpoint(init_checkpoint, assignment)
       return tf.train.Scaffold()
 
-    spec = {"mode": mode, "loss": loss}
     if use_tpu:  # a TPU's variables start on the host, outside this graph
       spec["scaffold_fn"] = scaffold_fn
     else:
       scaffold_fn()
     if is_training:
       logging.info(start)
-      train_step = optimization.train_step(
-        loss, learning_rate, num_train_steps, num_warmup_steps, use_tpu
-      )
-      show_progress("loss", loss)
-      show_progress("learning_rate", train_step.learning_rate)
-      spec["train_op"] = train_step.train_op
-    elif mode == tf.estimator.ModeKeys.EVAL:
-      spec["eval_metrics"] = (outputs.metric_fn, list(outputs.metric_inputs))
-    else:
-      spec["predictions"] = _pass_through(outputs.predictions, features)
     return tf.estimator.tpu.TPUEstimatorSpec(**spec)
 
   return model_fn
+
+
+def _training_loss(forward, loss_weights, features, random_seed):
+  """A loss_fn of `optimization.compute_gradients` for a batch."""
+  step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+  weights = loss_weights(features)  # of the whole batch, whatever the part
+  seed = tf.stack([random_seed, step])
+  context = tf.distribute.get_replica_context()
+  replica = context.replica_id_in_sync_group if context else 0
+
+  def loss_fn(part, index):
+    place = tf.cast(replica, tf.int32) * 2**16 + index
+    part_seed = tf.random.experimental.stateless_fold_in(seed, place)
+    return _weighted(forward(part, True, part_seed).loss_sums, weights)
+
+  return loss_fn
+
+
+def _weighted(sums, weights):
+  """The loss: each sum over its weight, added up."""
+  return tf.add_n([value / weight for value, weight in zip(sums, weights)])
 
 
 def _pass_through(predictions, features):

@@ -1,21 +1,37 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""BERT's optimiser: Adam with weight decay, warm-up and clipping.
+"""BERT's optimisers: AdamW and LAMB, with warm-up, clipping and accumulation.
 
-In: a scalar loss. Out: an op that takes one training step, and the scalars that
-describe it. The update differs from Adam (arXiv:1412.6980) in having no bias
-correction, and in decaying the weights beside the moments (arXiv:1711.05101).
+In: a loss, or a function that gives the loss of a part of a batch. Out: an op
+that takes one training step, and the scalars that describe it. AdamW here
+differs from Adam (arXiv:1412.6980) in having no bias correction, and in
+decaying the weights beside the moments (arXiv:1711.05101).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable, Mapping
 
 import tensorflow.compat.v1 as tf
+from tensorflow.python.tpu import tpu_function
 
 CLIP_NORM = 1.0
 WEIGHT_DECAY_RATE = 0.01
 NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
+FIRST_LOSS_SCALE = 2.0**15  # of float16; halved whenever a gradient overflows
+STEPS_TO_DOUBLE_SCALE = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How a step is taken; the defaults are the original's."""
+
+  optimizer: str = "adamw"  # or lamb
+  slices: int = 1  # parts of a batch, taken one after the other
+  layerwise_lr_decay: float = 1.0  # a layer's rate over that of the next above
+  head_learning_rate: float | None = None  # of variables outside the encoder
+  scale_loss: bool = False  # dynamic loss scaling, for float16
 
 
 @dataclasses.dataclass
@@ -23,6 +39,7 @@ class TrainStep:
   """One training step in the graph."""
 
   train_op: tf.Operation  # takes the step and counts it
+  loss: tf.Tensor  # float32 scalar, of the whole batch on all replicas
   learning_rate: tf.Tensor  # float32 scalar, the rate it uses
   grad_norm: tf.Tensor  # float32 scalar, the global norm before clipping
 
@@ -41,28 +58,69 @@ def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu):
     The train op.
   """
   return train_step(
-    loss, init_lr, num_train_steps, num_warmup_steps, use_tpu
+    lambda batch, index: loss,
+    {},
+    init_lr,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu,
   ).train_op
 
 
 def train_step(
-  loss, init_lr, num_train_steps, num_warmup_steps, use_tpu
+  loss_fn: Callable,
+  batch: Mapping,
+  init_lr: float,
+  num_train_steps: int,
+  num_warmup_steps: int | None,
+  use_tpu: bool,
+  options: Options = Options(),
 ) -> TrainStep:
-  """As `create_optimizer`, but also gives the rate and the gradients' norm."""
+  """As `create_optimizer`, for a loss given by a function.
+
+  Args:
+    loss_fn: as `compute_gradients` takes it.
+    batch: {name: tensor [B, ...]} of this replica.
+    init_lr: the highest rate.
+    num_train_steps: the count of steps at which the rate reaches 0.
+    num_warmup_steps: the first of them, over which it rises; 0 or None: none.
+    use_tpu: whether this is the graph of a TPU's replica.
+    options: how the step is taken.
+  """
   step = tf.train.get_or_create_global_step()
   rate = learning_rate_at(step, init_lr, num_train_steps, num_warmup_steps)
-  variables = tf.trainable_variables()
-  gradients = dense_gradients(loss, variables)
-  if use_tpu:
-    gradients = mean_across_replicas(gradients)
-  gradients, norm = clip(gradients)
-  optimizer = AdamWeightDecayOptimizer(
-    rate, WEIGHT_DECAY_RATE, exclude_from_weight_decay=NOT_DECAYED
+  scale = _LossScale() if options.scale_loss else None
+  loss, gradients, variables = compute_gradients(
+    loss_fn, batch, options.slices, scale.value if scale else None
   )
-  applied = optimizer.apply_gradients(zip(gradients, variables))
-  with tf.control_dependencies([applied]):  # which has read the rate
+  loss, *gradients = mean_across_replicas([loss, *gradients], use_tpu)
+  gradients, norm = clip(gradients)
+  is_finite = tf.math.is_finite(norm) if scale else None
+  if scale:  # an overflow leaves weights and moments as they are
+    gradients = [
+      g if g is None else tf.where(is_finite, g, tf.zeros_like(g))
+      for g in gradients
+    ]
+  optimizer = OPTIMIZERS[options.optimizer](
+    rate,
+    WEIGHT_DECAY_RATE,
+    exclude_from_weight_decay=NOT_DECAYED,
+    rate_scales=rate_scales(
+      [v.op.name for v in variables],
+      options.layerwise_lr_decay,
+      (options.head_learning_rate or init_lr) / init_lr if init_lr else 1.0,
+    ),
+    is_finite=is_finite,
+  )
+  applied = [optimizer.apply_gradients(zip(gradients, variables))]
+  if scale:
+    applied.append(scale.update(is_finite))
+  with tf.control_dependencies(applied):  # which have read the rate
     train_op = step.assign_add(1, read_value=False)
-  return TrainStep(train_op, rate, norm)
+  return TrainStep(train_op, loss, rate, norm)
+
+
+# ------------------------------------------------------------------- rates
 
 
 def learning_rate_at(
@@ -91,6 +149,119 @@ def learning_rate_at(
   return tf.where(step < warmup, init_lr * (step / warmup), rate)
 
 
+def rate_scales(
+  names: list[str], layerwise_decay: float, head_scale: float
+) -> dict:
+  """What each variable's rate is multiplied by (arXiv:1801.06146, 2003.10555).
+
+  Args:
+    names: of the variables.
+    layerwise_decay: the rate of a layer over that of the layer above; the top
+      layer and the pooler have the whole rate, the embeddings come below
+      layer 0.
+    head_scale: of variables outside `bert/`.
+
+  Returns:
+    {name: float}.
+  """
+  layers = {
+    name: int(match.group(1))
+    for name in names
+    if (match := re.match(r"bert/encoder/layer_(\d+)/", name))
+  }
+  top = max(layers.values(), default=-1)
+  scales = {}
+  for name in names:
+    depth = layers.get(name, -1 if name.startswith("bert/embeddings/") else top)
+    is_encoder = name.startswith("bert/")
+    scales[name] = (
+      layerwise_decay ** (top - depth) if is_encoder else head_scale
+    )
+  return scales
+
+
+# --------------------------------------------------------------- gradients
+
+
+def compute_gradients(
+  loss_fn: Callable, batch: Mapping, slices: int = 1, loss_scale=None
+):
+  """The loss of a batch and its gradients, taken slice by slice.
+
+  Only one slice's activations are in memory at a time.
+
+  Args:
+    loss_fn: `(part, index) -> float32 scalar`, the share of a slice in the
+      batch's loss: the shares add up to the loss. `part` has the names of
+      `batch`, [B / slices, ...]; `index` is an int32 scalar.
+    batch: {name: tensor [B, ...]}.
+    slices: into how many parts B is split; it has to divide B.
+    loss_scale: float32 scalar that keeps float16 gradients from underflow; the
+      gradients returned are without it.
+
+  Returns:
+    The loss (float32 scalar), the gradients (dense, each of its variable's
+    shape; None where the loss does not depend on it), and the variables.
+  """
+
+  def share(index):
+    # Entered by its object, the scope gives the same names each time.
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+      loss = loss_fn(_slice(batch, slices, index), index)
+    variables = tf.trainable_variables()
+    scaled = loss if loss_scale is None else loss * loss_scale
+    return loss, dense_gradients(scaled, variables), variables
+
+  loss, gradients, variables = share(tf.constant(0))
+  if slices > 1:
+    loss, gradients = _add_slices(share, slices, loss, gradients)
+  if loss_scale is not None:
+    gradients = [g if g is None else g / loss_scale for g in gradients]
+  return loss, gradients, variables
+
+
+def _add_slices(share, slices, loss, gradients):
+  """Adds slices 1 and on to the loss and gradients of slice 0."""
+  present = [i for i, g in enumerate(gradients) if g is not None]
+  sums = [loss, *(gradients[i] for i in present)]
+  with tf.control_dependencies(sums):  # one slice at a time
+    first = tf.constant(1)
+
+  def add(index, *sums):
+    loss, gradients, _ = share(index)
+    parts = [loss, *(gradients[i] for i in present)]
+    added = [total + part for total, part in zip(sums, parts)]
+    with tf.control_dependencies(added):
+      return [index + 1, *added]
+
+  _, loss, *totals = tf.while_loop(
+    lambda index, *_: index < slices,
+    add,
+    [first, *sums],
+    parallel_iterations=1,
+    back_prop=False,
+  )
+  gradients = list(gradients)
+  for i, total in zip(present, totals):
+    gradients[i] = total
+  return loss, gradients
+
+
+def _slice(batch, slices, index):
+  """Part `index` of `slices` of every tensor."""
+  if slices == 1:
+    return batch
+
+  def part(value):
+    size = (value.shape[0] or tf.shape(value)[0]) // slices
+    cut = value[index * size : (index + 1) * size]
+    if value.shape[0]:
+      cut.set_shape([size, *value.shape[1:]])
+    return cut
+
+  return {name: part(value) for name, value in batch.items()}
+
+
 def dense_gradients(loss, variables):
   """Gradients of a loss, those of gathered rows summed into whole tables.
 
@@ -106,13 +277,25 @@ def dense_gradients(loss, variables):
   return [g if g is None else tf.convert_to_tensor(g) for g in gradients]
 
 
-def mean_across_replicas(gradients):
-  """Averages gradients over the replicas of a TPU, on a TPU."""
-  replicas = tf.tpu.cross_replica_sum(tf.ones([]))
-  return [
-    g if g is None else tf.tpu.cross_replica_sum(g / replicas)
-    for g in gradients
-  ]
+def mean_across_replicas(values: list, use_tpu: bool) -> list:
+  """Averages tensors over the replicas that share a step.
+
+  Args:
+    values: tensors and None.
+    use_tpu: whether the replicas are a TPU's cores; otherwise they are those
+      of the tf.distribute strategy, if there is one.
+  """
+  present = [value for value in values if value is not None]
+  if use_tpu:
+    replicas = tpu_function.get_tpu_context().number_of_shards
+    means = [tf.tpu.cross_replica_sum(value / replicas) for value in present]
+  elif tf.distribute.has_strategy():
+    context = tf.distribute.get_replica_context()
+    means = context.all_reduce(tf.distribute.ReduceOp.MEAN, present)
+  else:
+    return values
+  means = iter(means)
+  return [value if value is None else next(means) for value in values]
 
 
 def clip(gradients, clip_norm=CLIP_NORM):
@@ -130,6 +313,37 @@ def clip(gradients, clip_norm=CLIP_NORM):
   return clipped, norm
 
 
+class _LossScale:
+  """The factor of a float16 loss: as large as gradients bear."""
+
+  def __init__(self):
+    def state(name, value):
+      return tf.get_variable(
+        f"loss_scale/{name}",
+        initializer=value,
+        trainable=False,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+      )
+
+    self._scale = state("scale", FIRST_LOSS_SCALE)
+    self._good_steps = state("good_steps", 0)
+    self.value = self._scale.read_value()
+
+  def update(self, is_finite):
+    """Halves the factor after an overflow, doubles it after many steps."""
+    good_steps = tf.where(is_finite, self._good_steps + 1, 0)
+    is_time = good_steps >= STEPS_TO_DOUBLE_SCALE
+    scale = tf.where(is_time, self.value * 2.0, self.value)
+    scale = tf.where(is_finite, scale, tf.maximum(self.value * 0.5, 1.0))
+    return tf.group(
+      self._scale.assign(scale),
+      self._good_steps.assign(tf.where(is_time, 0, good_steps)),
+    )
+
+
+# -------------------------------------------------------------- optimisers
+
+
 class AdamWeightDecayOptimizer(tf.train.Optimizer):
   """Adam without bias correction, with decay of the weights themselves.
 
@@ -137,7 +351,8 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
       v = beta_2 v + (1 - beta_2) g^2      slot <name>/adam_v
       w = w - rate (m / (sqrt(v) + epsilon) + decay w)
 
-  It neither clips gradients nor counts steps.
+  It neither clips gradients nor counts steps, and takes the gradients of
+  replicas to be reduced.
   """
 
   def __init__(
@@ -149,6 +364,8 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
     epsilon=1e-6,
     exclude_from_weight_decay=None,
     name="AdamWeightDecayOptimizer",
+    rate_scales=None,
+    is_finite=None,
   ):
     """Makes an optimiser of resource variables.
 
@@ -161,6 +378,9 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
       exclude_from_weight_decay: regular expressions; a variable in whose name
         one is found is not decayed.
       name: of the ops.
+      rate_scales: {variable name: factor of its rate}, 1 where it is missing.
+      is_finite: bool scalar tensor; where it is false, nothing changes. None:
+        always true.
     """
     super().__init__(use_locking=False, name=name)
     self.learning_rate = learning_rate
@@ -169,11 +389,35 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
     self.beta_2 = beta_2
     self.epsilon = epsilon
     self.exclude_from_weight_decay = exclude_from_weight_decay or ()
+    self._rate_scales = rate_scales or {}
+    self._betas = beta_1, beta_2
+    if is_finite is not None:
+      self.learning_rate *= tf.cast(is_finite, tf.float32)
+      self.beta_1 = tf.where(is_finite, beta_1, 1.0)
+      self.beta_2 = tf.where(is_finite, beta_2, 1.0)
 
   def apply_gradients(self, grads_and_vars, global_step=None, name=None):
     """Takes a step; `global_step` is left alone, the caller counts it."""
     del global_step
     return super().apply_gradients(grads_and_vars, name=name)
+
+  def _distributed_apply(
+    self, distribution, grads_and_vars, global_step=None, name=None
+  ):
+    """Takes the same step on every replica; the gradients are reduced."""
+    del global_step
+    grads_and_vars = [(g, v) for g, v in grads_and_vars if g is not None]
+    with tf.init_scope():
+      self._create_slots([variable for _, variable in grads_and_vars])
+    updates = [
+      distribution.extended.update(
+        variable,
+        lambda v, g: self._resource_apply_dense(g, v),
+        args=(gradient,),
+      )
+      for gradient, variable in grads_and_vars
+    ]
+    return tf.group(*updates, name=name)
 
   def _create_slots(self, var_list):
     for variable in var_list:
@@ -181,7 +425,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
       self._zeros_slot(variable, "v", "adam_v")
 
   def _resource_apply_dense(self, grad, var):
-    rate = tf.cast(self.learning_rate, var.dtype.base_dtype)
+    rate = self._rate_of(var)
     with tf.control_dependencies(self._decay(var, rate)):
       # With both powers 0 the kernel corrects no bias and adds epsilon outside
       # the root: the whole update in one pass over memory.
@@ -206,6 +450,12 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
   def _resource_apply_sparse_duplicate_indices(self, grad, var, indices):
     return self._resource_apply_sparse(grad, var, indices)
 
+  def _rate_of(self, var):
+    """The rate of a variable, in its type."""
+    name = var.op.name.split("/replica_")[0]
+    scale = self._rate_scales.get(name, 1.0)
+    return tf.cast(self.learning_rate, var.dtype.base_dtype) * scale
+
   def _decay(self, var, rate):
     """The decay, as a list of one op or none."""
     if not self._is_decayed(var.op.name):
@@ -217,3 +467,36 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
     return self.weight_decay_rate and not any(
       re.search(pattern, name) for pattern in self.exclude_from_weight_decay
     )
+
+
+class LambOptimizer(AdamWeightDecayOptimizer):
+  """LAMB (You et al. 2019, arXiv:1904.00962, algorithm 2) for large batches.
+
+      m, v as in Adam, corrected for their bias from step 1 on
+      u = m / (sqrt(v) + epsilon) + decay w
+      w = w - rate (|w| / |u|) u
+
+  Variables left out of the decay are not scaled by |w| / |u| either.
+  """
+
+  def _resource_apply_dense(self, grad, var):
+    rate = self._rate_of(var)
+    count = tf.cast(tf.train.get_global_step(), rate.dtype) + 1.0
+    m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
+    new_m = m.assign(m * self.beta_1 + grad * (1.0 - self.beta_1))
+    new_v = v.assign(v * self.beta_2 + tf.square(grad) * (1.0 - self.beta_2))
+    beta_1, beta_2 = self._betas  # a skipped step has self.beta_1 at 1
+    corrected_m = new_m / (1.0 - tf.pow(beta_1, count))
+    corrected_v = new_v / (1.0 - tf.pow(beta_2, count))
+    update = corrected_m / (tf.sqrt(corrected_v) + self.epsilon)
+    if self._is_decayed(var.op.name):
+      update += self.weight_decay_rate * var
+      sizes = tf.norm(var), tf.norm(update)
+      ratio = tf.where(
+        tf.minimum(*sizes) > 0, tf.math.divide_no_nan(*sizes), 1.0
+      )
+      rate *= ratio
+    return var.assign_sub(update * rate, read_value=False)
+
+
+OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LambOptimizer}

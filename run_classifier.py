@@ -585,8 +585,7 @@ def model_fn_builder(
     )
     is_real = tf.cast(features["is_real_example"], tf.float32)
     return estimators.Outputs(
-      loss_sum=tf.reduce_sum(per_example_loss),
-      loss_weight=tf.cast(tf.size(per_example_loss), tf.float32),
+      loss_sums=[tf.reduce_sum(per_example_loss)],
       predictions={
         "probabilities": probabilities,
         "per_example_loss": per_example_loss,

@@ -126,8 +126,7 @@ def forward(features, is_training, dropout_seed):
   slope = tf.get_variable("slope", initializer=[0.0])
   losses = tf.square(slope * features["x"] - features["y"])
   return estimators.Outputs(
-    loss_sum=tf.reduce_sum(losses),
-    loss_weight=tf.cast(tf.size(losses), tf.float32),
+    loss_sums=[tf.reduce_sum(losses)],
     predictions={"losses": losses},
   )
 
@@ -141,7 +140,9 @@ def input_fn(params):
 
 
 def line_estimator(output_dir, steps, **options):
-  model_fn = estimators.make_model_fn(forward, None, 0.1, steps, 2, False)
+  model_fn = estimators.make_model_fn(
+    forward, None, 0.1, steps, 2, False, loss_weights=lambda _: [4.0]
+  )
   return estimators.make_estimator(
     model_fn, 4, output_dir=str(output_dir), **options
   )

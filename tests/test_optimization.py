@@ -1,0 +1,463 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""The optimisers: the original's values, schedules, slices and LAMB."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import heads
+import modeling
+import optimization
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
+
+
+def tiny_model(batch, use_one_hot=False):
+  """The golden encoder, without dropout, on the inputs of a batch."""
+  config = modeling.BertConfig.from_json_file(
+    str(GOLDEN / "tiny_checkpoint" / "bert_config.json")
+  )
+  model = modeling.BertModel(
+    config,
+    True,
+    batch["input_ids"],
+    batch["input_mask"],
+    batch["segment_ids"],
+    use_one_hot,
+  )
+  return config, model
+
+
+def pretraining_losses(batch, use_one_hot=False):
+  """Masked-LM and next-sentence losses of the golden batch or a part of it."""
+  config, model = tiny_model(batch, use_one_hot)
+  masked, per_token, _ = heads.get_masked_lm_output(
+    config,
+    model.get_sequence_output(),
+    model.get_embedding_table(),
+    batch["masked_lm_positions"],
+    batch["masked_lm_ids"],
+    batch["masked_lm_weights"],
+  )
+  following, per_pair, _ = heads.get_next_sentence_output(
+    config, model.get_pooled_output(), batch["next_sentence_labels"]
+  )
+  return masked + following, per_token, per_pair
+
+
+@pytest.fixture
+def batch():
+  arrays = np.load(GOLDEN / "modeling.npz")
+  return {
+    name[len("in/") :]: tf.constant(arrays[name])
+    for name in arrays.files
+    if name.startswith("in/")
+  }
+
+
+def start(session, values=None):
+  """Starts the variables from the golden checkpoint, or from `values`."""
+  session.run(tf.global_variables_initializer())
+  known = dict(tf.train.list_variables(CHECKPOINT))
+  for variable in tf.trainable_variables():
+    name = variable.op.name
+    if name in known:
+      variable.load(tf.train.load_variable(CHECKPOINT, name), session)
+    else:
+      variable.load(values[name], session)
+
+
+def assert_final(session, final):
+  """All variables, slots and the step are those of a golden file."""
+  found = {v.op.name: v for v in tf.global_variables()}
+  names = {name.replace("|", "/") for name in final}
+  assert names == set(found)
+  for name, value in session.run(found).items():
+    expected = final[name.replace("/", "|")]
+    error = np.linalg.norm(value - expected)
+    # Where the true gradient is 0 (biases of keys), both sides are rounding.
+    assert error <= 1e-4 * np.linalg.norm(expected) + 1e-6, name
+
+
+def assert_steps(session, train, steps):
+  for expected in steps:
+    found = session.run(
+      {
+        "loss": train.loss,
+        "learning_rate": train.learning_rate,
+        "grad_norm": train.grad_norm,
+        "op": train.train_op,
+      }
+    )
+    for name in ("loss", "learning_rate", "grad_norm"):
+      np.testing.assert_allclose(
+        found[name], expected[name], rtol=1e-4, atol=1e-9, err_msg=name
+      )
+
+
+def test_pretraining_steps_are_the_originals(batch):
+  golden = json.loads((GOLDEN / "optimization.json").read_text())
+  train = optimization.train_step(
+    lambda part, index: pretraining_losses(part)[0],
+    batch,
+    golden["init_lr"],
+    golden["num_train_steps"],
+    golden["num_warmup_steps"],
+    use_tpu=False,
+  )
+  with tf.Session() as session:
+    start(session)
+    assert_steps(session, train, golden["steps"])
+    assert_final(session, np.load(GOLDEN / "optimization_final.npz"))
+
+
+def test_fine_tuning_steps_are_the_originals(batch):
+  golden = json.loads((GOLDEN / "classifier_optimization.json").read_text())
+  arrays = np.load(GOLDEN / "classifier_optimization.npz")
+
+  def loss_fn(part, index):
+    del index
+    _, model = tiny_model(part)
+    # The golden run had no dropout on the pooled output either.
+    logits = heads.classification(model.get_pooled_output(), 3, False)
+    labels = tf.constant(golden["labels"])
+    return tf.reduce_mean(heads.single_label_loss(logits, labels))
+
+  train = optimization.train_step(
+    loss_fn,
+    batch,
+    golden["init_lr"],
+    golden["num_train_steps"],
+    golden["num_warmup_steps"],
+    use_tpu=False,
+  )
+  with tf.Session() as session:
+    start(
+      session,
+      {n[6:]: arrays[n] for n in arrays.files if n.startswith("start/")},
+    )
+    assert_steps(session, train, golden["steps"])
+    assert_final(
+      session,
+      {n[6:]: arrays[n] for n in arrays.files if n.startswith("final/")},
+    )
+
+
+def test_the_rate_rises_falls_and_ends_at_zero():
+  golden = json.loads((GOLDEN / "optimization.json").read_text())
+  step = tf.placeholder(tf.int64, [])
+  rate = optimization.learning_rate_at(
+    step,
+    golden["init_lr"],
+    golden["num_train_steps"],
+    golden["num_warmup_steps"],
+  )
+  with tf.Session() as session:
+    found = [
+      session.run(rate, {step: i})
+      for i in range(len(golden["learning_rate_by_step"]))
+    ]
+  np.testing.assert_allclose(
+    found, golden["learning_rate_by_step"], rtol=1e-5, atol=1e-9
+  )
+
+
+@pytest.mark.parametrize("num_warmup_steps", [0, None])
+def test_without_warm_up_the_first_rate_is_the_highest(num_warmup_steps):
+  rate = optimization.learning_rate_at(
+    tf.constant(0), 0.5, 10, num_warmup_steps
+  )
+  with tf.Session() as session:
+    assert session.run(rate) == 0.5
+
+
+def test_create_optimizer_clips_applies_and_counts():
+  w = tf.get_variable("w", initializer=[3.0, 4.0])
+  # The gradient is 2 w = (6, 8), of norm 10: clipped to (0.6, 0.8).
+  op = optimization.create_optimizer(
+    tf.reduce_sum(tf.square(w)), 0.1, 10, 0, use_tpu=False
+  )
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(op)
+    assert session.run(tf.train.get_global_step()) == 1
+    m = session.run(tf.global_variables("w/adam_m")[0])
+    np.testing.assert_allclose(m, [0.06, 0.08], rtol=1e-5)
+    # v = 0.001 g^2, so m / sqrt(v) = 0.1 / sqrt(0.001) for both; then decay.
+    update = 0.1 / np.sqrt(0.001)
+    np.testing.assert_allclose(
+      session.run(w),
+      [3 - 0.1 * (update + 0.03), 4 - 0.1 * (update + 0.04)],
+      rtol=1e-4,
+    )
+
+
+def test_the_optimizer_alone_neither_clips_nor_counts():
+  w = tf.get_variable("w", initializer=[3.0, 4.0])
+  step = tf.train.get_or_create_global_step()
+  optimizer = optimization.AdamWeightDecayOptimizer(0.1)
+  op = optimizer.apply_gradients([(tf.constant([60.0, 80.0]), w)], step)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(op)
+    assert session.run(step) == 0
+    m = session.run(optimizer.get_slot(w, "m"))
+    np.testing.assert_allclose(m, [6.0, 8.0], rtol=1e-5)
+
+
+def test_names_left_out_of_the_decay_are_found_anywhere():
+  names = ("a/LayerNorm/gamma", "a/bias", "a/kernel", "output_bias")
+  variables = [tf.get_variable(n, initializer=[1.0]) for n in names]
+  optimizer = optimization.AdamWeightDecayOptimizer(
+    0.5, 0.1, exclude_from_weight_decay=optimization.NOT_DECAYED
+  )
+  op = optimizer.apply_gradients([(tf.zeros([1]), v) for v in variables])
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(op)
+    found = np.ravel(session.run(variables))
+  np.testing.assert_allclose(found, [1.0, 1.0, 0.95, 1.0])
+
+
+def test_slots_of_the_originals_checkpoints_restore(tmp_path):
+  names = ("w", "w/adam_m", "w/adam_v", "global_step")
+  with tf.Graph().as_default(), tf.Session() as session:
+    for i, name in enumerate(names[:3]):
+      tf.get_variable(name, initializer=[float(i + 1)])
+    tf.get_variable("global_step", initializer=np.int64(7))
+    session.run(tf.global_variables_initializer())
+    prefix = tf.train.Saver().save(session, str(tmp_path / "original"))
+  w = tf.get_variable("w", initializer=[0.0])
+  optimization.create_optimizer(tf.reduce_sum(w), 0.1, 10, 0, use_tpu=False)
+  with tf.Session() as session:
+    tf.train.Saver().restore(session, prefix)
+    found = {v.op.name: v for v in tf.global_variables()}
+    assert set(found) == set(names)
+    values = session.run(found)
+  assert [float(np.ravel(values[n])[0]) for n in names] == [1.0, 2.0, 3.0, 7.0]
+
+
+def test_gathered_rows_step_like_a_one_hot_product():
+  found = []
+  for name, use_one_hot in (("gathered", False), ("product", True)):
+    table = tf.get_variable(name, initializer=np.ones([4, 2], np.float32))
+    rows = modeling.lookup(table, tf.constant([1, 3, 1]), use_one_hot)
+    loss = tf.reduce_sum(rows * [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+      gradient = optimization.dense_gradients(loss, [table])[0]
+    optimizer = optimization.AdamWeightDecayOptimizer(0.1, 0.01, name=name)
+    found.append(
+      (table, gradient, optimizer.apply_gradients([(gradient, table)]))
+    )
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    gradients = session.run([gradient for _, gradient, _ in found])
+    np.testing.assert_allclose(gradients[0], [[0, 0], [6, 8], [0, 0], [3, 4]])
+    np.testing.assert_allclose(gradients[1], gradients[0])
+    session.run([op for _, _, op in found])
+    tables = session.run([table for table, _, _ in found])
+    np.testing.assert_allclose(tables[0], tables[1], rtol=1e-6)
+    assert tables[0][0, 0] == pytest.approx(0.999)  # decay reaches every row
+
+
+def test_sparse_gradients_given_directly_are_made_dense():
+  w = tf.get_variable("w", initializer=np.ones([3, 1], np.float32))
+  optimizer = optimization.AdamWeightDecayOptimizer(0.1)
+  slices = tf.IndexedSlices(
+    tf.constant([[1.0], [2.0]]), tf.constant([1, 1]), tf.constant([3, 1])
+  )
+  op = optimizer.apply_gradients([(slices, w)])
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(op)
+    m = session.run(optimizer.get_slot(w, "m"))
+  np.testing.assert_allclose(m, [[0.0], [0.3], [0.0]], rtol=1e-6)
+
+
+def test_variables_without_gradient_stay():
+  tf.get_variable("unused", initializer=[1.0])
+  w = tf.get_variable("w", initializer=[1.0])
+  op = optimization.create_optimizer(tf.reduce_sum(w), 0.1, 10, 0, False)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(op)
+    assert session.run(tf.trainable_variables("unused")[0]) == 1.0
+
+
+# ------------------------------------------------------------------ slices
+
+
+@pytest.mark.parametrize("slices", [2, 4])
+def test_slices_add_up_to_the_batch(batch, slices):
+  # One slice has no masked token at all: a mean of means would be far off.
+  weights = np.load(GOLDEN / "modeling.npz")["in/masked_lm_weights"].copy()
+  weights[0] = 0.0
+  batch["masked_lm_weights"] = tf.constant(weights)
+  total = tf.reduce_sum(batch["masked_lm_weights"]) + 1e-5
+
+  def loss_fn(part, index):
+    del index
+    _, per_token, per_pair = pretraining_losses(part)
+    tokens = tf.reshape(part["masked_lm_weights"], [-1]) * per_token
+    return tf.reduce_sum(tokens) / total + tf.reduce_sum(per_pair) / 4.0
+
+  with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+    whole, gradients, variables = optimization.compute_gradients(loss_fn, batch)
+    parts, added, same = optimization.compute_gradients(loss_fn, batch, slices)
+    original, _, _ = pretraining_losses(batch)
+  assert [v.op.name for v in variables] == [v.op.name for v in same]
+  norms = [tf.linalg.global_norm(g) for g in (gradients, added)]
+  with tf.Session() as session:
+    start(session)
+    losses = session.run([original, whole, parts])
+    norms = session.run(norms)
+    expected, found = session.run([gradients, added])
+  np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
+  np.testing.assert_allclose(norms[1], norms[0], rtol=1e-6)
+  for variable, one, other in zip(variables, expected, found):
+    np.testing.assert_allclose(
+      other, one, rtol=1e-4, atol=1e-6, err_msg=variable.op.name
+    )
+
+
+def test_slices_are_told_apart_and_cover_the_batch_in_order():
+  w = tf.get_variable("w", initializer=[0.0])
+  seen = []
+
+  def loss_fn(part, index):
+    seen.append(part["x"].shape.as_list())
+    weight = tf.pow(10.0, tf.cast(index, tf.float32))
+    return tf.reduce_sum(w * part["x"][:, 0]) * weight
+
+  x = tf.constant([[1.0], [2.0], [3.0], [4.0], [5.0], [6.0]])
+  _, gradients, _ = optimization.compute_gradients(loss_fn, {"x": x}, slices=3)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    found = session.run(gradients[0])
+  assert found.tolist() == [3.0 + 70.0 + 1100.0]
+  assert seen == [[2, 1], [2, 1]]  # static, and built twice for any number
+
+
+# ------------------------------------------------------------------- rates
+
+
+def test_rates_fall_from_layer_to_layer():
+  scales = optimization.rate_scales(
+    [
+      "bert/embeddings/word_embeddings",
+      "bert/encoder/layer_0/output/dense/kernel",
+      "bert/encoder/layer_1/output/dense/kernel",
+      "bert/pooler/dense/kernel",
+      "output_weights",
+    ],
+    layerwise_decay=0.5,
+    head_scale=10.0,
+  )
+  assert list(scales.values()) == [0.25, 0.5, 1.0, 1.0, 10.0]
+
+
+def test_a_variable_moves_by_its_own_rate():
+  variables = [tf.get_variable(n, initializer=[1.0]) for n in ("a", "b")]
+  optimizer = optimization.AdamWeightDecayOptimizer(0.1, rate_scales={"b": 0.5})
+  op = optimizer.apply_gradients([(tf.ones([1]), v) for v in variables])
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(op)
+    moved = 1.0 - np.ravel(session.run(variables))
+  np.testing.assert_allclose(moved[1], moved[0] / 2, rtol=1e-5)
+
+
+# -------------------------------------------------------------------- LAMB
+
+
+def test_lamb_steps_as_the_paper_says():
+  weights = {"kernel": np.array([3.0, 4.0]), "bias": np.array([2.0])}
+  slopes = {"kernel": np.array([0.1, -0.2]), "bias": np.array([0.3])}
+  variables = {
+    n: tf.get_variable(n, initializer=v.astype(np.float32))
+    for n, v in weights.items()
+  }
+  step = tf.train.get_or_create_global_step()
+  optimizer = optimization.LambOptimizer(
+    0.5, 0.01, exclude_from_weight_decay=optimization.NOT_DECAYED
+  )
+  op = optimizer.apply_gradients(
+    [(tf.constant(slopes[n], tf.float32), v) for n, v in variables.items()]
+  )
+  with tf.control_dependencies([op]):
+    op = step.assign_add(1)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    for _ in range(3):
+      session.run(op)
+    found = session.run(variables)
+  m, v = {n: 0.0 for n in weights}, {n: 0.0 for n in weights}
+  for count in (1, 2, 3):
+    for name, slope in slopes.items():
+      m[name] = 0.9 * m[name] + 0.1 * slope
+      v[name] = 0.999 * v[name] + 0.001 * slope**2
+      update = m[name] / (1 - 0.9**count)
+      update = update / (np.sqrt(v[name] / (1 - 0.999**count)) + 1e-6)
+      ratio = 1.0
+      if name == "kernel":
+        update = update + 0.01 * weights[name]
+        ratio = np.linalg.norm(weights[name]) / np.linalg.norm(update)
+      weights[name] = weights[name] - 0.5 * ratio * update
+  for name, expected in weights.items():
+    np.testing.assert_allclose(found[name], expected, rtol=1e-4)
+
+
+# ------------------------------------------------------------ loss scaling
+
+
+def test_an_overflow_changes_nothing_but_the_scale():
+  w = tf.get_variable("w", initializer=[1.0])
+  factor = tf.placeholder(tf.float32, [])
+  train = optimization.train_step(
+    lambda batch, index: tf.reduce_sum(w) * factor,
+    {},
+    0.1,
+    10,
+    0,
+    use_tpu=False,
+    options=optimization.Options(scale_loss=True),
+  )
+  slots = ["w", "w/adam_m", "w/adam_v"]
+  values = {v.op.name: v for v in tf.global_variables()}
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(train.train_op, {factor: 0.5})
+    first = session.run(values)
+    np.testing.assert_allclose(first["w/adam_m"], [0.05], rtol=1e-5)
+    assert first["loss_scale/scale"] == 2.0**15
+    session.run(train.train_op, {factor: 1e38})  # times 2^15 is infinite
+    second = session.run(values)
+  assert [second[n] for n in slots] == [first[n] for n in slots]
+  assert second["loss_scale/scale"] == 2.0**14
+  assert (first["loss_scale/good_steps"], second["loss_scale/good_steps"]) == (
+    1,
+    0,
+  )
+
+
+def test_the_scale_doubles_after_many_good_steps(monkeypatch):
+  monkeypatch.setattr(optimization, "STEPS_TO_DOUBLE_SCALE", 2)
+  w = tf.get_variable("w", initializer=[1.0])
+  train = optimization.train_step(
+    lambda batch, index: tf.reduce_sum(w),
+    {},
+    *(0.1, 10, 0, False),
+    options=optimization.Options(scale_loss=True),
+  )
+  scale = tf.global_variables("loss_scale/scale")[0]
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    found = []
+    for _ in range(4):
+      session.run(train.train_op)
+      found.append(session.run(scale))
+  assert found == [2.0**15, 2.0**16, 2.0**16, 2.0**17]
