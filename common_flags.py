@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging as python_logging
 import os
+import re
 import sys
 import traceback
 
@@ -20,6 +21,7 @@ import tensorflow.compat.v1 as tf
 from absl import app, flags, logging
 
 import modeling
+import optimization
 import tokenization
 
 FLAGS = flags.FLAGS
@@ -141,6 +143,53 @@ def define_training_flags() -> None:
   )
 
 
+def define_speed_flags() -> None:
+  """Precision, memory, and how the optimiser steps."""
+  flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "bfloat16", "float16"],
+    "Of matrix products and activations; weights, softmax, statistics, losses"
+    " and the optimiser stay in float32. bfloat16 for TPU, new GPUs and CPUs"
+    " with AVX-512 BF16 or AMX; float16 for GPU, with dynamic loss scaling.",
+  )
+  flags.DEFINE_integer(
+    "gradient_accumulation_steps",
+    1,
+    "Split a training batch into so many parts, taken one after the other"
+    " within a step: the same loss and step in less memory.",
+    lower_bound=1,
+  )
+  flags.DEFINE_bool(
+    "recompute_layers",
+    False,
+    "Compute each encoder layer again in the backward pass instead of keeping"
+    " its activations: the same gradients, less memory, more time.",
+  )
+  flags.DEFINE_enum(
+    "optimizer",
+    "adamw",
+    list(optimization.OPTIMIZERS),
+    "adamw is BERT's own; lamb is for large batches.",
+  )
+  flags.DEFINE_float(
+    "layerwise_lr_decay",
+    1.0,
+    "A layer's rate over that of the layer above it, such as 0.9; 1: equal.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+  )
+  flags.DEFINE_float(
+    "head_learning_rate",
+    None,
+    "Rate of the variables outside the encoder, if it is another one.",
+    lower_bound=0.0,
+  )
+  flags.DEFINE_bool(
+    "use_xla", False, "Compile the graph with XLA, which can help on GPU."
+  )
+
+
 def define_device_flags() -> None:
   """Where the computation runs."""
   flags.DEFINE_bool("use_tpu", False, "Run on a TPU, or else on GPU or CPU.")
@@ -185,8 +234,27 @@ def estimator_options() -> dict:
     "save_checkpoints_steps",
     "keep_checkpoint_max",
     "random_seed",
+    "use_xla",
   )
   return {name: FLAGS[name].value for name in names}
+
+
+def optimizer_options() -> optimization.Options:
+  """How a training step is taken, by the flags."""
+  return optimization.Options(
+    optimizer=FLAGS.optimizer,
+    slices=FLAGS.gradient_accumulation_steps,
+    layerwise_lr_decay=FLAGS.layerwise_lr_decay,
+    head_learning_rate=FLAGS.head_learning_rate,
+    scale_loss=FLAGS.precision == "float16",
+  )
+
+
+def encoder_options() -> dict:
+  """The flags that `modeling.BertModel` takes, as keywords."""
+  return {
+    "compute_dtype": tf.as_dtype(FLAGS.precision),
+  }
 
 
 def length_buckets() -> str | list[int]:
@@ -282,6 +350,42 @@ def check_actions(*names: str) -> None:
   if not any(FLAGS[name].value for name in names):
     flags_text = ", ".join(f"--{name}" for name in names)
     raise ValueError(f"nothing to do: give at least one of {flags_text}")
+
+
+def check_speed() -> None:
+  """Checks the precision and how a batch is split.
+
+  Raises:
+    ValueError: this machine can't compute in that precision, or the batch
+      can't be split so.
+  """
+  parts = FLAGS.gradient_accumulation_steps
+  if FLAGS.use_tpu:
+    parts *= FLAGS.num_tpu_cores
+  if FLAGS.train_batch_size % parts:
+    raise ValueError(
+      f"--train_batch_size={FLAGS.train_batch_size} can't be split into"
+      f" {parts} equal parts (--gradient_accumulation_steps="
+      f"{FLAGS.gradient_accumulation_steps} on each device)"
+    )
+  if FLAGS.use_tpu or tf.config.list_physical_devices("GPU"):
+    return
+  if FLAGS.precision == "float16":
+    raise ValueError("--precision=float16 needs a GPU: give bfloat16")
+  if FLAGS.precision == "bfloat16" and not _has_bfloat16_units():
+    logging.warning(
+      "this processor has no bfloat16 units (AVX-512 BF16 or AMX):"
+      " --precision=bfloat16 will be slower than float32"
+    )
+
+
+def _has_bfloat16_units():
+  """Whether the processor says that it multiplies bfloat16; True if unknown."""
+  try:
+    with open("/proc/cpuinfo", encoding="utf-8") as reader:
+      return bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", reader.read()))
+  except OSError:
+    return True
 
 
 def check_devices() -> None:

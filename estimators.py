@@ -32,7 +32,6 @@ _NOT_WEIGHTS = re.compile(r"/adam_[mv]$|^global_step$|(^|/)beta[12]_power$")
 _LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
 _WORDS = "bert/embeddings/word_embeddings"
 _POSITIONS = "bert/embeddings/position_embeddings"
-_DEFAULTS = optimization.Options()
 _PROGRESS = "progress"  # graph collection: scalars that training shows
 
 
@@ -111,6 +110,7 @@ def run_config(
   save_checkpoints_steps: int = 1000,
   keep_checkpoint_max: int = 5,
   random_seed: int | None = None,
+  use_xla: bool = False,
 ):
   """How and where an estimator runs; the arguments are flags of these names.
 
@@ -123,9 +123,14 @@ def run_config(
     cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
       tpu_name, zone=tpu_zone, project=gcp_project
     )
+  session_config = tf.ConfigProto(allow_soft_placement=True)
+  if use_xla:
+    jit = session_config.graph_options.optimizer_options
+    jit.global_jit_level = tf.OptimizerOptions.ON_1
   tpu = tf.estimator.tpu
   return tpu.RunConfig(
     cluster=cluster,
+    session_config=session_config,
     master=master,
     model_dir=output_dir,
     tf_random_seed=random_seed,
@@ -319,7 +324,7 @@ def make_model_fn(
   use_tpu: bool,
   random_seed: int = 0,
   loss_weights: Callable = count_examples,
-  options: optimization.Options = _DEFAULTS,
+  options: optimization.Options | None = None,
 ):
   """A TPUEstimator model_fn around a task's forward pass.
 
@@ -333,7 +338,7 @@ def make_model_fn(
     random_seed: of dropout.
     loss_weights: `features -> float32 scalars`, what each of the task's losses
       is divided by.
-    options: how a training step is taken.
+    options: how a training step is taken; None: as the original did.
 
   Returns:
     `model_fn(features, labels, mode, params, config)`.

@@ -74,7 +74,7 @@ def train_step(
   num_train_steps: int,
   num_warmup_steps: int | None,
   use_tpu: bool,
-  options: Options = Options(),
+  options: Options | None = None,
 ) -> TrainStep:
   """As `create_optimizer`, for a loss given by a function.
 
@@ -85,8 +85,9 @@ def train_step(
     num_train_steps: the count of steps at which the rate reaches 0.
     num_warmup_steps: the first of them, over which it rises; 0 or None: none.
     use_tpu: whether this is the graph of a TPU's replica.
-    options: how the step is taken.
+    options: how the step is taken; None: as the original did.
   """
+  options = options or Options()
   step = tf.train.get_or_create_global_step()
   rate = learning_rate_at(step, init_lr, num_train_steps, num_warmup_steps)
   scale = _LossScale() if options.scale_loss else None

@@ -30,6 +30,7 @@ import heads
 import input_pipeline
 import metrics
 import modeling
+import optimization
 
 FLAGS = flags.FLAGS
 
@@ -504,6 +505,7 @@ def create_model(
   label_type: str = "single",
   features: tf.Tensor | None = None,
   dropout_seed: tf.Tensor | None = None,
+  **encoder_options,
 ):
   """BERT with a classifier on the first token's pooled vector.
 
@@ -520,6 +522,7 @@ def create_model(
     label_type: single, multi or number.
     features: float32 [B, F] joined to the pooled vector, or None.
     dropout_seed: int32 [2], or None.
+    **encoder_options: of `modeling.BertModel`: precision, recomputation.
 
   Returns:
     (loss, per_example_loss [B], logits [B, num_labels], probabilities
@@ -533,6 +536,7 @@ def create_model(
     segment_ids,
     use_one_hot_embeddings,
     dropout_seed=dropout_seed,
+    **encoder_options,
   )
   logits = heads.classification(
     model.get_pooled_output(), num_labels, is_training, dropout_seed, features
@@ -561,6 +565,8 @@ def model_fn_builder(
   use_one_hot_embeddings: bool,
   label_type: str = "single",
   random_seed: int = 0,
+  optimizer_options: optimization.Options | None = None,
+  encoder_options: Mapping | None = None,
 ):
   """The classifier's model_fn for TPUEstimator.
 
@@ -582,6 +588,7 @@ def model_fn_builder(
       label_type,
       features.get("features"),
       dropout_seed,
+      **(encoder_options or {}),
     )
     is_real = tf.cast(features["is_real_example"], tf.float32)
     return estimators.Outputs(
@@ -603,6 +610,7 @@ def model_fn_builder(
     num_warmup_steps,
     use_tpu,
     random_seed,
+    options=optimizer_options,
   )
 
 
@@ -738,6 +746,7 @@ def define_flags() -> None:
   common_flags.define_model_flags()
   common_flags.define_action_flags()
   common_flags.define_training_flags()
+  common_flags.define_speed_flags()
   common_flags.define_device_flags()
   flags.adopt_module_key_flags(common_flags)
   flags.DEFINE_string("data_dir", None, "Folder of the task's files.")
@@ -846,6 +855,7 @@ def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
   common_flags.check_actions("do_train", "do_eval", "do_predict")
   common_flags.check_devices()
+  common_flags.check_speed()
   _check_evaluation_flags()
   config, tokenizer = common_flags.load_model_files()
   init_checkpoint = estimators.find_checkpoint(
@@ -1055,6 +1065,8 @@ def make_estimator(job: Job):
     use_one_hot_embeddings=FLAGS.use_tpu,
     label_type=job.note.label_type,
     random_seed=FLAGS.random_seed,
+    optimizer_options=common_flags.optimizer_options(),
+    encoder_options=common_flags.encoder_options(),
   )
   options = common_flags.estimator_options()
   if FLAGS.eval_steps:

@@ -1,0 +1,181 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""The heads: the original's values and names, and losses worked by hand."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import heads
+import modeling
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
+
+
+def evaluate(*tensors):
+  """The tensors' values, once the variables have their first ones."""
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    return session.run(tensors)
+
+
+def names_and_shapes():
+  return {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+
+
+@pytest.fixture
+def golden():
+  return dict(np.load(GOLDEN / "modeling.npz"))
+
+
+@pytest.fixture
+def pretraining(golden):
+  """{golden name: tensor} of both pre-training heads on the golden encoder."""
+  config = modeling.BertConfig.from_json_file(
+    str(GOLDEN / "tiny_checkpoint" / "bert_config.json")
+  )
+  names = "input_ids", "input_mask", "segment_ids"
+  inputs = [golden["in/" + name] for name in names]
+  model = modeling.BertModel(config, False, *inputs)
+  masked_lm = heads.get_masked_lm_output(
+    config,
+    model.get_sequence_output(),
+    model.get_embedding_table(),
+    golden["in/masked_lm_positions"],
+    golden["in/masked_lm_ids"],
+    golden["in/masked_lm_weights"],
+  )
+  next_sentence = heads.get_next_sentence_output(
+    config, model.get_pooled_output(), golden["in/next_sentence_labels"]
+  )
+  parts = "loss", "example_loss", "log_probs"
+  return {
+    **{f"masked_lm_{part}": t for part, t in zip(parts, masked_lm)},
+    **{f"next_sentence_{part}": t for part, t in zip(parts, next_sentence)},
+  }
+
+
+# ----------------------------------------------------------- pre-training
+
+
+def test_pretraining_values_are_the_originals(golden, pretraining):
+  variables = tf.trainable_variables()
+  found, _ = modeling.get_assignment_map_from_checkpoint(variables, CHECKPOINT)
+  tf.train.init_from_checkpoint(CHECKPOINT, found)
+  for name, value in zip(pretraining, evaluate(*pretraining.values())):
+    np.testing.assert_allclose(value, golden["out/" + name], atol=1e-5)
+
+
+def test_pretraining_names_and_shapes_are_the_originals(pretraining):
+  assert len(pretraining) == 6
+  assert names_and_shapes() == dict(tf.train.list_variables(CHECKPOINT))
+
+
+def test_padding_has_no_part_in_the_masked_lm_loss():
+  config = modeling.BertConfig(vocab_size=4, hidden_size=2)
+  # Equal weights for all four words: every prediction costs log(4).
+  loss, per_example_loss, log_probs = heads.get_masked_lm_output(
+    config,
+    tf.ones([1, 3, 2]),
+    tf.ones([4, 2]),
+    tf.constant([[1, 2, 0]]),
+    tf.constant([[3, 0, 0]]),
+    tf.constant([[1.0, 1.0, 0.0]]),
+  )
+  loss, per_example_loss, log_probs = evaluate(
+    loss, per_example_loss, log_probs
+  )
+  np.testing.assert_allclose(per_example_loss, np.log([4, 4, 4]), rtol=1e-5)
+  np.testing.assert_allclose(log_probs, np.full([3, 4], -np.log(4)), rtol=1e-5)
+  np.testing.assert_allclose(loss, 2 * np.log(4) / (2 + 1e-5), rtol=1e-6)
+
+
+def test_indexes_gather_from_their_own_sequence():
+  vectors = tf.reshape(tf.range(12.0), [2, 3, 2])
+  found = heads.gather_indexes(vectors, tf.constant([[2, 0], [1, 1]]))
+  expected = [[4, 5], [0, 1], [8, 9], [8, 9]]
+  np.testing.assert_array_equal(evaluate(found)[0], expected)
+
+
+def test_indexes_gather_where_shapes_are_unknown():
+  vectors = tf.placeholder(tf.float32, [None, None, 2])
+  positions = tf.placeholder(tf.int32, [None, None])
+  found = heads.gather_indexes(vectors, positions)
+  feed = {vectors: [[[0, 1], [2, 3]], [[4, 5], [6, 7]]], positions: [[1], [0]]}
+  with tf.Session() as session:
+    np.testing.assert_array_equal(session.run(found, feed), [[2, 3], [4, 5]])
+
+
+# --------------------------------------------------------- classification
+
+
+def test_the_classifier_is_a_product_and_a_bias():
+  with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+    tf.get_variable("output_weights", initializer=[[1.0, 2.0], [0.0, -1.0]])
+    tf.get_variable("output_bias", initializer=[0.5, 0.0])
+    logits = heads.classification(tf.constant([[3.0, 4.0]]), 2, False)
+  np.testing.assert_allclose(evaluate(logits)[0], [[11.5, -4.0]])
+
+
+def test_the_classifiers_names_and_shapes():
+  heads.classification(
+    tf.ones([5, 8]), 3, False, features=tf.placeholder(tf.float32, [None, 2])
+  )
+  shapes = {"output_weights": [3, 10], "output_bias": [3]}
+  assert names_and_shapes() == shapes
+
+
+def test_features_are_joined_behind_the_vector():
+  with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+    tf.get_variable("output_weights", initializer=[[1.0, 10.0, 100.0]])
+    logits = heads.classification(
+      tf.constant([[1.0, 2.0]]), 1, False, features=tf.constant([[3.0]])
+    )
+  np.testing.assert_allclose(evaluate(logits)[0], [[321.0]])
+
+
+def test_dropout_is_on_in_training_alone_and_spares_features():
+  with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+    weights = np.repeat([[1.0, 0.0], [0.0, 1.0]], [1000, 1000], axis=1)
+    tf.get_variable("output_weights", initializer=weights.astype(np.float32))
+    ones = tf.ones([1, 1000])
+    train, same, other, predict = (
+      heads.classification(ones, 2, is_training, seed, ones)
+      for is_training, seed in (
+        (True, [1, 0]),
+        (True, [1, 0]),
+        (True, [1, 1]),
+        (False, [1, 0]),
+      )
+    )
+  train, same, other, predict = evaluate(train, same, other, predict)
+  np.testing.assert_allclose(predict, [[1000.0, 1000.0]])
+  np.testing.assert_allclose(train[0, 1], 1000.0)
+  np.testing.assert_array_equal(train, same)
+  assert train[0, 0] != other[0, 0]
+  kept = train[0, 0] * 0.9  # of 1000, each scaled by 1 / 0.9
+  assert 850 < kept < 950
+
+
+def test_one_label_costs_its_log_probability():
+  logits = tf.constant([[np.log(3.0), 0.0], [0.0, 0.0]], tf.float32)
+  losses = heads.single_label_loss(logits, tf.constant([0, 1]))
+  np.testing.assert_allclose(
+    evaluate(losses)[0], [-np.log(3 / 4), -np.log(1 / 2)], rtol=1e-5
+  )
+
+
+def test_several_labels_cost_the_mean_of_theirs():
+  logits = tf.constant([[np.log(3.0), 0.0]], tf.float32)
+  losses = heads.multi_label_loss(logits, tf.constant([[1.0, 0.0]]))
+  expected = (-np.log(3 / 4) - np.log(1 / 2)) / 2
+  np.testing.assert_allclose(evaluate(losses)[0], [expected], rtol=1e-5)
+
+
+def test_a_number_costs_the_square_of_its_error():
+  losses = heads.regression_loss(
+    tf.constant([[1.0], [2.0]]), tf.constant([4.0, 2.5])
+  )
+  np.testing.assert_allclose(evaluate(losses)[0], [9.0, 0.25])
