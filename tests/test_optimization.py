@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from tensorflow.python.tpu import tpu_function
 
 import heads
 import modeling
@@ -286,6 +287,20 @@ def test_variables_without_gradient_stay():
     session.run(tf.global_variables_initializer())
     session.run(op)
     assert session.run(tf.trainable_variables("unused")[0]) == 1.0
+
+
+def test_a_tpus_replicas_step_by_their_mean_clipped_once(monkeypatch):
+  # Of two replicas the other's gradient is 3 times this one's, 0.4: the mean
+  # is 0.8. Clipped one by one, to 0.4 and 1.0, it would be 0.7.
+  monkeypatch.setattr(tf.tpu, "cross_replica_sum", lambda value: value * 4.0)
+  w = tf.get_variable("w", initializer=[1.0])
+  with tpu_function.tpu_shard_context(2):
+    op = optimization.create_optimizer(tf.reduce_sum(0.4 * w), 0.1, 10, 0, True)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(op)
+    m = session.run(tf.global_variables("w/adam_m")[0])
+  np.testing.assert_allclose(m, [0.08], rtol=1e-5)
 
 
 # ------------------------------------------------------------------ slices
