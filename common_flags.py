@@ -17,6 +17,12 @@ import traceback
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+if not (3, 9) <= sys.version_info[:2] <= (3, 11):  # TensorFlow can't say so
+  sys.exit(
+    f"error: Python {sys.version_info[0]}.{sys.version_info[1]} does not fit:"
+    " TensorFlow 2.15 needs 3.9, 3.10 or 3.11"
+  )
+
 import tensorflow.compat.v1 as tf
 from absl import app, flags, logging
 
@@ -28,11 +34,11 @@ FLAGS = flags.FLAGS
 
 _PROJECT = os.path.dirname(os.path.abspath(__file__))
 _TENSORFLOW = "2.15"
-_PYTHON = ((3, 9), (3, 11))
 _FILE_ERRORS = (
   OSError,
   tf.errors.NotFoundError,
   tf.errors.PermissionDeniedError,
+  tf.errors.FailedPreconditionError,  # a folder where a file should be
 )
 
 
@@ -78,7 +84,7 @@ def define_model_flags(max_seq_length: int = 128) -> None:
     max_seq_length,
     "Length in WordPiece tokens, [CLS] and [SEP] included; longer texts are"
     " cut, shorter ones padded.",
-    lower_bound=1,
+    lower_bound=3,
   )
 
 
@@ -335,14 +341,16 @@ def load_tokenizer():
 
 def copy_model_files() -> None:
   """Copies configuration and vocabulary to the output folder, for later use."""
-  tf.io.gfile.makedirs(FLAGS.output_dir)
   for path, name in (
     (FLAGS.bert_config_file, "bert_config.json"),
     (FLAGS.vocab_file, "vocab.txt"),
   ):
+    with tf.io.gfile.GFile(path, "rb") as reader:
+      data = reader.read()
     target = os.path.join(FLAGS.output_dir, name)
-    if path != target:
-      tf.io.gfile.copy(path, target, overwrite=True)
+    with tf.io.gfile.GFile(target + ".partial", "wb") as writer:
+      writer.write(data)  # the two paths may name one file
+    tf.io.gfile.rename(target + ".partial", target, overwrite=True)
 
 
 def check_actions(*names: str) -> None:
@@ -420,7 +428,7 @@ def run(main) -> None:
   line on standard error, with exit status 1; --verbosity=1 shows the
   traceback too. Any other exception is a defect and keeps its traceback.
   """
-  _check_versions()
+  _check_version()
   logging.set_verbosity(logging.INFO)
   logging.get_absl_handler().setFormatter(
     python_logging.Formatter("%(message)s")
@@ -466,14 +474,8 @@ def _sentence(error):
   return " ".join(str(getattr(error, "message", error)).split())
 
 
-def _check_versions():
-  """Ends the program where Python or TensorFlow does not fit."""
-  python = sys.version_info[:2]
-  if not _PYTHON[0] <= python <= _PYTHON[1]:
-    sys.exit(
-      f"error: Python {python[0]}.{python[1]} does not fit: TensorFlow"
-      f" {_TENSORFLOW} needs 3.9, 3.10 or 3.11"
-    )
+def _check_version():
+  """Ends the program where TensorFlow does not fit."""
   if not tf.__version__.startswith(_TENSORFLOW + "."):
     sys.exit(
       f"error: TensorFlow {tf.__version__} is installed, but TPUEstimator needs"

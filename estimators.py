@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
 import sys
@@ -28,7 +29,9 @@ import modeling
 import optimization
 
 # Variables that belong to the optimiser or the run, not to the model.
-_NOT_WEIGHTS = re.compile(r"/adam_[mv]$|^global_step$|(^|/)beta[12]_power$")
+_NOT_WEIGHTS = re.compile(
+  r"/adam_[mv]$|^global_step$|(^|/)beta[12]_power$|^loss_scale/"
+)
 _LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
 _WORDS = "bert/embeddings/word_embeddings"
 _POSITIONS = "bert/embeddings/position_embeddings"
@@ -61,7 +64,9 @@ def describe_devices(use_tpu: bool, tpu_name: str | None) -> str:
     tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
     for gpu in tf.config.list_physical_devices("GPU")
   ]
-  cores = len(os.sched_getaffinity(0))
+  cores = os.cpu_count()
+  if hasattr(os, "sched_getaffinity"):  # Linux: those that we may use
+    cores = len(os.sched_getaffinity(0))
   if names:
     return f"devices: {len(names)} GPU ({', '.join(names)}), {cores} CPU cores"
   return f"devices: no GPU found, {cores} CPU cores"
@@ -117,7 +122,6 @@ def run_config(
   Returns:
     tf.estimator.tpu.RunConfig.
   """
-  logging.info(describe_devices(use_tpu, tpu_name or master))
   cluster = None
   if use_tpu and tpu_name:
     cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
@@ -190,7 +194,10 @@ def find_checkpoint(
   checkpoint = checkpoint_prefix(path)
   if not checkpoint:
     return None
-  shapes = dict(tf.train.list_variables(checkpoint))
+  try:
+    shapes = dict(tf.train.list_variables(checkpoint))
+  except (tf.errors.OpError, IndexError):  # what a damaged index can raise
+    raise ValueError(f"checkpoint {checkpoint} is damaged") from None
   layers = {
     int(match.group(1))
     for match in (re.match(r"bert/encoder/layer_(\d+)/", n) for n in shapes)
@@ -214,6 +221,15 @@ def find_checkpoint(
         f" {checkpoint}: give the --bert_config_file that came with it"
       )
   return checkpoint
+
+
+def check_trained(output_dir: str, init_checkpoint: str | None) -> None:
+  """Raises ValueError if there are no weights to predict with."""
+  if not init_checkpoint and not tf.train.latest_checkpoint(output_dir):
+    raise ValueError(
+      f"{output_dir} holds no trained model: train first (--do_train), or give"
+      " an --init_checkpoint that has the task's weights"
+    )
 
 
 def starting_weights(
@@ -242,11 +258,6 @@ def starting_weights(
   if resumed:
     _check_shapes(variables, resumed, "output_dir holds another model: ")
     return {}, f"weights: {resumed}"
-  if not init_checkpoint and not is_training:
-    raise ValueError(
-      f"{model_dir} holds no trained model: train first (--do_train), or give"
-      " an --init_checkpoint that has the task's weights"
-    )
   if not init_checkpoint:
     return {}, f"new weights: {len(variables)} variables, drawn at random"
   assignment, _ = modeling.get_assignment_map_from_checkpoint(
@@ -331,10 +342,10 @@ def make_model_fn(
   Args:
     forward: `(features, is_training, dropout_seed) -> Outputs`.
     init_checkpoint: prefix of the weights to start from, or None.
-    learning_rate: the highest rate.
-    num_train_steps: steps of the whole training; None without training.
-    num_warmup_steps: the first of them, with rising rate.
-    use_tpu: restore through a scaffold, clip across replicas.
+    learning_rate: as the four below, of `optimization.train_step`.
+    num_train_steps: None without training.
+    num_warmup_steps: None without training.
+    use_tpu: also restores through a scaffold.
     random_seed: of dropout.
     loss_weights: `features -> float32 scalars`, what each of the task's losses
       is divided by.
@@ -344,48 +355,61 @@ def make_model_fn(
     `model_fn(features, labels, mode, params, config)`.
   """
 
+  def train_spec(features):
+    step = optimization.train_step(
+      _training_loss(forward, loss_weights, features, random_seed),
+      features,
+      learning_rate,
+      num_train_steps,
+      num_warmup_steps,
+      use_tpu,
+      options,
+    )
+    show_progress("loss", step.loss)
+    show_progress("learning_rate", step.learning_rate)
+    return {"loss": step.loss, "train_op": step.train_op}
+
   def model_fn(features, labels, mode, params, config=None):
     del labels, params
     is_training = mode == tf.estimator.ModeKeys.TRAIN
-    spec = {"mode": mode}
     if is_training:
-      train_step = optimization.train_step(
-        _training_loss(forward, loss_weights, features, random_seed),
-        features,
-        learning_rate,
-        num_train_steps,
-        num_warmup_steps,
-        use_tpu,
-        options,
-      )
-      show_progress("loss", train_step.loss)
-      show_progress("learning_rate", train_step.learning_rate)
-      spec.update(loss=train_step.loss, train_op=train_step.train_op)
+      spec = train_spec(features)
     else:
-      outputs = forward(features, False, None)
-      spec["loss"] = _weighted(outputs.loss_sums, loss_weights(features))
-    if mode == tf.estimator.ModeKeys.EVAL:
-      spec["eval_metrics"] = (outputs.metric_fn, list(outputs.metric_inputs))
-    elif mode == tf.estimator.ModeKeys.PREDICT:
-      spec["predictions"] = _pass_through(outputs.predictions, features)
-    assignment, start = starting_weights(
-      init_checkpoint, config and config.model_dir, is_training
-    )
-
-    def scaffold_fn():
-      if assignment:
-        tf.train.init_from_checkpoint(init_checkpoint, assignment)
-      return tf.train.Scaffold()
-
+      spec = _inference_spec(mode, forward, loss_weights, features)
+    model_dir = config and config.model_dir
+    scaffold_fn = _start_variables(init_checkpoint, model_dir, is_training)
     if use_tpu:  # a TPU's variables start on the host, outside this graph
       spec["scaffold_fn"] = scaffold_fn
     else:
       scaffold_fn()
-    if is_training:
-      logging.info(start)
-    return tf.estimator.tpu.TPUEstimatorSpec(**spec)
+    return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
   return model_fn
+
+
+def _inference_spec(mode, forward, loss_weights, features):
+  """The spec of evaluation or prediction, as keywords."""
+  outputs = forward(features, False, None)
+  if mode == tf.estimator.ModeKeys.PREDICT:
+    return {"predictions": _pass_through(outputs.predictions, features)}
+  return {
+    "loss": _weighted(outputs.loss_sums, loss_weights(features)),
+    "eval_metrics": (outputs.metric_fn, list(outputs.metric_inputs)),
+  }
+
+
+def _start_variables(init_checkpoint, model_dir, is_training):
+  """A scaffold_fn that starts the graph's variables where they should."""
+  assignment, start = starting_weights(init_checkpoint, model_dir, is_training)
+  if is_training:
+    logging.info(start)
+
+  def scaffold_fn():
+    if assignment:
+      tf.train.init_from_checkpoint(init_checkpoint, assignment)
+    return tf.train.Scaffold()
+
+  return scaffold_fn
 
 
 def _training_loss(forward, loss_weights, features, random_seed):
@@ -398,7 +422,9 @@ def _training_loss(forward, loss_weights, features, random_seed):
 
   def loss_fn(part, index):
     place = tf.cast(replica, tf.int32) * 2**16 + index
-    part_seed = tf.random.experimental.stateless_fold_in(seed, place)
+    part_seed = tf.random.experimental.stateless_fold_in(
+      seed, place, alg="philox"
+    )
     return _weighted(forward(part, True, part_seed).loss_sums, weights)
 
   return loss_fn
@@ -550,6 +576,10 @@ class EvaluationListener(tf.train.CheckpointSaverListener):
     self._best = best
     self._first = current_step(output_dir)
 
+  def is_patience_out(self) -> bool:
+    """Whether an earlier training has ended for want of a better score."""
+    return bool(self._best) and self._best.is_patience_out()
+
   def after_save(self, session, global_step_value):
     if global_step_value == self._first:  # the weights it starts from
       return None
@@ -597,19 +627,29 @@ class BestCheckpoint:
 
   def update(self, step: int, scores: Mapping, checkpoint: str) -> bool:
     """Keeps the checkpoint if it is the best; True when patience is out."""
-    value = scores[self._score] * self._sign
-    if self._kept is None or value > self._kept["value"] * self._sign:
-      self._keep(step, scores[self._score], checkpoint)
-      return False
-    worse = self._kept["worse"] = self._kept["worse"] + 1
-    self._save_note()
+    value = scores[self._score]
+    if self._is_better(value):
+      self._keep(step, value, checkpoint)
+    else:
+      self._kept["worse"] += 1
+      self._save_note()
+    return self.is_patience_out()
+
+  def is_patience_out(self) -> bool:
+    """Whether training should end; says so if it should."""
+    worse = self._kept["worse"] if self._kept else 0
     if not self._patience or worse < self._patience:
       return False
     logging.info(
-      f"stopping: {self._score} has not risen over that of step"
-      f" {self._kept['step']} in {worse} evaluations (--patience)"
+      f"stopping: {self._score} is not better than {self._kept['value']:.4g} of"
+      f" step {self._kept['step']} in {worse} evaluations (--patience)"
     )
     return True
+
+  def _is_better(self, value):
+    if self._kept is None or math.isnan(self._kept["value"]):
+      return True
+    return (value - self._kept["value"]) * self._sign > 0
 
   def _keep(self, step, value, checkpoint):
     tf.io.gfile.makedirs(self._folder)
@@ -691,6 +731,8 @@ def train(
       f"{output_dir} is already trained to step {first} of {num_train_steps}:"
       " nothing to train; another --output_dir starts anew"
     )
+    return
+  if listener and listener.is_patience_out():
     return
   if first:
     logging.info(f"resuming {output_dir} at step {first} of {num_train_steps}")

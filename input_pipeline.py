@@ -25,7 +25,10 @@ _BOUND_MULTIPLE = 8  # lengths that suit vector units
 
 
 def bucket_bounds(
-  lengths: Sequence[int], max_seq_length: int, max_buckets: int = _MAX_BUCKETS
+  lengths: Sequence[int],
+  max_seq_length: int,
+  min_examples: int = 1,
+  max_buckets: int = _MAX_BUCKETS,
 ) -> list[int]:
   """Chooses the bounds that leave the least padding in `lengths`.
 
@@ -35,11 +38,12 @@ def bucket_bounds(
 
   Args:
     lengths: tokens of each example.
-    max_seq_length: the padded length, always the last bound.
+    max_seq_length: the padded length, which no bound exceeds.
+    min_examples: of a bucket; fewer go into the next longer one.
     max_buckets: at most this many bounds.
 
   Returns:
-    Ascending bounds, the last being `max_seq_length`.
+    Ascending bounds, none below the longest example.
   """
   rounded = -(-np.asarray(lengths) // _BOUND_MULTIPLE) * _BOUND_MULTIPLE
   values, counts = np.unique(
@@ -52,15 +56,18 @@ def bucket_bounds(
   best[0, 0] = 0
   for k in range(1, max_buckets + 1):
     for j in range(1, size + 1):
-      cost = best[k - 1, :j] + (total[j] - total[:j]) * values[j - 1]
+      taken = total[j] - total[:j]
+      cost = best[k - 1, :j] + taken * values[j - 1]
+      if j < size or np.isfinite(cost[taken >= min_examples]).any():
+        cost = np.where(taken >= min_examples, cost, np.inf)
       start[k, j] = np.argmin(cost)
       best[k, j] = cost[start[k, j]]
-  k = int(np.argmin(best[:, size]))
-  bounds, j = {max_seq_length}, size
-  while k > 0 and j > 0:
-    bounds.add(int(values[j - 1]))
+  k, j = int(np.argmin(best[:, size])), size
+  bounds = []
+  while j > 0:
+    bounds.append(int(values[j - 1]))
     k, j = k - 1, start[k, j]
-  return sorted(bounds)
+  return bounds[::-1]
 
 
 def describe(

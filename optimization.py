@@ -95,7 +95,8 @@ def train_step(
     loss_fn, batch, options.slices, scale.value if scale else None
   )
   loss, *gradients = mean_across_replicas([loss, *gradients], use_tpu)
-  gradients, norm = clip(gradients)
+  with tf.control_dependencies([loss]):  # all weights are read before a change
+    gradients, norm = clip(gradients)
   is_finite = tf.math.is_finite(norm) if scale else None
   if scale:  # an overflow leaves weights and moments as they are
     gradients = [
@@ -254,6 +255,8 @@ def _slice(batch, slices, index):
     return batch
 
   def part(value):
+    if value.shape[0] and value.shape[0] % slices:
+      raise ValueError(f"{slices} slices can't split a batch of {value.shape}")
     size = (value.shape[0] or tf.shape(value)[0]) // slices
     cut = value[index * size : (index + 1) * size]
     if value.shape[0]:
@@ -288,7 +291,7 @@ def mean_across_replicas(values: list, use_tpu: bool) -> list:
   """
   present = [value for value in values if value is not None]
   if use_tpu:
-    replicas = tpu_function.get_tpu_context().number_of_shards
+    replicas = tpu_function.get_tpu_context().number_of_shards or 1
     means = [tf.tpu.cross_replica_sum(value / replicas) for value in present]
   elif tf.distribute.has_strategy():
     context = tf.distribute.get_replica_context()
@@ -427,7 +430,9 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
   def _resource_apply_dense(self, grad, var):
     rate = self._rate_of(var)
-    with tf.control_dependencies(self._decay(var, rate)):
+    with tf.control_dependencies([grad]):  # whoever still reads comes first
+      decay = self._decay(var, rate)
+    with tf.control_dependencies(decay):
       # With both powers 0 the kernel corrects no bias and adds epsilon outside
       # the root: the whole update in one pass over memory.
       return tf.raw_ops.ResourceApplyAdam(

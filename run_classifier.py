@@ -117,7 +117,7 @@ GLUE_TASKS = {
   "sts-b": Task(
     columns=Columns(text_a=7, text_b=8, label=9),
     labels=(),
-    scores=("pearson", "spearman"),
+    scores=("pearson", "spearman", "mse"),
     label_type="number",
   ),
   "mnli": _MNLI,
@@ -217,10 +217,13 @@ def _read_label(where, value, columns, task):
   parts = value
   if not isinstance(value, list):
     parts = str(value).split(columns.label_separator or ",")
-  return [_known_label(where, str(p).strip(), task) for p in parts if p != ""]
+  parts = [str(part).strip() for part in parts]
+  return [_known_label(where, part, task) for part in parts if part]
 
 
 def _known_label(where, label, task):
+  if not label:
+    raise ValueError(f"{where}: the label is empty")
   label = task.aliases.get(label, label)
   if task.labels and label not in task.labels:
     raise ValueError(
@@ -242,55 +245,62 @@ def _read_number(where, value, column):
 class DataProcessor:
   """Reads one task's files from a data folder, as the original's did."""
 
-  def __init__(self, task: Task):
-    self._task = task
+  task: Task | None = None
+
+  def __init__(self, task: Task | None = None):
+    self.task = task or self.task
 
   def get_train_examples(self, data_dir: str) -> list[InputExample]:
-    task = self._task
-    columns = task.train_columns or task.columns
-    path = os.path.join(data_dir, task.train_file)
-    return read_examples(path, columns, task, "train")
+    columns = self.task.train_columns or self.task.columns
+    return self._read(data_dir, self.task.train_file, columns, "train")
 
   def get_dev_examples(self, data_dir: str, suffix="") -> list[InputExample]:
-    path = os.path.join(data_dir, self._task.dev_files[suffix])
-    return read_examples(path, self._task.columns, self._task, "dev")
+    name = self.task.dev_files[suffix]
+    return self._read(data_dir, name, self.task.columns, "dev")
 
   def get_test_examples(self, data_dir: str, suffix="") -> list[InputExample]:
-    task = self._task
-    columns = task.test_columns or dataclasses.replace(task.columns, label=None)
-    path = os.path.join(data_dir, task.test_files[suffix])
-    return read_examples(path, columns, task, "test")
+    columns = self.task.test_columns
+    if columns is None:
+      columns = dataclasses.replace(self.task.columns, label=None)
+    return self._read(data_dir, self.task.test_files[suffix], columns, "test")
 
   def get_labels(self) -> list[str]:
-    return list(self._task.labels)
+    return list(self.task.labels)
+
+  def _read(self, data_dir, name, columns, set_type):
+    path = os.path.join(data_dir, name)
+    return read_examples(path, columns, self.task, set_type)
 
 
 class ColaProcessor(DataProcessor):
   """CoLA."""
 
-  def __init__(self):
-    super().__init__(GLUE_TASKS["cola"])
+  task = GLUE_TASKS["cola"]
 
 
 class MrpcProcessor(DataProcessor):
   """MRPC."""
 
-  def __init__(self):
-    super().__init__(GLUE_TASKS["mrpc"])
+  task = GLUE_TASKS["mrpc"]
 
 
 class MnliProcessor(DataProcessor):
   """MultiNLI."""
 
-  def __init__(self):
-    super().__init__(GLUE_TASKS["mnli"])
+  task = GLUE_TASKS["mnli"]
 
 
 class XnliProcessor(DataProcessor):
-  """XNLI, in Chinese unless told otherwise."""
+  """XNLI, in Chinese."""
 
-  def __init__(self, language: str = "zh"):
-    super().__init__(xnli_task(language))
+  task = xnli_task("zh")
+
+
+_CUSTOM_SCORES = {
+  "single": ("accuracy", "macro_f1"),
+  "multi": ("subset_accuracy", "micro_f1", "macro_f1", "hamming_loss"),
+  "number": ("pearson", "spearman", "mse"),
+}
 
 
 def custom_task(note: TaskNote | None) -> Task:
@@ -317,11 +327,7 @@ def custom_task(note: TaskNote | None) -> Task:
   return Task(
     columns=columns,
     labels=labels,
-    scores={
-      "single": ("accuracy", "macro_f1"),
-      "multi": (),
-      "number": ("pearson", "spearman"),
-    }[FLAGS.label_type],
+    scores=_CUSTOM_SCORES[FLAGS.label_type],
     label_type=FLAGS.label_type,
     train_file=_custom_file("train"),
     dev_files={"": _custom_file("dev")},
@@ -590,7 +596,9 @@ def model_fn_builder(
       dropout_seed,
       **(encoder_options or {}),
     )
-    is_real = tf.cast(features["is_real_example"], tf.float32)
+    is_real = tf.ones_like(per_example_loss)
+    if "is_real_example" in features:
+      is_real = tf.cast(features["is_real_example"], tf.float32)
     return estimators.Outputs(
       loss_sums=[tf.reduce_sum(per_example_loss)],
       predictions={
@@ -759,11 +767,16 @@ def define_flags() -> None:
   flags.DEFINE_string("xnli_language", "zh", "xnli: language of the files.")
   _define_custom_flags()
   flags.DEFINE_integer(
-    "max_train_examples", None, "Train on so many examples, drawn at random."
+    "max_train_examples",
+    None,
+    "Train on so many examples, drawn at random.",
+    lower_bound=1,
   )
-  flags.DEFINE_integer("max_eval_examples", None, "Evaluate the first so many.")
   flags.DEFINE_integer(
-    "max_predict_examples", None, "Predict the first so many."
+    "max_eval_examples", None, "Evaluate the first so many.", lower_bound=1
+  )
+  flags.DEFINE_integer(
+    "max_predict_examples", None, "Predict the first so many.", lower_bound=1
   )
   flags.DEFINE_integer(
     "eval_steps",
@@ -787,6 +800,21 @@ def define_flags() -> None:
   flags.mark_flags_as_required(
     ["data_dir", "task_name", "vocab_file", "bert_config_file", "output_dir"]
   )
+
+
+_CUSTOM_FLAGS = (
+  "text_a_column",
+  "text_b_column",
+  "label_column",
+  "id_column",
+  "feature_columns",
+  "text_template",
+  "has_header",
+  "label_type",
+  "label_separator",
+  "thresholds",
+  "labels_file",
+)
 
 
 def _define_custom_flags():
@@ -823,9 +851,9 @@ def _define_custom_flags():
   )
   flags.DEFINE_list(
     "thresholds",
-    ["0.5"],
+    None,
     "custom: a label of several is given from this probability on; one for"
-    " all, or one a label.",
+    " all, or one a label. Not given: 0.5, or those of the trained model.",
   )
   flags.DEFINE_string(
     "labels_file",
@@ -837,18 +865,19 @@ def _define_custom_flags():
 
 def main(_):
   job = prepare()
-  estimator = make_estimator(job)
+  logging.info(
+    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
+  )
+  evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
-    train(job, estimator)
-  best = None
-  if FLAGS.keep_best:
-    best = best_checkpoint().checkpoint
+    train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
+  best = best_checkpoint().checkpoint if FLAGS.keep_best else None
   if FLAGS.do_eval:
-    scores, report = evaluate(job, estimator, best)
+    scores, report = evaluate(job, evaluator, best)
     logging.info(f"evaluation of {best or 'the newest checkpoint'}:")
     estimators.write_eval_results(FLAGS.output_dir, scores, report)
   if FLAGS.do_predict:
-    predict(job, estimator, best)
+    predict(job, make_estimator(job, FLAGS.predict_batch_size), best)
 
 
 def prepare() -> Job:
@@ -856,13 +885,15 @@ def prepare() -> Job:
   common_flags.check_actions("do_train", "do_eval", "do_predict")
   common_flags.check_devices()
   common_flags.check_speed()
-  _check_evaluation_flags()
   config, tokenizer = common_flags.load_model_files()
   init_checkpoint = estimators.find_checkpoint(
     FLAGS.init_checkpoint, config, FLAGS.bert_config_file
   )
   kept = load_note(init_checkpoint)
   task = find_task(kept)
+  _check_evaluation_flags(task)
+  if not FLAGS.do_train:
+    estimators.check_trained(FLAGS.output_dir, init_checkpoint)
   train_examples = []
   if FLAGS.do_train:
     train_examples = DataProcessor(task).get_train_examples(FLAGS.data_dir)
@@ -872,10 +903,18 @@ def prepare() -> Job:
     task = dataclasses.replace(task, labels=labels_of(train_examples))
   note = make_note(task, kept, train_examples)
   dev, test = {}, {}
-  if FLAGS.do_eval or FLAGS.eval_steps:
-    dev = _read_sets(DataProcessor(task).get_dev_examples, task.dev_files)
+  if FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps):
+    dev = _read_sets(
+      DataProcessor(task).get_dev_examples,
+      task.dev_files,
+      FLAGS.max_eval_examples,
+    )
   if FLAGS.do_predict:
-    test = _read_sets(DataProcessor(task).get_test_examples, task.test_files)
+    test = _read_sets(
+      DataProcessor(task).get_test_examples,
+      task.test_files,
+      FLAGS.max_predict_examples,
+    )
   for examples in (train_examples, *dev.values(), *test.values()):
     standardise(examples, note)
   job = Job(
@@ -891,9 +930,25 @@ def prepare() -> Job:
   return job
 
 
-def _check_evaluation_flags():
-  if FLAGS.keep_best and not FLAGS.keep_best.startswith("eval_"):
-    FLAGS.keep_best = "eval_" + FLAGS.keep_best
+def _check_evaluation_flags(task):
+  if FLAGS.keep_best:
+    if not FLAGS.keep_best.startswith("eval_"):
+      FLAGS.keep_best = "eval_" + FLAGS.keep_best
+    known = [
+      f"eval{suffix}_{name}"
+      for suffix in task.dev_files
+      for name in (*task.scores, "loss")
+    ]
+    if FLAGS.keep_best not in known:
+      raise ValueError(
+        f"--keep_best={FLAGS.keep_best} is no score of this task: give one of"
+        f" {', '.join(known)}"
+      )
+    if not FLAGS.do_train and not best_checkpoint().checkpoint:
+      raise ValueError(
+        f"--keep_best={FLAGS.keep_best}: {FLAGS.output_dir}/best holds no"
+        " checkpoint that was the best by this score"
+      )
   if FLAGS.patience and not FLAGS.keep_best:
     raise ValueError("--patience needs --keep_best=SCORE")
   if FLAGS.keep_best and FLAGS.do_train and not FLAGS.eval_steps:
@@ -912,10 +967,15 @@ def find_task(kept: TaskNote | None) -> Task:
     ValueError: there is none of this name.
   """
   name = FLAGS.task_name.lower()
-  if name == "xnli":
-    return xnli_task(FLAGS.xnli_language)
   if name == "custom":
     return custom_task(kept)
+  for flag in _CUSTOM_FLAGS:
+    if FLAGS[flag].present:
+      raise ValueError(
+        f"--{flag} is for --task_name=custom, not for {FLAGS.task_name}"
+      )
+  if name == "xnli":
+    return xnli_task(FLAGS.xnli_language)
   if name not in GLUE_TASKS:
     raise ValueError(
       f"--task_name={FLAGS.task_name} is not known: give one of"
@@ -958,7 +1018,11 @@ def load_note(init_checkpoint: str | None) -> TaskNote | None:
     path = os.path.join(folder, "task.json")
     if tf.io.gfile.exists(path):
       with tf.io.gfile.GFile(path) as reader:
-        return TaskNote(**json.load(reader))
+        text = reader.read()
+      try:
+        return TaskNote(**json.loads(text))
+      except (TypeError, ValueError):
+        raise ValueError(f"{path} is damaged, or another script's") from None
   return None
 
 
@@ -979,7 +1043,7 @@ def make_note(
     task_name=FLAGS.task_name.lower(),
     label_type=task.label_type,
     labels=list(task.labels),
-    thresholds=_thresholds(task),
+    thresholds=_thresholds(task, kept),
     feature_columns=list(columns),
     feature_mean=values.mean(axis=0).tolist() if has_values else [],
     feature_std=np.where(std > 0, std, 1.0).tolist(),
@@ -993,7 +1057,13 @@ def make_note(
         "--feature_columns need the training data's statistics: train first"
       )
     return note
-  for name in ("label_type", "labels", "feature_columns", "do_lower_case"):
+  for name in (
+    "label_type",
+    "labels",
+    "feature_columns",
+    "text_template",
+    "do_lower_case",
+  ):
     was, is_now = getattr(kept, name), getattr(note, name)
     if was != is_now:
       raise ValueError(
@@ -1005,11 +1075,18 @@ def make_note(
   )
 
 
-def _thresholds(task):
-  """--thresholds, one a label."""
+def _thresholds(task, kept):
+  """--thresholds, one a label; not given: those kept, or 0.5."""
   if task.label_type != "multi":
     return []
-  values = [float(value) for value in FLAGS.thresholds]
+  if not FLAGS.thresholds:
+    return kept.thresholds if kept else [0.5] * len(task.labels)
+  try:
+    values = [float(value) for value in FLAGS.thresholds]
+  except ValueError:
+    raise ValueError(
+      f"--thresholds={','.join(FLAGS.thresholds)}: numbers are expected"
+    ) from None
   if len(values) == 1:
     values *= len(task.labels)
   if len(values) != len(task.labels):
@@ -1039,11 +1116,8 @@ def _sample(examples, most):
   return [examples[i] for i in sorted(chosen)]
 
 
-def _read_sets(read, files):
+def _read_sets(read, files, most):
   """{suffix: examples} of the files that are there; the first has to be."""
-  most = FLAGS.max_eval_examples
-  if read.__name__ == "get_test_examples":
-    most = FLAGS.max_predict_examples
   return {
     suffix: read(FLAGS.data_dir, suffix)[:most]
     for suffix, name in files.items()
@@ -1051,8 +1125,8 @@ def _read_sets(read, files):
   }
 
 
-def make_estimator(job: Job):
-  """The estimator of the flags."""
+def make_estimator(job: Job, predict_batch_size: int):
+  """The estimator of the flags, predicting so many examples at a time."""
   steps = job.num_train_steps
   model_fn = model_fn_builder(
     job.config,
@@ -1069,6 +1143,7 @@ def make_estimator(job: Job):
     encoder_options=common_flags.encoder_options(),
   )
   options = common_flags.estimator_options()
+  options["predict_batch_size"] = predict_batch_size
   if FLAGS.eval_steps:
     options["save_checkpoints_steps"] = FLAGS.eval_steps
   return estimators.make_estimator(model_fn, **options)
@@ -1105,7 +1180,9 @@ def _make_input_fn(job, examples, name, is_training):
   )
   longest, bounds = FLAGS.max_seq_length, common_flags.length_buckets()
   if bounds == "auto":
-    bounds = input_pipeline.bucket_bounds(records.lengths, longest)
+    # While training, a bucket should not wait for long until it is full.
+    fewest = 4 * FLAGS.train_batch_size if is_training else 1
+    bounds = input_pipeline.bucket_bounds(records.lengths, longest, fewest)
   described = input_pipeline.describe(records.lengths, longest, bounds)
   logging.info(f"{name}: {described}")
   return input_pipeline.input_fn_builder(
@@ -1117,7 +1194,8 @@ def _make_input_fn(job, examples, name, is_training):
     drop_remainder=FLAGS.use_tpu,
     num_examples=records.num_examples,
     bounds=bounds,
-    random_seed=FLAGS.random_seed,
+    # A training that goes on does not meet the first batches once more.
+    random_seed=FLAGS.random_seed + estimators.current_step(FLAGS.output_dir),
   )
 
 
@@ -1128,7 +1206,7 @@ def best_checkpoint() -> estimators.BestCheckpoint:
   )
 
 
-def train(job: Job, estimator) -> None:
+def train(job: Job, estimator, evaluator) -> None:
   """Trains, and keeps what prediction needs beside the checkpoints."""
   logging.info(f"labels of the training data: {label_histogram(job)}")
   input_fn = get_input_fn(job, job.train, "train", is_training=True)
@@ -1139,7 +1217,7 @@ def train(job: Job, estimator) -> None:
   listener = None
   if FLAGS.eval_steps:
     listener = estimators.EvaluationListener(
-      lambda checkpoint: evaluate(job, estimator, checkpoint)[0],
+      lambda checkpoint: evaluate(job, evaluator, checkpoint)[0],
       FLAGS.output_dir,
       best_checkpoint() if FLAGS.keep_best else None,
     )
@@ -1190,7 +1268,9 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
       job.note, job.task.scores, arrays, FLAGS.eval_batch_size
     )
     for name, value in found.items():
-      scores[name.replace("eval", f"eval{suffix}") if suffix else name] = value
+      if suffix:  # eval_mm_accuracy, loss_mm
+        name = re.sub("^eval|$", rf"\g<0>{suffix}", name, count=1)
+      scores[name] = value
     reports[f"report{suffix}"] = report
   scores["global_step"] = estimators.current_step(
     checkpoint or FLAGS.output_dir

@@ -2,6 +2,7 @@
 """Starting weights, training, progress, the best checkpoint and results."""
 
 import json
+import pathlib
 import re
 
 import numpy as np
@@ -20,7 +21,9 @@ CONFIG = modeling.BertConfig(
   max_position_embeddings=40,
   type_vocab_size=3,
 )
-TINY = "tests/golden/tiny_checkpoint/model.ckpt"
+TINY = str(
+  pathlib.Path(__file__).parent / "golden" / "tiny_checkpoint" / "model.ckpt"
+)
 
 
 def save(folder, values, step=None):
@@ -215,6 +218,15 @@ def test_evaluation_while_training_keeps_the_best_and_stops(tmp_path):
   assert summaries(tmp_path / "eval")["eval_loss"][6] == pytest.approx(0.4)
 
 
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+  prefix = save(tmp_path, {"a": [0.0]})
+  best = estimators.BestCheckpoint(str(tmp_path / "out"), "eval_loss")
+  for step, value in enumerate([float("nan"), 0.5, float("nan"), 0.7]):
+    best.update(step, {"eval_loss": value}, prefix)
+  kept = json.loads((tmp_path / "out" / "best" / "best.json").read_text())
+  assert (kept["value"], kept["step"]) == (0.5, 1)
+
+
 def test_a_higher_accuracy_is_better(tmp_path):
   prefix = save(tmp_path, {"a": [0.0]})
   best = estimators.BestCheckpoint(str(tmp_path / "out"), "eval_accuracy", 1)
@@ -224,9 +236,11 @@ def test_a_higher_accuracy_is_better(tmp_path):
 
 
 def test_prediction_needs_a_trained_model(tmp_path):
-  estimator = line_estimator(tmp_path, 1)
   with pytest.raises(ValueError, match="holds no trained model"):
-    next(estimators.predict(estimator, input_fn, 8))
+    estimators.check_trained(str(tmp_path), None)
+  estimators.check_trained(str(tmp_path), "a/checkpoint")
+  save(tmp_path, {"a": [1.0]})
+  estimators.check_trained(str(tmp_path), None)
 
 
 # ---------------------------------------------------------------- results

@@ -137,25 +137,32 @@ def padded_positions(lengths, bounds):
   return sum(min(b for b in bounds if b >= n) for n in lengths)
 
 
-def test_bucket_bounds_are_the_best_of_all():
+@pytest.mark.parametrize("min_examples", [1, 6, 40])
+def test_bucket_bounds_are_the_best_of_all(min_examples):
   rng = np.random.RandomState(0)
   for _ in range(20):
-    lengths = rng.randint(1, 65, size=30).tolist()
-    bounds = input_pipeline.bucket_bounds(lengths, 64, max_buckets=3)
-    assert bounds[-1] == 64
-    chosen = padded_positions(lengths, bounds)
-    # The last bound always is 64, so that at most 3 others may be chosen.
-    best = min(
-      padded_positions(lengths, [*choice, 64])
-      for choice in itertools.combinations(range(8, 64, 8), 2)
+    lengths = rng.randint(1, 65, size=30)
+    longest = -(-max(lengths) // 8) * 8
+    allowed = []
+    for count in range(3):
+      for choice in itertools.combinations(range(8, longest, 8), count):
+        bounds = [*choice, longest]
+        sizes = np.bincount(np.searchsorted(bounds, lengths))
+        if len(bounds) == 1 or sizes.min() >= min_examples:
+          allowed.append(bounds)
+    chosen = input_pipeline.bucket_bounds(
+      lengths.tolist(), 64, min_examples, max_buckets=3
     )
-    assert chosen <= best
+    needed = [padded_positions(lengths, bounds) for bounds in allowed]
+    assert chosen in allowed
+    assert padded_positions(lengths, chosen) == min(needed)
 
 
 def test_bucket_bounds_of_equal_lengths():
-  assert input_pipeline.bucket_bounds([20] * 5, 128) == [24, 128]
+  assert input_pipeline.bucket_bounds([20] * 5, 128) == [24]
   assert input_pipeline.bucket_bounds([128] * 5, 128) == [128]
   assert input_pipeline.bucket_bounds([50, 3], 50) == [8, 50]
+  assert input_pipeline.bucket_bounds([50, 3], 50, min_examples=2) == [50]
 
 
 def test_describe_tells_the_share_of_padding():

@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import time
 
 import numpy as np
 import pytest
@@ -208,6 +209,19 @@ def test_the_optimizer_alone_neither_clips_nor_counts():
     assert session.run(step) == 0
     m = session.run(optimizer.get_slot(w, "m"))
     np.testing.assert_allclose(m, [6.0, 8.0], rtol=1e-5)
+
+
+def test_the_loss_is_that_of_the_weights_before_the_step():
+  w = tf.get_variable("w", initializer=[4.0])
+  ids = tf.py_func(lambda: (time.sleep(0.3), np.int32(0))[1], [], tf.int32)
+  ids.set_shape([])
+  loss = tf.gather(w, ids)  # reads w late
+  train = optimization.train_step(
+    lambda batch, index: loss, {}, 0.5, 10, 0, use_tpu=False
+  )
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    assert session.run([train.loss, train.train_op])[0] == 4.0
 
 
 def test_names_left_out_of_the_decay_are_found_anywhere():

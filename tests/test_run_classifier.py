@@ -28,6 +28,9 @@ CONFIG = {
   "intermediate_size": 16,
   "max_position_embeddings": 16,
   "type_vocab_size": 2,
+  "hidden_dropout_prob": 0.0,
+  "attention_probs_dropout_prob": 0.0,
+  "initializer_range": 0.2,  # learns at once, whatever the seed
 }
 
 
@@ -357,7 +360,6 @@ def run(data_dir, output_dir, *flags):
     f"--vocab_file={data_dir}/vocab.txt",
     f"--bert_config_file={data_dir}/bert_config.json",
     f"--output_dir={output_dir}",
-    "--id_column=id",
     "--max_seq_length=12",
     "--train_batch_size=8",
     "--learning_rate=1e-2",
@@ -375,7 +377,7 @@ def test_a_whole_run_from_training_to_predictions(data_dir, tmp_path):
     output_dir,
     *("--do_train", "--do_eval", "--do_predict", "--num_train_epochs=6"),
     *("--eval_steps=16", "--keep_best=accuracy", "--log_steps=10"),
-    "--feature_columns=size",
+    *("--feature_columns=size", "--id_column=id"),
   )
   assert done.returncode == 0, done.stderr
   log = done.stderr
@@ -438,19 +440,27 @@ def test_padded_and_bucketed_runs_give_the_same_scores(data_dir, tmp_path):
   np.testing.assert_allclose(found[2], found[0], rtol=1e-5)
 
 
-def test_a_run_with_a_seed_repeats(data_dir, tmp_path):
+def test_a_run_with_a_seed_repeats_to_the_bit(data_dir, tmp_path):
   losses = []
-  for name in ("a", "b"):
+  for name, seed in (("a", 7), ("b", 7), ("c", 8)):
     done = run(
       data_dir,
       tmp_path / name,
       *("--do_train", "--num_train_epochs=1", "--log_steps=1"),
-      "--random_seed=7",
+      f"--random_seed={seed}",
     )
     assert done.returncode == 0, done.stderr
     losses.append(re.findall(r"step \d+/8, loss ([\d.]+)", done.stderr))
   assert len(losses[0]) == 8
-  assert losses[0] == losses[1]
+  assert losses[0] == losses[1] != losses[2]
+  first, second, third = (
+    tf.train.load_checkpoint(str(tmp_path / name)) for name in "abc"
+  )
+  for name in first.get_variable_to_shape_map():
+    values = first.get_tensor(name)
+    np.testing.assert_array_equal(values, second.get_tensor(name), name)
+  weights = "bert/pooler/dense/kernel"
+  assert (first.get_tensor(weights) != third.get_tensor(weights)).any()
 
 
 @pytest.mark.parametrize(
@@ -474,6 +484,15 @@ def test_a_run_with_a_seed_repeats(data_dir, tmp_path):
     (("--do_train", "--length_buckets=9,4"), "--length_buckets=9,4"),
     (("--do_eval", "--labels_file=labels.txt"), "holds no trained model"),
     (("--do_train", "--patience=3"), "--patience needs --keep_best"),
+    (("--do_train", "--keep_best=f1"), "--keep_best=eval_f1 is no score"),
+    (("--do_eval", "--keep_best=loss"), "best holds no checkpoint"),
+    (("--do_train", "--bert_config_file=."), "."),
+    (
+      ("--do_train", "--task_name=mrpc", "--label_type=multi"),
+      "--label_type is for --task_name=custom, not for mrpc",
+    ),
+    (("--do_train", "--gradient_accumulation_steps=3"), "3 equal parts"),
+    (("--do_train", "--precision=float16"), "float16 needs a GPU"),
     (("--do_train", "--no_such_flag"), "no_such_flag"),
   ],
 )
