@@ -120,6 +120,7 @@ class BertModel:
     scope=None,
     dropout_seed=None,
     compute_dtype=tf.float32,
+    recompute_layers=False,
   ):
     """Builds the graph.
 
@@ -134,6 +135,8 @@ class BertModel:
       dropout_seed: int32 [2]; None: drawn, once a run of the graph.
       compute_dtype: float type of matrix products and activations. Variables,
         softmax, LayerNorm's statistics and all outputs are float32 anyway.
+      recompute_layers: bool, whether training keeps only each layer's output
+        and computes what its gradient needs a second time.
 
     Raises:
       ValueError: the configuration is unusable, a rank is wrong, or S is over
@@ -151,6 +154,7 @@ class BertModel:
     self._is_training = is_training
     self._seed = dropout_seed
     self._compute_dtype = tf.as_dtype(compute_dtype)
+    self._recompute = recompute_layers and is_training
     self._initializer = create_initializer(config.initializer_range)
 
     with tf.variable_scope(scope, default_name="bert"):
@@ -160,10 +164,7 @@ class BertModel:
       with tf.variable_scope("encoder"):
         self._all_encoder_layers = self._encode(tokens, input_mask)
       with tf.variable_scope("pooler"):
-        first_tokens = self.get_sequence_output()[:, 0, :]  # [B, D]
-        self._pooled_output = self._dense(
-          first_tokens, config.hidden_size, activation=tf.tanh
-        )
+        self._pooled_output = self._pool(self.get_sequence_output())
 
   def get_pooled_output(self):
     """The vector of each sequence, float32 [B, D]."""
@@ -209,30 +210,37 @@ class BertModel:
     mask_scores = None
     if input_mask is not None:
       mask_scores = attention_mask_scores(input_mask)
+
+    def layer(tokens, seed):
+      return self._layer(tokens, mask_scores, seed)
+
     outputs = []
     for i in range(self._config.num_hidden_layers):
       with tf.variable_scope(f"layer_{i}"):
-        tokens = self._layer(tokens, mask_scores)
+        if self._recompute:
+          tokens = recomputed(layer, tokens, self._seed)
+        else:
+          tokens = layer(tokens, self._seed)
       outputs.append(self._output(tokens))
     return outputs
 
-  def _layer(self, tokens, mask_scores):
+  def _layer(self, tokens, mask_scores, seed):
     """One Transformer layer on [B*S, D]: attention, then a dense block."""
     config = self._config
     with tf.variable_scope("attention"):
       with tf.variable_scope("self"):
-        context = self._self_attention(tokens, mask_scores)
+        context = self._self_attention(tokens, mask_scores, seed)
       with tf.variable_scope("output"):
-        tokens = self._add_to_residual(context, tokens)
+        tokens = self._add_to_residual(context, tokens, seed)
     with tf.variable_scope("intermediate"):
       activation = get_activation(config.hidden_act)
       inner = self._dense(
         tokens, config.intermediate_size, activation=activation
       )
     with tf.variable_scope("output"):
-      return self._add_to_residual(inner, tokens)
+      return self._add_to_residual(inner, tokens, seed)
 
-  def _self_attention(self, tokens, mask_scores):
+  def _self_attention(self, tokens, mask_scores, seed):
     """Multi-head attention of the tokens to each other, [B*S, D]."""
     config = self._config
     batch, length = self._shape
@@ -249,18 +257,23 @@ class BertModel:
     kept = None
     if rate:
       shape = [batch, heads, length, length]
-      kept = dropout_mask(shape, rate, self._seed, self._compute_dtype)
+      kept = dropout_mask(shape, rate, seed, self._compute_dtype)
     context = attend(query, key, value, mask_scores, kept)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, H]
     return tf.reshape(context, [-1, heads * size])
 
-  def _add_to_residual(self, inner, residual):
+  def _add_to_residual(self, inner, residual, seed):
     """A dense product to width D, dropout, residual and LayerNorm."""
     config = self._config
     update = self._dense(inner, config.hidden_size)
     rate = self._rate(config.hidden_dropout_prob)
-    update = dropout(update, rate, self._seed)
+    update = dropout(update, rate, seed)
     return layer_norm(residual + update, "LayerNorm")
+
+  def _pool(self, sequence_output):
+    """The vector of each sequence, [B, D], from its first token's."""
+    width = self._config.hidden_size
+    return self._dense(sequence_output[:, 0, :], width, activation=tf.tanh)
 
   def _dense(self, inputs, width, name="dense", activation=None):
     return dense(inputs, width, name, activation, self._initializer)
@@ -284,6 +297,44 @@ def _check_length(length, limit):
 
 
 # -------------------------------------------------------------- its parts
+
+
+def recomputed(function, tokens, seed):
+  """`function(tokens, seed)`; its gradient computes its inner tensors anew.
+
+  Only the input is kept for the gradient, which calls `function` a second time,
+  with the same variables (arXiv:1604.06174).
+
+  Args:
+    function: of the other two arguments; returns one tensor.
+    tokens: float, what the function is differentiated by.
+    seed: int32 [2]. All random numbers must come from it: what does not depend
+      on the arguments may be kept from the first call.
+
+  Returns:
+    The function's result.
+  """
+  scope = tf.get_variable_scope()
+
+  @tf.custom_gradient
+  def run(tokens, seed):
+    def gradient(upstream, variables=()):
+      # Zero or NaN; the second call needs it, so it cannot start early, and no
+      # optimiser can prove it the same as the first.
+      zero = tf.stop_gradient(tf.reshape(upstream, [-1])[0] * 0.0)
+      held = tf.stop_gradient(tokens) + zero
+      held_seed = seed + tf.cast(zero, seed.dtype)
+      with tf.variable_scope(scope, reuse=True):
+        outputs = function(held, held_seed)
+      to_tokens, *to_variables = tf.gradients(
+        outputs, [held, *variables], upstream
+      )
+      with tf.control_dependencies(to_variables):  # before the layer below
+        return [tf.identity(to_tokens), None], to_variables
+
+    return function(tokens, seed), gradient
+
+  return run(tokens, seed)
 
 
 def lookup(table, ids, use_one_hot):

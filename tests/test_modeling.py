@@ -4,6 +4,8 @@
 import json
 import math
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -495,3 +497,98 @@ def test_attention_and_its_gradients_are_those_of_its_equation():
   np.testing.assert_allclose(value, expected, atol=1e-5)
   for found, slope in zip(gradients, slopes):
     np.testing.assert_allclose(found, slope, atol=1e-5)
+
+
+def loss_and_gradients(inputs, scope=None, **options):
+  """The loss of a training graph, and its dense gradients, in a list."""
+  model = modeling.BertModel(
+    golden_config(),
+    True,
+    *inputs,
+    scope=scope,
+    dropout_seed=tf.constant([1, 2]),
+    **options,
+  )
+  loss = tf.reduce_mean(tf.square(model.get_pooled_output() - 0.1))
+  gradients = tf.gradients(loss, tf.trainable_variables())
+  return [loss, *map(tf.convert_to_tensor, gradients)]
+
+
+def assert_all_close(values, expected, tolerance=1e-6):
+  for value, wanted in zip(values, expected):
+    np.testing.assert_allclose(value, wanted, tolerance, tolerance)
+
+
+# In bfloat16 the two graphs may fuse, and so round, differently.
+@pytest.mark.parametrize(
+  ("dtype", "tolerance"), [(tf.float32, 1e-6), (tf.bfloat16, 0.02)]
+)
+@pytest.mark.parametrize("static", [True, False])
+def test_recomputing_changes_neither_loss_nor_gradients(
+  golden, dtype, tolerance, static
+):
+  results = []
+  for recompute in (False, True):
+    tf.reset_default_graph()
+    inputs = [tf.constant(x, tf.int32) for x in golden_inputs(golden)]
+    if not static:
+      inputs = [tf.placeholder_with_default(x, [None, None]) for x in inputs]
+    outputs = loss_and_gradients(
+      inputs, compute_dtype=dtype, recompute_layers=recompute
+    )
+    with session_from(CHECKPOINT) as session:
+      results.append(session.run(outputs))
+  assert_all_close(*results, tolerance)
+
+
+def test_recomputing_works_in_a_while_loop(golden):
+  inputs = [tf.constant(x, tf.int32) for x in golden_inputs(golden)]
+  outside = loss_and_gradients(inputs)
+
+  def body(i, sums):
+    with tf.variable_scope("", reuse=True):
+      inside = loss_and_gradients(inputs, "bert", recompute_layers=True)
+    return i + 1, [total + one for total, one in zip(sums, inside)]
+
+  zeros = [tf.zeros_like(x) for x in outside]
+  _, sums = tf.while_loop(lambda i, _: i < 2, body, [0, zeros])
+  with session_from(CHECKPOINT) as session:
+    once, twice = session.run([outside, sums])
+  assert_all_close(twice, [2.0 * x for x in once])
+
+
+MEMORY_SCRIPT = """
+import re, sys
+import numpy as np, tensorflow.compat.v1 as tf
+import modeling
+tf.disable_v2_behavior(); tf.enable_resource_variables()
+config = modeling.BertConfig(20, 32, 8, 4, 64)
+ids = tf.placeholder(tf.int32, [None, None])
+model = modeling.BertModel(
+  config, True, ids, ids, recompute_layers=sys.argv[1] == "True")
+loss = tf.reduce_sum(model.get_pooled_output())
+step = tf.linalg.global_norm(tf.gradients(loss, tf.trainable_variables()))
+peak = lambda: int(
+  re.search("VmHWM: *\\s*(\\d+)", open("/proc/self/status").read())[1])
+with tf.Session() as session:
+  session.run(tf.global_variables_initializer())
+  session.run(step, {ids: np.ones([1, 8])})
+  start = peak()
+  session.run(step, {ids: np.ones([3, 512])})
+print(peak() - start)
+"""
+
+
+def test_recomputing_takes_less_memory():
+  peaks = [
+    int(
+      subprocess.run(
+        [sys.executable, "-c", MEMORY_SCRIPT, str(recompute)],
+        cwd=pathlib.Path(__file__).parent.parent,
+        capture_output=True,
+        check=True,
+      ).stdout
+    )
+    for recompute in (False, True)
+  ]
+  assert peaks[1] < 0.5 * peaks[0]
