@@ -26,8 +26,8 @@ QUICKSTART_FLAGS = \
   --do_train --do_eval --do_predict \
   --max_seq_length=48 \
   --train_batch_size=16 \
-  --learning_rate=1e-3 \
-  --num_train_epochs=10
+  --learning_rate=5e-4 \
+  --num_train_epochs=16
 
 # Test files are spread over the cores, but no more than four at a time: each
 # process loads a TensorFlow of its own.

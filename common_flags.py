@@ -260,6 +260,7 @@ def encoder_options() -> dict:
   """The flags that `modeling.BertModel` takes, as keywords."""
   return {
     "compute_dtype": tf.as_dtype(FLAGS.precision),
+    "recompute_layers": FLAGS.recompute_layers,
   }
 
 
@@ -452,6 +453,10 @@ def _guarded(main, argv):
     main(argv)
   except KeyboardInterrupt:
     sys.exit("interrupted")
+  except tf.errors.ResourceExhaustedError as error:
+    if logging.level_debug():
+      raise
+    sys.exit(f"error: {_out_of_memory(error)}")
   except Exception as error:
     if logging.level_debug() or not _is_for_user(error):
       raise
@@ -465,6 +470,27 @@ def _is_for_user(error):
   raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
   is_ours = os.path.dirname(os.path.abspath(raised_in)) == _PROJECT
   return is_ours and isinstance(error, (ValueError, RuntimeError))
+
+
+def _out_of_memory(error):
+  """What did not fit, and the flags that help, those that cost least first."""
+  size = re.search(r"shape ?(\[[\d,]*\])", str(error))
+  settings, helpful = [], []
+  for name in ("train_batch_size", "max_seq_length", "precision"):
+    if name in FLAGS:
+      settings.append(f"--{name}={FLAGS[name].value}")
+  if "gradient_accumulation_steps" in FLAGS:
+    parts = FLAGS.gradient_accumulation_steps
+    helpful.append(f"--gradient_accumulation_steps={2 * parts} (same result)")
+    if not FLAGS.recompute_layers:
+      helpful.append("--recompute_layers (same result, slower)")
+    if FLAGS.precision == "float32":
+      helpful.append("--precision=bfloat16")
+  helpful.append("a smaller batch, a shorter --max_seq_length")
+  return (
+    f"out of memory{' for a tensor ' + size.group(1) if size else ''} with"
+    f" {', '.join(settings)}; what helps, in this order: {'; '.join(helpful)}"
+  )
 
 
 def _sentence(error):
