@@ -86,6 +86,7 @@ class Task:
     default_factory=lambda: {"": "test.tsv"}
   )
   aliases: Mapping = dataclasses.field(default_factory=dict)
+  has_broken_rows: bool = False  # as handed out; they are counted, left out
 
 
 _NLI_LABELS = ("contradiction", "entailment", "neutral")
@@ -113,6 +114,7 @@ GLUE_TASKS = {
     columns=Columns(text_a=3, text_b=4, label=5),
     scores=("accuracy", "f1"),
     test_columns=Columns(text_a=1, text_b=2),
+    has_broken_rows=True,
   ),
   "sts-b": Task(
     columns=Columns(text_a=7, text_b=8, label=9),
@@ -172,7 +174,7 @@ def read_examples(
       the file and line are named.
   """
   table = record_features.Table(path, columns.has_header)
-  examples = []
+  examples, skipped = [], []
   for number, (line, row) in enumerate(table, int(columns.has_header)):
 
     def cell(column, line=line, row=row):
@@ -180,21 +182,35 @@ def read_examples(
 
     if columns.only and cell(columns.only[0]) != columns.only[1]:
       continue
-    where = f"{path}:{line}"
-    guid = cell(columns.guid)
-    text_b = cell(columns.text_b)
-    examples.append(
-      InputExample(
-        guid=f"{set_type}-{number}" if guid is None else str(guid),
-        text_a=_first_text(columns, cell),
-        text_b=None if text_b is None else str(text_b),
-        label=_read_label(where, cell(columns.label), columns, task),
-        features=[_read_number(where, cell(c), c) for c in columns.features],
-      )
+    try:
+      example = _read_example(f"{path}:{line}", cell, columns, task)
+    except ValueError:
+      if not task.has_broken_rows:
+        raise
+      skipped.append(line)
+      continue
+    example.guid = example.guid or f"{set_type}-{number}"
+    examples.append(example)
+  if skipped:
+    logging.warning(
+      f"{path}: left out {len(skipped)} broken rows, the first in line"
+      f" {skipped[0]}"
     )
   if not examples:
     raise ValueError(f"{path} holds no examples")
   return examples
+
+
+def _read_example(where, cell, columns, task):
+  """One row; `cell(column)` gives its values, None for the column None."""
+  guid, text_b = cell(columns.guid), cell(columns.text_b)
+  return InputExample(
+    guid="" if guid is None else str(guid),
+    text_a=_first_text(columns, cell),
+    text_b=None if text_b is None else str(text_b),
+    label=_read_label(where, cell(columns.label), columns, task),
+    features=[_read_number(where, cell(c), c) for c in columns.features],
+  )
 
 
 def _first_text(columns, cell):

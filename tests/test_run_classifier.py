@@ -127,6 +127,16 @@ def test_columns_of_the_other_glue_tasks(tmp_path, task, row, expected):
   assert found == [("dev-1", *expected)]
 
 
+def test_broken_rows_of_qqp_are_left_out_and_counted(tmp_path, caplog):
+  header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+  rows = "1\t2\t3\tA?\tB?\t1\n4\t5\t6\tbroken\n7\t8\t9\tC?\tD?\t0\n"
+  write(tmp_path, "dev.tsv", header + rows)
+  processor = run_classifier.DataProcessor(run_classifier.GLUE_TASKS["qqp"])
+  found = read(processor.get_dev_examples(str(tmp_path)))
+  assert found == [("dev-1", "A?", "B?", "1"), ("dev-3", "C?", "D?", "0")]
+  assert "left out 1 broken rows, the first in line 3" in caplog.text
+
+
 def custom(labels=(), label_type="single", **columns):
   columns = {"text_a": "text", "label": "label", **columns}
   return run_classifier.Task(
