@@ -1,0 +1,257 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Times training and inference steps against the machine's matrix product.
+
+In: flags that choose models, lengths, precisions and modes. Out: a table, and
+JSON with --json_out. A training step is forward, gradients, clipping and AdamW
+on full-length random sequences, in a process of its own whose peak memory is
+shown. Steps take turns with large matrix products of the same precision; the
+median round counts, and the share is the step's GFLOP/s over the product's.
+
+GFLOP are the model's: 2 a multiplication in the encoder's dense layers and
+attention, three times that in training; nothing else is counted.
+
+  python benchmarks/bench_step.py
+  python benchmarks/bench_step.py --models=6-layer --lengths=128 --rounds=3
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+MODELS = {
+  "6-layer": dict(
+    hidden_size=384,
+    num_hidden_layers=6,
+    num_attention_heads=12,
+    intermediate_size=1536,
+    hidden_act="gelu_erf",
+  ),
+  "base": {},
+}
+BATCH_SIZES = {"6-layer": 32, "base": 8}
+PRODUCT_SIZE = 2048
+PRODUCTS = 4  # in one run, one after the other
+COLUMNS = {  # heading: (key of a result, format)
+  "model": ("model", "{:8}"),
+  "mode": ("mode", "{:>10}"),
+  "precision": ("precision", "{:>10}"),
+  "length": ("length", "{:7}"),
+  "batch": ("batch_size", "{:6}"),
+  "seq/s": ("sequences_per_second", "{:8.1f}"),
+  "tokens/s": ("tokens_per_second", "{:10,.0f}"),
+  "GFLOP/s": ("gflops", "{:8.0f}"),
+  "product": ("product_gflops", "{:8.0f}"),
+  "share": ("share", "{:6.0%}"),
+  "MB": ("peak_mb", "{:7.0f}"),
+}
+
+
+def parse_arguments():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+
+  def choices(name, values):
+    parser.add_argument(
+      name,
+      type=lambda text: text.split(","),
+      default=values,
+      help=f"some of {','.join(values)}",
+    )
+
+  choices("--models", list(MODELS))
+  choices("--modes", ["train", "inference"])
+  choices("--precisions", ["float32", "bfloat16"])
+  choices("--lengths", ["64", "128", "384"])
+  parser.add_argument("--batch_size", type=int, help="instead of 32; base: 8")
+  parser.add_argument("--rounds", type=int, default=5)
+  parser.add_argument("--threads", type=int, default=0, help="0: all cores")
+  parser.add_argument(
+    "--cpu_time",
+    action="store_true",
+    help="count processor time, one thread's: steady on a machine that is busy",
+  )
+  parser.add_argument("--recompute_layers", action="store_true")
+  parser.add_argument("--json_out", help="write the table as JSON here")
+  parser.add_argument("--one", help=argparse.SUPPRESS)  # what a process is for
+  return parser.parse_args()
+
+
+# ------------------------------------------------------ in its own process
+
+
+def measure(case):
+  """Returns the case with what was measured; see COLUMNS."""
+  import tensorflow.compat.v1 as tf
+
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  tf.disable_v2_behavior()
+  tf.enable_resource_variables()
+  step, flop = make_step(tf, case)
+  step()
+  step()
+  peak = peak_memory()
+  product, product_flop = make_product(tf, case)
+  product()
+  step_seconds, product_seconds = [], []
+  for _ in range(case["rounds"]):
+    step_seconds.append(seconds(step, case))
+    product_seconds.append(seconds(product, case))
+  took = statistics.median(step_seconds)
+  gflops = flop / took / 1e9
+  product_gflops = product_flop / statistics.median(product_seconds) / 1e9
+  return {
+    **case,
+    "sequences_per_second": case["batch_size"] / took,
+    "tokens_per_second": case["batch_size"] * case["length"] / took,
+    "gflops": gflops,
+    "product_gflops": product_gflops,
+    "share": gflops / product_gflops,
+    "peak_mb": peak,
+  }
+
+
+def make_step(tf, case):
+  """Returns a function that takes a step, and its floating point operations."""
+  import numpy as np
+
+  import modeling
+  import optimization
+
+  config = modeling.BertConfig(
+    30522, type_vocab_size=2, **MODELS[case["model"]]
+  )
+  training = case["mode"] == "train"
+  shape = [case["batch_size"], case["length"]]
+  with tf.Graph().as_default():
+    inputs = [tf.placeholder(tf.int32, [None, None]) for _ in range(3)]
+    pooled = modeling.BertModel(
+      config,
+      training,
+      *inputs,
+      compute_dtype=tf.as_dtype(case["precision"]),
+      recompute_layers=case["recompute_layers"],
+    ).get_pooled_output()
+    fetched = pooled
+    if training:
+      loss = tf.reduce_mean(tf.square(pooled - 0.5))
+      fetched = optimization.create_optimizer(loss, 1e-4, 1000, 100, False)
+    session = new_session(tf, case)
+  ids = np.random.RandomState(1).randint(0, config.vocab_size, shape)
+  feed = dict(zip(inputs, [ids, np.ones(shape), np.zeros(shape)]))
+  return lambda: session.run(fetched, feed), model_flop(config, case)
+
+
+def model_flop(config, case):
+  width, inner = config.hidden_size, config.intermediate_size
+  dense = 4 * width * width + 2 * width * inner
+  attention = 2 * case["length"] * width
+  tokens = case["batch_size"] * case["length"]
+  forward = 2 * tokens * config.num_hidden_layers * (dense + attention)
+  return forward * (3 if case["mode"] == "train" else 1)
+
+
+def make_product(tf, case):
+  """Returns a function that multiplies large matrices, and its operations."""
+  with tf.Graph().as_default():
+    shape = [PRODUCT_SIZE, PRODUCT_SIZE]
+    left, right = (
+      tf.get_variable(
+        name, initializer=tf.cast(tf.random.normal(shape), case["precision"])
+      )
+      for name in ("left", "right")
+    )
+    corners = []  # each is awaited, so that no product can be left out
+    for _ in range(PRODUCTS):
+      with tf.control_dependencies(corners[-1:]):
+        product = tf.matmul(left.read_value(), right.read_value())
+        corners.append(product[0, 0])
+    session = new_session(tf, case)
+  return lambda: session.run(corners), PRODUCTS * 2 * PRODUCT_SIZE**3
+
+
+def new_session(tf, case):
+  session = tf.Session(
+    graph=tf.get_default_graph(),
+    config=tf.ConfigProto(
+      intra_op_parallelism_threads=case["threads"],
+      inter_op_parallelism_threads=case["threads"],
+    ),
+  )
+  session.run(tf.global_variables_initializer())
+  return session
+
+
+def seconds(run, case):
+  clock = time.process_time if case["cpu_time"] else time.perf_counter
+  start = clock()
+  run()
+  return clock() - start
+
+
+def peak_memory():
+  """The most memory this process has held, in MB."""
+  status = pathlib.Path("/proc/self/status").read_text("utf-8")
+  return int(re.search(r"VmHWM:\s*(\d+)", status)[1]) / 1024
+
+
+# ------------------------------------------------------------- the parent
+
+
+def cases(args):
+  return [
+    {
+      "model": model,
+      "mode": mode,
+      "precision": precision,
+      "length": int(length),
+      "batch_size": args.batch_size or BATCH_SIZES[model],
+      "rounds": args.rounds,
+      "threads": 1 if args.cpu_time else args.threads,
+      "cpu_time": args.cpu_time,
+      "recompute_layers": args.recompute_layers,
+    }
+    for model in args.models
+    for mode in args.modes
+    for precision in args.precisions
+    for length in args.lengths
+  ]
+
+
+def measured_apart(case):
+  """`measure` in a process of its own."""
+  command = [sys.executable, __file__, "--one", json.dumps(case)]
+  done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+def print_row(values):
+  print("".join(values), flush=True)
+
+
+def main():
+  args = parse_arguments()
+  if args.one:
+    print(json.dumps(measure(json.loads(args.one))))
+    return
+  widths = {h: re.search(r"\d+", f)[0] for h, (_, f) in COLUMNS.items()}
+  print_row(f"{heading:>{width}}" for heading, width in widths.items())
+  rows = []
+  for case in cases(args):
+    rows.append(measured_apart(case))
+    print_row(form.format(rows[-1][key]) for key, form in COLUMNS.values())
+  if args.json_out:
+    text = json.dumps({"rows": rows}, indent=2) + "\n"
+    pathlib.Path(args.json_out).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+  main()
