@@ -9,6 +9,7 @@ A script imports this file before TensorFlow, so that TensorFlow starts quietly.
 
 from __future__ import annotations
 
+import json
 import logging as python_logging
 import os
 import re
@@ -34,6 +35,10 @@ FLAGS = flags.FLAGS
 
 _PROJECT = os.path.dirname(os.path.abspath(__file__))
 _TENSORFLOW = "2.15"
+_TF_CONFIG = (
+  '{"cluster": {"worker": ["host0:2222", "host1:2222"]},'
+  ' "task": {"type": "worker", "index": 0}}'
+)
 _FILE_ERRORS = (
   OSError,
   tf.errors.NotFoundError,
@@ -198,6 +203,14 @@ def define_speed_flags() -> None:
 
 def define_device_flags() -> None:
   """Where the computation runs."""
+  flags.DEFINE_enum(
+    "distribution",
+    "none",
+    ["none", "mirrored", "multi_worker"],
+    "How training is spread, off TPU: mirrored over all GPUs of this machine,"
+    " multi_worker over the machines that TF_CONFIG names. Each takes its share"
+    " of a batch.",
+  )
   flags.DEFINE_bool("use_tpu", False, "Run on a TPU, or else on GPU or CPU.")
   flags.DEFINE_string(
     "tpu_name", None, "Name or grpc://address of the Cloud TPU to use."
@@ -241,8 +254,10 @@ def estimator_options() -> dict:
     "keep_checkpoint_max",
     "random_seed",
     "use_xla",
+    "distribution",
   )
-  return {name: FLAGS[name].value for name in names}
+  options = {name: FLAGS[name].value for name in names}
+  return {**options, "devices": _devices()}
 
 
 def optimizer_options() -> optimization.Options:
@@ -368,14 +383,12 @@ def check_speed() -> None:
     ValueError: this machine can't compute in that precision, or the batch
       can't be split so.
   """
-  parts = FLAGS.gradient_accumulation_steps
-  if FLAGS.use_tpu:
-    parts *= FLAGS.num_tpu_cores
-  if FLAGS.train_batch_size % parts:
+  slices, replicas = FLAGS.gradient_accumulation_steps, _num_replicas()
+  if FLAGS.train_batch_size % (slices * replicas):
     raise ValueError(
       f"--train_batch_size={FLAGS.train_batch_size} can't be split into"
-      f" {parts} equal parts (--gradient_accumulation_steps="
-      f"{FLAGS.gradient_accumulation_steps} on each device)"
+      f" {slices * replicas} equal parts: --gradient_accumulation_steps="
+      f"{slices} on each of {replicas} devices"
     )
   if FLAGS.use_tpu or tf.config.list_physical_devices("GPU"):
     return
@@ -398,12 +411,25 @@ def _has_bfloat16_units():
 
 
 def check_devices() -> None:
-  """Checks the TPU flags.
+  """Checks the flags of TPUs and of several devices, and TF_CONFIG.
 
   Raises:
-    ValueError: TPU flags contradict each other, or name files that a TPU
-      can't reach.
+    ValueError: they contradict each other, name files that a TPU can't reach,
+      or TF_CONFIG does not say who the workers are.
   """
+  if FLAGS.distribution != "none" and FLAGS.use_tpu:
+    raise ValueError(
+      f"--distribution={FLAGS.distribution} is for GPUs and CPUs: leave it out"
+      " with --use_tpu, which uses all cores of the TPU"
+    )
+  addresses, index = _cluster()
+  if index > 0:
+    logging.info(
+      f"worker {index} of {len(addresses)}: worker 0, the chief"
+      f" ({addresses[0]}), tells of the progress and writes the results"
+    )
+    if not logging.level_debug():
+      logging.set_verbosity(logging.WARNING)
   if not FLAGS.use_tpu:
     if FLAGS.tpu_name:
       raise ValueError(f"--tpu_name={FLAGS.tpu_name} needs --use_tpu")
@@ -417,6 +443,128 @@ def check_devices() -> None:
         f"--{name}={path} is a local path, which a TPU can't read: copy it to"
         " Cloud Storage and give gs://..."
       )
+
+
+# -------------------------------------------------------- several machines
+
+
+def is_chief() -> bool:
+  """Whether this process writes, evaluates and predicts: all but one do not."""
+  return _cluster()[1] == 0
+
+
+def records_dir() -> str:
+  """Where records go: each worker has a folder of its own for them."""
+  index = _cluster()[1]
+  if index == 0:
+    return FLAGS.output_dir
+  folder = os.path.join(FLAGS.output_dir, f"worker_{index}")
+  tf.io.gfile.makedirs(folder)
+  return folder
+
+
+def _devices():
+  """Names of this machine's devices that share a training batch."""
+  if FLAGS.distribution == "none":
+    return []
+  gpus = tf.config.list_logical_devices("GPU")
+  cpus = tf.config.list_logical_devices("CPU")
+  if FLAGS.distribution == "multi_worker":
+    cpus = cpus[:1]
+  return [device.name for device in gpus or cpus]
+
+
+def _num_replicas():
+  """How many devices share a training batch, on all machines."""
+  if FLAGS.use_tpu:
+    return FLAGS.num_tpu_cores
+  return max(len(_devices()), 1) * len(_cluster()[0])
+
+
+def _cluster():
+  """The workers' addresses, and which of them is this process.
+
+  Raises:
+    ValueError: --distribution and TF_CONFIG do not fit.
+  """
+  text = os.environ.get("TF_CONFIG", "")
+  if FLAGS.distribution == "multi_worker":
+    return parse_cluster(text)
+  if text and not FLAGS.use_tpu:
+    addresses, _ = parse_cluster(text)
+    if len(addresses) > 1:
+      raise ValueError(
+        f"TF_CONFIG names {len(addresses)} workers, but --distribution="
+        f"{FLAGS.distribution} knows one machine: give multi_worker, or unset"
+        " TF_CONFIG"
+      )
+  return [""], 0
+
+
+def parse_cluster(text: str) -> tuple[list[str], int]:
+  """Reads the environment variable TF_CONFIG.
+
+  Args:
+    text: such as '{"cluster": {"worker": ["a:2222", "b:2222"]}, "task":
+      {"type": "worker", "index": 0}}'. A cluster may have a `chief` too.
+
+  Returns:
+    The addresses of chief and workers, and the place of this process; the
+    first writes the outputs.
+
+  Raises:
+    ValueError: it says something else; the sentence says what.
+  """
+  if not text:
+    raise ValueError(
+      "--distribution=multi_worker needs the environment variable TF_CONFIG,"
+      f" such as {_TF_CONFIG}, with another index on each machine"
+    )
+  try:
+    config = json.loads(text)
+  except json.JSONDecodeError as error:
+    raise ValueError(f"TF_CONFIG is not JSON: {error}") from None
+  jobs = _part(config, "cluster")
+  task = _part(config, "task")
+  workers = _addresses(jobs, "worker")
+  if not workers:
+    raise ValueError(f"TF_CONFIG has no cluster.worker: give {_TF_CONFIG}")
+  chief = _addresses(jobs, "chief")
+  others = sorted(set(jobs) - {"chief", "worker"})
+  if others or len(chief) > 1 or len({*chief, *workers}) < len(chief + workers):
+    raise ValueError(
+      "TF_CONFIG: cluster has to list each address once, as worker (and one as"
+      f" chief, if you like); it holds {json.dumps(jobs)}"
+    )
+  kind, index = task.get("type"), task.get("index")
+  found = {"chief": chief, "worker": workers}.get(kind)
+  if not found or type(index) is not int or not 0 <= index < len(found):
+    raise ValueError(
+      f"TF_CONFIG: task is {json.dumps(task)}, but cluster has worker 0 to"
+      f" {len(workers) - 1}" + (" and chief 0" if chief else "")
+    )
+  return chief + workers, index + (len(chief) if kind == "worker" else 0)
+
+
+def _part(config, name):
+  """One of TF_CONFIG's objects."""
+  part = config.get(name) if isinstance(config, dict) else None
+  if not isinstance(part, dict):
+    raise ValueError(f"TF_CONFIG has no {name}: give {_TF_CONFIG}")
+  return part
+
+
+def _addresses(jobs, name):
+  """The addresses of a job, none if it is missing."""
+  addresses = jobs.get(name, [])
+  if not isinstance(addresses, list) or not all(
+    isinstance(a, str) and re.fullmatch(r".+:\d+", a) for a in addresses
+  ):
+    raise ValueError(
+      f"TF_CONFIG: cluster.{name} has to be a list of host:port; it is"
+      f" {json.dumps(addresses)}"
+    )
+  return addresses
 
 
 # -------------------------------------------------------------------- run

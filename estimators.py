@@ -12,12 +12,16 @@ the arrays that `predict` gives, on CPU, GPU and TPU alike.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
 import re
+import socket
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -35,6 +39,10 @@ _NOT_WEIGHTS = re.compile(
 _LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
 _WORDS = "bert/embeddings/word_embeddings"
 _POSITIONS = "bert/embeddings/position_embeddings"
+SECONDS_TO_ANSWER = 60  # of a worker that starts
+SECONDS_TO_CONNECT = 5
+SECONDS_BETWEEN_CALLS = 2  # while training
+SECONDS_TO_BLAME = 40  # over SECONDS_TO_ANSWER / 2
 _PROGRESS = "progress"  # graph collection: scalars that training shows
 
 
@@ -70,6 +78,25 @@ def describe_devices(use_tpu: bool, tpu_name: str | None) -> str:
   if names:
     return f"devices: {len(names)} GPU ({', '.join(names)}), {cores} CPU cores"
   return f"devices: no GPU found, {cores} CPU cores"
+
+
+def make_strategy(distribution: str, devices: Sequence[str]):
+  """The tf.distribute strategy that spreads training, or None.
+
+  Args:
+    distribution: none, mirrored over `devices`, or multi_worker over the
+      machines of the environment variable TF_CONFIG.
+    devices: names, such as /device:GPU:0.
+  """
+  if distribution == "none":
+    return None
+  # Of TensorFlow's own doing, and without consequence.
+  warnings.filterwarnings("ignore", "To make it possible to preserve tf.data")
+  if distribution == "mirrored":
+    return tf.distribute.MirroredStrategy(devices)
+  strategy = tf.distribute.experimental.MultiWorkerMirroredStrategy()
+  _workers(strategy)  # from now on the others can see that we are there
+  return strategy
 
 
 def make_estimator(
@@ -116,29 +143,40 @@ def run_config(
   keep_checkpoint_max: int = 5,
   random_seed: int | None = None,
   use_xla: bool = False,
+  distribution: str = "none",
+  devices: Sequence[str] = (),
 ):
   """How and where an estimator runs; the arguments are flags of these names.
+
+  `devices` are those of `make_strategy`.
 
   Returns:
     tf.estimator.tpu.RunConfig.
   """
+  strategy = make_strategy(distribution, devices)
   cluster = None
   if use_tpu and tpu_name:
     cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
       tpu_name, zone=tpu_zone, project=gcp_project
     )
   session_config = tf.ConfigProto(allow_soft_placement=True)
+  if distribution == "mirrored":
+    session_config.device_count["CPU"] = len(devices)
   if use_xla:
     jit = session_config.graph_options.optimizer_options
     jit.global_jit_level = tf.OptimizerOptions.ON_1
+  workers = _workers(strategy)
+  is_chief = not workers or workers.index == 0
   tpu = tf.estimator.tpu
   return tpu.RunConfig(
     cluster=cluster,
     session_config=session_config,
+    train_distribute=strategy,
     master=master,
     model_dir=output_dir,
     tf_random_seed=random_seed,
-    save_checkpoints_steps=save_checkpoints_steps,
+    save_checkpoints_steps=save_checkpoints_steps if is_chief else None,
+    log_step_count_steps=None,  # ProgressHook tells
     keep_checkpoint_max=keep_checkpoint_max,
     save_summary_steps=0,  # ProgressHook writes them
     tpu_config=tpu.TPUConfig(
@@ -147,6 +185,196 @@ def run_config(
       per_host_input_for_training=tpu.InputPipelineConfig.PER_HOST_V2,
     ),
   )
+
+
+# -------------------------------------------------------- several machines
+
+
+class Workers:
+  """The workers of a cluster, and their signs of life.
+
+  TensorFlow waits for ever for a worker that is missing. So until training
+  starts, each worker answers at its address of TF_CONFIG and tells its facts;
+  then TensorFlow's server takes the address over, and is only called. When a
+  worker is gone, this process ends with a sentence.
+
+  Args:
+    addresses: host:port of each worker.
+    index: which of them is this process.
+
+  Raises:
+    ValueError: another program has this worker's port.
+  """
+
+  def __init__(self, addresses: Sequence[str], index: int):
+    self.index = index
+    self._addresses = list(addresses)
+    self._others = [i for i in range(len(addresses)) if i != index]
+    self._facts = None
+    self._told = set()  # who knows our facts
+    self._is_last_step = False
+    self._all_met = threading.Event()
+    self._left = threading.Event()
+    port = int(addresses[index].rpartition(":")[2])
+    try:
+      self._server = socket.create_server(("", port))
+    except OSError as error:
+      raise ValueError(
+        f"TF_CONFIG: worker {index} can't listen on port {port}:"
+        f" {error.strerror}"
+      ) from None
+    self._server.settimeout(0.1)  # between two looks at _all_met
+    self._answering = threading.Thread(target=self._answer, daemon=True)
+    self._answering.start()
+
+  def meet(self, facts: Mapping):
+    """Waits until all workers are ready to train, and compares their facts.
+
+    Raises:
+      ValueError: a worker has not answered for SECONDS_TO_ANSWER, or its facts
+        are others.
+    """
+    self._facts = dict(facts)
+    waiting = {i: time.monotonic() for i in self._others}
+    while waiting or len(self._told) < len(self._others):
+      for i, last in list(waiting.items()):
+        answer = self._ask(i)
+        if answer is not None:
+          waiting[i] = time.monotonic()
+        elif time.monotonic() - last > SECONDS_TO_ANSWER:
+          raise ValueError(
+            f"{self._name(i)} of TF_CONFIG has not answered for"
+            f" {SECONDS_TO_ANSWER} s: start all workers, and if one has ended,"
+            " all of them again"
+          )
+        if answer:
+          self._compare(i, answer)
+          del waiting[i]
+      time.sleep(0.2)
+    self._all_met.set()
+    self._answering.join()
+    threading.Thread(target=self._watch, daemon=True).start()
+
+  def tell_step(self, step: int, last_step: int):
+    """Says how far training is; workers may end after the last step."""
+    self._is_last_step = step >= last_step - 1
+    if step >= last_step:
+      self._left.set()
+
+  def blame(self):
+    """Waits after an error, so that a worker that is gone is named."""
+    time.sleep(SECONDS_TO_BLAME)
+
+  def _name(self, i):
+    return f"worker {i} ({self._addresses[i]})"
+
+  def _connect(self, i):
+    host, _, port = self._addresses[i].rpartition(":")
+    return socket.create_connection((host, int(port)), SECONDS_TO_CONNECT)
+
+  def _answer(self):
+    """Tells our facts to whom asks, until all workers have met."""
+    while not self._all_met.is_set():
+      try:
+        connection, _ = self._server.accept()
+        connection.settimeout(SECONDS_TO_CONNECT)
+        with connection, connection.makefile("rw") as stream:
+          asker, facts = int(stream.readline()), self._facts
+          stream.write(json.dumps(facts or {}) + "\n")
+          stream.flush()
+          if facts:
+            self._told.add(asker)
+      except (OSError, ValueError):  # nobody asks, or not one of the workers
+        continue
+    self._server.close()
+
+  def _ask(self, i):
+    """The facts of a worker, {} if it is not ready, None without answer."""
+    try:
+      with self._connect(i) as connection:
+        with connection.makefile("rw") as stream:
+          stream.write(f"{self.index}\n")
+          stream.flush()
+          return json.loads(stream.readline())
+    except (OSError, ValueError):
+      return None
+
+  def _compare(self, i, facts):
+    for name, value in self._facts.items():
+      if facts.get(name) != value:
+        raise ValueError(
+          f"{name} is {value} here, on worker {self.index}, but"
+          f" {facts.get(name)} on {self._name(i)}: all workers need the same"
+          " flags and data, and an --output_dir that they share"
+        )
+
+  def _watch(self):
+    """Ends the process when a worker can't be reached any more."""
+    last = dict.fromkeys(self._others, time.monotonic())
+    seen = set()
+    while not self._left.wait(SECONDS_BETWEEN_CALLS):
+      for i in self._others:
+        try:
+          self._connect(i).close()
+        except OSError as error:
+          # Nothing listens: its process is gone, if it has come so far.
+          is_gone = isinstance(error, ConnectionRefusedError) and i in seen
+          limit = SECONDS_TO_ANSWER / 2
+          if is_gone and not self._is_last_step:
+            limit = SECONDS_BETWEEN_CALLS
+          if time.monotonic() - last[i] > limit and not self._left.is_set():
+            self._end(i)
+        else:
+          seen.add(i)
+          last[i] = time.monotonic()
+
+  def _end(self, i):
+    """Ends the process at once: TensorFlow would wait for the others."""
+    message = (
+      f"error: {self._name(i)} has ended or can't be reached: start all"
+      " workers again, and training goes on from the newest checkpoint"
+    )
+    print(message, file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+def _workers(strategy) -> Workers | None:
+  """The cluster of a strategy; None if it knows this machine only."""
+  if not isinstance(
+    strategy, tf.distribute.experimental.MultiWorkerMirroredStrategy
+  ):
+    return None
+  resolver = strategy.cluster_resolver
+  jobs = resolver.cluster_spec().as_dict()
+  chief = jobs.get("chief", [])
+  index = resolver.task_id + (
+    len(chief) if resolver.task_type == "worker" else 0
+  )
+  return _cached_workers((*chief, *jobs["worker"]), index)
+
+
+@functools.cache  # a process has one port
+def _cached_workers(addresses, index):
+  return Workers(addresses, index)
+
+
+class _WorkersHook(tf.train.SessionRunHook):
+  """Tells `Workers` how far training is."""
+
+  def __init__(self, workers: Workers, num_train_steps: int):
+    self._workers = workers
+    self._total = num_train_steps
+
+  def begin(self):
+    self._step = tf.train.get_global_step()
+
+  def after_create_session(self, session, coord):
+    del coord
+    self._workers.tell_step(session.run(self._step), self._total)
+
+  def after_run(self, run_context, run_values):
+    del run_values
+    self._workers.tell_step(run_context.session.run(self._step), self._total)
 
 
 # ------------------------------------------------------- starting weights
@@ -357,7 +585,7 @@ def make_model_fn(
 
   def train_spec(features):
     step = optimization.train_step(
-      _training_loss(forward, loss_weights, features, random_seed),
+      _training_loss(forward, loss_weights, features, random_seed, use_tpu),
       features,
       learning_rate,
       num_train_steps,
@@ -377,14 +605,38 @@ def make_model_fn(
     else:
       spec = _inference_spec(mode, forward, loss_weights, features)
     model_dir = config and config.model_dir
-    scaffold_fn = _start_variables(init_checkpoint, model_dir, is_training)
-    if use_tpu:  # a TPU's variables start on the host, outside this graph
-      spec["scaffold_fn"] = scaffold_fn
-    else:
-      scaffold_fn()
+    spec.update(_start(init_checkpoint, model_dir, is_training, use_tpu))
     return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
   return model_fn
+
+
+def _start(init_checkpoint, model_dir, is_training, use_tpu):
+  """Has the variables start from what `starting_weights` finds.
+
+  Returns:
+    On TPU, where they start on the host, outside this graph, {"scaffold_fn":
+    what does it}; otherwise {}.
+  """
+
+  def start(_=None):
+    assignment, text = starting_weights(init_checkpoint, model_dir, is_training)
+    if is_training:
+      logging.info(text)
+
+    def scaffold_fn():
+      if assignment:
+        tf.train.init_from_checkpoint(init_checkpoint, assignment)
+      return tf.train.Scaffold()
+
+    if use_tpu:
+      return {"scaffold_fn": scaffold_fn}
+    scaffold_fn()
+    return {}
+
+  if tf.distribute.has_strategy():  # once, where variables have their names
+    return tf.distribute.get_replica_context().merge_call(start)
+  return start()
 
 
 def _inference_spec(mode, forward, loss_weights, features):
@@ -398,24 +650,14 @@ def _inference_spec(mode, forward, loss_weights, features):
   }
 
 
-def _start_variables(init_checkpoint, model_dir, is_training):
-  """A scaffold_fn that starts the graph's variables where they should."""
-  assignment, start = starting_weights(init_checkpoint, model_dir, is_training)
-  if is_training:
-    logging.info(start)
-
-  def scaffold_fn():
-    if assignment:
-      tf.train.init_from_checkpoint(init_checkpoint, assignment)
-    return tf.train.Scaffold()
-
-  return scaffold_fn
-
-
-def _training_loss(forward, loss_weights, features, random_seed):
+def _training_loss(forward, loss_weights, features, random_seed, use_tpu):
   """A loss_fn of `optimization.compute_gradients` for a batch."""
   step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-  weights = loss_weights(features)  # of the whole batch, whatever the part
+  # Of the whole batch, whatever the part, as a mean over the replicas: the
+  # mean of their losses then is the loss of the batch.
+  weights = optimization.mean_across_replicas(
+    list(loss_weights(features)), use_tpu
+  )
   seed = tf.stack([random_seed, step])
   context = tf.distribute.get_replica_context()
   replica = context.replica_id_in_sync_group if context else 0
@@ -444,10 +686,12 @@ def _pass_through(predictions, features):
 
 
 def show_progress(name: str, scalar: tf.Tensor) -> None:
-  """Has `ProgressHook` show a scalar of the training graph."""
+  """Has `ProgressHook` show a scalar, which is the same on all replicas."""
+  name = f"{_PROGRESS}/{name}"
+  if any(shown.op.name == name for shown in tf.get_collection(_PROGRESS)):
+    return  # another replica's
   with tf.name_scope(None):
-    shown = tf.identity(scalar, name=f"{_PROGRESS}/{name}")
-  tf.add_to_collection(_PROGRESS, shown)
+    tf.add_to_collection(_PROGRESS, tf.identity(scalar, name=name))
 
 
 # ------------------------------------------------------------------ hooks
@@ -476,6 +720,7 @@ class ProgressHook(tf.train.SessionRunHook):
     self._log_steps = log_steps
     self._output_dir = output_dir
     self._started = time.monotonic()
+    self.plan = {"batch size": batch_size, "number of examples": num_examples}
 
   def begin(self):
     self._step_tensor = tf.train.get_global_step()
@@ -736,22 +981,69 @@ def train(
     return
   if first:
     logging.info(f"resuming {output_dir} at step {first} of {num_train_steps}")
+  strategy = estimator.config.train_distribute
+  replicas = strategy.num_replicas_in_sync if strategy else 1
+  shared = f" on {replicas} devices" if replicas > 1 else ""
   logging.info(
-    f"training: steps {first} to {num_train_steps}, batch {batch_size},"
+    f"training: steps {first} to {num_train_steps}, batch {batch_size}{shared},"
     f" {num_examples} examples ="
     f" {num_train_steps * batch_size / num_examples:.2f} epochs"
   )
-  hook = ProgressHook(
+  progress = ProgressHook(
     num_train_steps, num_examples, batch_size, log_steps, output_dir
   )
+  workers = _workers(strategy)
+  # A strategy would have AutoGraph rewrite the model's code, which needs none.
+  run = tf.autograph.experimental.do_not_convert(
+    _train_with_others if workers else _train_alone
+  )
+  run(estimator, input_fn, num_train_steps, progress, workers or listener)
+  if workers and workers.index > 0:
+    return
+  if current_step(output_dir) <= first:
+    raise RuntimeError(f"training took no step: {output_dir} is at {first}")
+
+
+def _train_alone(estimator, input_fn, num_train_steps, progress, listener):
+  """Trains on the devices of this machine, or on a TPU."""
+  listeners = [listener] if listener else []
   estimator.train(
     input_fn,
     max_steps=num_train_steps,
-    hooks=[hook],
-    saving_listeners=[*([listener] if listener else []), _SavingClock(hook)],
+    hooks=[progress],
+    saving_listeners=[*listeners, _SavingClock(progress)],
   )
-  if current_step(output_dir) <= first:
-    raise RuntimeError(f"training took no step: {output_dir} is at {first}")
+
+
+def _train_with_others(estimator, input_fn, num_train_steps, progress, workers):
+  """Trains on the machines of TF_CONFIG, once all of them are there."""
+  workers.meet(
+    {
+      "step of the newest checkpoint in --output_dir": current_step(
+        estimator.model_dir
+      ),
+      "number of training steps": num_train_steps,
+      **progress.plan,
+    }
+  )
+  hooks = [_WorkersHook(workers, num_train_steps)]
+  if workers.index == 0:
+    # Without summaries of its own, the session would save no checkpoint.
+    saver = tf.train.CheckpointSaverHook(
+      estimator.model_dir,
+      save_steps=estimator.config.save_checkpoints_steps,
+      listeners=[_SavingClock(progress)],
+    )
+    hooks += [progress, saver]
+  try:
+    tf.estimator.train_and_evaluate(
+      estimator,
+      tf.estimator.TrainSpec(input_fn, num_train_steps, hooks),
+      tf.estimator.EvalSpec(input_fn),  # of a job that parse_cluster refuses
+    )
+  except tf.errors.OpError:
+    workers.blame()
+    raise
 
 
 def predict(

@@ -143,11 +143,14 @@ def input_fn_builder(
     random_seed: of the order of examples.
 
   Returns:
-    `input_fn(params)` -> tf.data.Dataset; `params["batch_size"]` is the batch
-    size, `params["context"]`, where there is one, the TPU host's share.
+    `input_fn(params, input_context=None)` -> tf.data.Dataset;
+    `params["batch_size"]` is the batch size over all replicas,
+    `params["context"]`, where there is one, the TPU host's share, and
+    `input_context` the share of one of the workers of a tf.distribute
+    strategy.
   """
 
-  def input_fn(params):
+  def input_fn(params, input_context=None):
     batch_size = params["batch_size"]
     dataset = tf.data.TFRecordDataset(files)
     if is_training:
@@ -166,6 +169,8 @@ def input_fn_builder(
       dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     else:
       dataset = _batch_by_length(dataset, bounds, batch_size)
+    if is_training and input_context:
+      dataset = _replica_shares(dataset, batch_size, input_context)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
   return input_fn
@@ -220,6 +225,26 @@ def _host_share(dataset, context):
   if context is None or context.num_hosts == 1:
     return dataset
   return dataset.shard(context.num_hosts, context.current_host)
+
+
+def _replica_shares(dataset, batch_size, context):
+  """Cuts each batch into a part a replica, and gives those of this worker.
+
+  Every worker makes the same batches, by the seed, so that together they see
+  what one process would.
+  """
+  size = batch_size // context.num_replicas_in_sync
+  replicas = context.num_replicas_in_sync // context.num_input_pipelines
+  first = context.input_pipeline_id * replicas
+
+  def parts(batch):
+    def part(replica):
+      rows = slice(replica * size, (replica + 1) * size)
+      return {name: value[rows] for name, value in batch.items()}
+
+    return tf.data.Dataset.range(first, first + replicas).map(part)
+
+  return dataset.flat_map(parts)
 
 
 def _batch_by_length(dataset, bounds, batch_size):

@@ -294,12 +294,20 @@ def mean_across_replicas(values: list, use_tpu: bool) -> list:
     replicas = tpu_function.get_tpu_context().number_of_shards or 1
     means = [tf.tpu.cross_replica_sum(value / replicas) for value in present]
   elif tf.distribute.has_strategy():
-    context = tf.distribute.get_replica_context()
-    means = context.all_reduce(tf.distribute.ReduceOp.MEAN, present)
+    means = tf.distribute.get_replica_context().merge_call(
+      _mean_in_strategy, args=(present,)
+    )
   else:
     return values
   means = iter(means)
   return [value if value is None else next(means) for value in values]
+
+
+def _mean_in_strategy(strategy, values):
+  """The means of values of all replicas, each where the values were."""
+  return strategy.extended.batch_reduce_to(
+    tf.distribute.ReduceOp.MEAN, [(value, value) for value in values]
+  )
 
 
 def clip(gradients, clip_norm=CLIP_NORM):

@@ -887,6 +887,8 @@ def main(_):
   evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
     train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
+  if not common_flags.is_chief():
+    return
   best = best_checkpoint().checkpoint if FLAGS.keep_best else None
   if FLAGS.do_eval:
     scores, report = evaluate(job, evaluator, best)
@@ -969,6 +971,11 @@ def _check_evaluation_flags(task):
     raise ValueError("--patience needs --keep_best=SCORE")
   if FLAGS.keep_best and FLAGS.do_train and not FLAGS.eval_steps:
     raise ValueError("--keep_best needs --eval_steps, to find the best")
+  if FLAGS.eval_steps and FLAGS.distribution == "multi_worker":
+    raise ValueError(
+      "--eval_steps can't be used with --distribution=multi_worker, whose"
+      " workers would wait: evaluate after training (--do_eval)"
+    )
   if FLAGS.eval_steps and FLAGS.use_tpu:
     raise ValueError(
       "--eval_steps can't be used with --use_tpu, which has no room for two"
@@ -1174,7 +1181,7 @@ def get_input_fn(job: Job, examples, name: str, is_training: bool):
 
 def _make_input_fn(job, examples, name, is_training):
   note = job.note
-  output_file = os.path.join(FLAGS.output_dir, f"{name}.tf_record")
+  output_file = os.path.join(common_flags.records_dir(), f"{name}.tf_record")
   num_features = len(note.feature_columns)
   mark = record_features.fingerprint(
     [dataclasses.astuple(example) for example in examples],
@@ -1226,10 +1233,11 @@ def train(job: Job, estimator, evaluator) -> None:
   """Trains, and keeps what prediction needs beside the checkpoints."""
   logging.info(f"labels of the training data: {label_histogram(job)}")
   input_fn = get_input_fn(job, job.train, "train", is_training=True)
-  estimators.write_json(
-    os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(job.note)
-  )
-  common_flags.copy_model_files()
+  if common_flags.is_chief():
+    estimators.write_json(
+      os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(job.note)
+    )
+    common_flags.copy_model_files()
   listener = None
   if FLAGS.eval_steps:
     listener = estimators.EvaluationListener(

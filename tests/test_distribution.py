@@ -1,0 +1,422 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Training on several devices and in several processes, for real.
+
+Each run is a process of its own that runs the classifier as a user does, but
+with all dropout off, so that its losses can be compared.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import common_flags
+import features
+import input_pipeline
+
+ROOT = pathlib.Path(__file__).parent.parent
+NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
+WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
+CONFIG = {
+  "vocab_size": 20,
+  "hidden_size": 8,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 2,
+  "intermediate_size": 16,
+  "max_position_embeddings": 16,
+  "type_vocab_size": 2,
+  "hidden_dropout_prob": 0.0,
+  "attention_probs_dropout_prob": 0.0,
+}
+SECONDS_TO_ANSWER = 20  # instead of 60, of a worker that is not there
+# What comes before a run: the number of CPU devices is the first word.
+PROLOGUE = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import common_flags
+import tensorflow as tf
+import estimators, heads, run_classifier
+estimators.SECONDS_TO_ANSWER = {SECONDS_TO_ANSWER}
+heads.CLASSIFIER_DROPOUT = 0.0
+tf.config.set_logical_device_configuration(
+  tf.config.list_physical_devices("CPU")[0],
+  [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1)),
+)
+"""
+RUN = """
+run_classifier.define_flags()
+common_flags.run(run_classifier.main)
+"""
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  """64 sentences to train on and 20 to evaluate, in batches of 8."""
+  folder = tmp_path_factory.mktemp("data")
+  tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+  (folder / "vocab.txt").write_text("\n".join(tokens) + "\n")
+  (folder / "bert_config.json").write_text(json.dumps(CONFIG))
+  rng = np.random.RandomState(0)
+  for name, count in (("train", 64), ("dev", 20)):
+    lines = ["text\tlabel"]
+    for _ in range(count):
+      label = int(rng.randint(2))
+      words = [WORDS[3 * label + rng.randint(3)]]
+      words += list(rng.choice(WORDS[6:], rng.randint(1, 8)))
+      lines.append(f"{' '.join(words)}\t{'nasty' if label else 'nice'}")
+    (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+  return folder
+
+
+def start(data_dir, output_dir, *flags, cpus=1, tf_config=None):
+  """Starts a training of 20 steps; a flag that is given again counts last."""
+  command = [
+    *(sys.executable, "-c", PROLOGUE + RUN, str(cpus)),
+    "--task_name=custom",
+    f"--data_dir={data_dir}",
+    f"--vocab_file={data_dir}/vocab.txt",
+    f"--bert_config_file={data_dir}/bert_config.json",
+    f"--output_dir={output_dir}",
+    *("--do_train", "--num_train_epochs=2.5", "--log_steps=1"),
+    *("--max_seq_length=12", "--train_batch_size=8", "--learning_rate=1e-2"),
+    *flags,
+  ]
+  environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
+  if tf_config is not None:
+    environment["TF_CONFIG"] = tf_config
+  return subprocess.Popen(
+    command, stderr=subprocess.PIPE, text=True, env=environment, cwd=data_dir
+  )
+
+
+def finish(process, returncode=0):
+  """The log of a process, once it has ended as it should."""
+  _, log = process.communicate(timeout=120)
+  assert process.returncode == returncode, log
+  assert "Traceback" not in log
+  return log
+
+
+def free_addresses(count):
+  """Addresses on this machine that nobody listens at."""
+  sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+  addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+  for each in sockets:
+    each.close()
+  return addresses
+
+
+def tf_config(workers, index):
+  task = {"type": "worker", "index": index}
+  return json.dumps({"cluster": {"worker": workers}, "task": task})
+
+
+def start_workers(data_dir, output_dir, *flags):
+  """Starts two workers on loopback; the first is the chief."""
+  workers = free_addresses(2)
+  return [
+    start(
+      *(data_dir, output_dir, "--distribution=multi_worker", *flags),
+      tf_config=tf_config(workers, index),
+    )
+    for index in range(2)
+  ]
+
+
+def losses(output_dir):
+  """The loss of each step, from the event files."""
+  found = {}
+  for path in sorted(output_dir.glob("events*")):
+    for event in tf.train.summary_iterator(str(path)):
+      for value in event.summary.value:
+        if value.tag == "train/loss":
+          found[event.step] = value.simple_value
+  return [found[step] for step in sorted(found)]
+
+
+@pytest.fixture(scope="module")
+def alone(data_dir, tmp_path_factory):
+  """The output folder of one process on one device."""
+  output_dir = tmp_path_factory.mktemp("alone")
+  finish(start(data_dir, output_dir))
+  return output_dir
+
+
+@pytest.fixture(scope="module")
+def losses_alone(alone):
+  """The losses of one process on one device."""
+  found = losses(alone)
+  assert len(found) == 20
+  assert found[0] != found[-1]
+  return found
+
+
+# ---------------------------------------------------------- several devices
+
+
+def test_two_devices_train_as_one(data_dir, tmp_path, losses_alone):
+  log = finish(
+    start(
+      *(data_dir, tmp_path, "--distribution=mirrored", "--do_eval"),
+      *("--gradient_accumulation_steps=2", "--eval_steps=10"),
+      cpus=2,
+    )
+  )
+  assert "batch 8 on 2 devices" in log
+  assert log.count("new weights: 41 variables") == 1
+  assert log.count("predicted 20 examples") == 3  # steps 10, 20, at the end
+  np.testing.assert_allclose(losses(tmp_path), losses_alone, rtol=1e-5)
+
+
+WEIGHTED = """
+import tensorflow.compat.v1 as tf
+tf.disable_v2_behavior()
+
+def forward(features, is_training, dropout_seed):
+  slope = tf.get_variable("slope", initializer=[1.0])
+  losses = slope * features["x"]
+  return estimators.Outputs([tf.reduce_sum(losses)], {})
+
+def input_fn(params, input_context):
+  # 6 over a weight of 3 on one device, 2 over 1 on the other.
+  parts = {"x": [[1.0, 5.0], [2.0, 0.0]], "w": [[1.0, 2.0], [1.0, 0.0]]}
+  return tf.data.Dataset.from_tensor_slices(parts).repeat()
+
+model_fn = estimators.make_model_fn(
+  forward, None, 0.0, 2, 0, False,
+  loss_weights=lambda features: [tf.reduce_sum(features["w"])],
+)
+estimator = estimators.make_estimator(
+  model_fn, 4, output_dir=sys.argv[1], distribution="mirrored",
+  devices=["/device:CPU:0", "/device:CPU:1"],
+)
+estimators.train(estimator, input_fn, 2, 4, 4, 1)
+"""
+
+
+def test_a_weighted_loss_is_divided_by_the_weights_of_all_devices(tmp_path):
+  subprocess.run(
+    [sys.executable, "-c", PROLOGUE + WEIGHTED, "2", str(tmp_path)], check=True
+  )
+  # Not (6 / 3 + 2 / 1) / 2, the mean of the devices' means.
+  assert losses(tmp_path) == pytest.approx([8 / 4, 8 / 4])
+
+
+# --------------------------------------------------------- several machines
+
+
+def test_two_processes_train_as_one(data_dir, tmp_path, losses_alone):
+  chief, other = start_workers(data_dir, tmp_path, "--do_eval")
+  log, other_log = finish(chief), finish(other)
+  assert "batch 8 on 2 devices" in log
+  np.testing.assert_allclose(losses(tmp_path), losses_alone, rtol=1e-5)
+  assert log.count("predicted 20 examples") == 1
+  assert "eval_accuracy" in (tmp_path / "eval_results.txt").read_text()
+
+  assert len(other_log.splitlines()) == 1
+  assert "worker 1 of 2: worker 0, the chief" in other_log
+  names = sorted(p.name for p in tmp_path.glob("worker_*/*"))
+  assert names == ["train.tf_record", "train.tf_record.json"]
+  assert len(list(tmp_path.glob("events*"))) == 1
+  assert not list(tmp_path.glob("tmp_*"))
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_worker_ends_the_others_and_all_go_on_later(
+  data_dir, tmp_path, killed
+):
+  workers = start_workers(
+    *(data_dir, tmp_path, "--num_train_epochs=9999", "--log_steps=1000"),
+    "--save_checkpoints_steps=20",
+  )
+  deadline = time.monotonic() + 90
+  while not (tmp_path / "model.ckpt-20.index").exists():
+    assert time.monotonic() < deadline
+    time.sleep(0.1)
+  workers[killed].kill()
+  killed_at = time.monotonic()
+  log = finish(workers[1 - killed], returncode=1)
+  assert time.monotonic() - killed_at < 60
+  assert re.search(rf"error: worker {killed} \(127.*\) has ended or", log)
+  assert log.count("error") == 1
+  if killed == 0:
+    return  # once is enough for what follows
+
+  newest = tf.train.latest_checkpoint(str(tmp_path))
+  step = int(newest.rpartition("-")[2])
+  chief, other = start_workers(
+    data_dir, tmp_path, f"--num_train_epochs={(step + 8) / 8}"
+  )
+  log = finish(chief)
+  finish(other)
+  assert f"resuming {tmp_path} at step {step} of {step + 8}" in log
+  assert (tmp_path / f"model.ckpt-{step + 8}.index").exists()
+
+
+def test_a_worker_that_does_not_answer_is_named(data_dir, tmp_path):
+  workers = free_addresses(2)
+  log = finish(
+    start(
+      *(data_dir, tmp_path, "--distribution=multi_worker"),
+      tf_config=tf_config(workers, 1),
+    ),
+    returncode=1,
+  )
+  assert (
+    f"error: worker 0 ({workers[0]}) of TF_CONFIG has not answered for"
+    f" {SECONDS_TO_ANSWER} s"
+  ) in log
+
+
+def test_workers_with_other_folders_are_told(data_dir, tmp_path, alone):
+  shutil.copytree(alone, tmp_path / "a")
+  workers = free_addresses(2)
+  chief, other = (
+    start(
+      *(data_dir, tmp_path / name, "--distribution=multi_worker"),
+      "--num_train_epochs=3",
+      tf_config=tf_config(workers, index),
+    )
+    for index, name in enumerate("ab")
+  )
+  logs = finish(chief, returncode=1), finish(other, returncode=1)
+  assert any(
+    "step of the newest checkpoint in --output_dir is" in log for log in logs
+  )
+
+
+# ------------------------------------------------------------------- shares
+
+
+def test_the_shares_of_workers_make_up_the_batches_of_one(tmp_path):
+  lengths = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10, 4, 11]
+  schema = features.classification_schema(16)
+  records = features.write_records(
+    (
+      {
+        "input_ids": [place] * n + [0] * (16 - n),
+        "input_mask": [1] * n + [0] * (16 - n),
+        "segment_ids": [0] * 16,
+        "label_ids": place,
+        "is_real_example": 1,
+      }
+      for place, n in enumerate(lengths)
+    ),
+    schema,
+    str(tmp_path / "a.tf_record"),
+  )
+  input_fn = input_pipeline.input_fn_builder(
+    [records.path], schema, True, False, 12, random_seed=5, bounds=[8, 16]
+  )
+
+  def batches(count, context=None):
+    dataset = input_fn({"batch_size": 4}, context)
+    batch = tf.data.make_one_shot_iterator(dataset).get_next()
+    with tf.Session() as session:
+      return [session.run(batch) for _ in range(count)]
+
+  def context(worker):
+    return tf.distribute.InputContext(
+      num_input_pipelines=2, input_pipeline_id=worker, num_replicas_in_sync=4
+    )
+
+  whole = batches(6)
+  first, second = (batches(12, context(worker)) for worker in range(2))
+  for step, batch in enumerate(whole):
+    place = slice(2 * step, 2 * step + 2)
+    parts = [*first[place], *second[place]]  # of replicas 0 to 3
+    for name, values in batch.items():
+      joined = np.concatenate([part[name] for part in parts])
+      np.testing.assert_array_equal(joined, values)
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+  ("flags", "cpus", "environment", "message"),
+  [
+    (
+      ("--distribution=mirrored", "--train_batch_size=9"),
+      2,
+      None,
+      "--train_batch_size=9 can't be split into 2 equal parts",
+    ),
+    (
+      ("--distribution=mirrored", "--use_tpu", "--tpu_name=t"),
+      1,
+      None,
+      "--distribution=mirrored is for GPUs and CPUs: leave it out with --use",
+    ),
+    (
+      ("--distribution=multi_worker",),
+      1,
+      None,
+      "--distribution=multi_worker needs the environment variable TF_CONFIG",
+    ),
+    (
+      ("--distribution=multi_worker", "--eval_steps=5"),
+      1,
+      tf_config(["a:1", "b:1"], 0),
+      "--eval_steps can't be used with --distribution=multi_worker",
+    ),
+    ((), 1, tf_config(["a:1", "b:1"], 0), "TF_CONFIG names 2 workers, but"),
+  ],
+)
+def test_flags_that_do_not_fit_are_named(
+  data_dir, tmp_path, flags, cpus, environment, message
+):
+  log = finish(
+    start(data_dir, tmp_path, *flags, cpus=cpus, tf_config=environment),
+    returncode=1,
+  )
+  assert log.startswith("error: " + message)
+  assert len(log.splitlines()) == 1
+
+
+def test_tf_config_names_workers_and_a_chief():
+  text = tf_config(["a:1", "b:1"], 1)
+  assert common_flags.parse_cluster(text) == (["a:1", "b:1"], 1)
+  config = {
+    "cluster": {"chief": ["c:1"], "worker": ["a:1", "b:1"]},
+    "task": {"type": "worker", "index": 0},
+  }
+  found = common_flags.parse_cluster(json.dumps(config))
+  assert found == (["c:1", "a:1", "b:1"], 1)
+  config["task"] = {"type": "chief", "index": 0}
+  assert common_flags.parse_cluster(json.dumps(config))[1] == 0
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("{oops", "TF_CONFIG is not JSON"),
+    ("[]", "TF_CONFIG has no cluster"),
+    ('{"cluster": {"worker": ["a:1"]}}', "TF_CONFIG has no task"),
+    (
+      '{"cluster": {}, "task": {"type": "worker", "index": 0}}',
+      "TF_CONFIG has no cluster.worker",
+    ),
+    (tf_config(["a:1", "b:1"], 2), '"index": 2}, but cluster has worker 0 to'),
+    (tf_config(["a:1", "b:1"], "1"), '"index": "1"}, but cluster has worker 0'),
+    (tf_config(["a:1", "a:1"], 0), "list each address once"),
+    (tf_config(["a", "b:1"], 0), "has to be a list of host:port"),
+    (tf_config("a:1", 0), "has to be a list of host:port"),
+    (
+      '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {}}',
+      "list each address once, as worker",
+    ),
+  ],
+)
+def test_a_malformed_tf_config_is_named(text, message):
+  with pytest.raises(ValueError, match=re.escape(message)):
+    common_flags.parse_cluster(text)
