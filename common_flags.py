@@ -436,6 +436,14 @@ def check_devices() -> None:
     return
   if not FLAGS.tpu_name and not FLAGS.master:
     raise ValueError("--use_tpu needs --tpu_name (or --master)")
+  if FLAGS.tpu_name and FLAGS.master:
+    raise ValueError("give --tpu_name or --master, not both")
+  for name in ("eval_batch_size", "predict_batch_size"):
+    if FLAGS[name].value % FLAGS.num_tpu_cores:
+      raise ValueError(
+        f"--{name}={FLAGS[name].value} can't be split over --num_tpu_cores="
+        f"{FLAGS.num_tpu_cores}: give a multiple"
+      )
   for name in ("output_dir", "init_checkpoint"):
     path = FLAGS[name].value
     if path and not path.startswith("gs://"):

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tqdm import tqdm
 
 import modeling
@@ -583,7 +584,7 @@ def make_model_fn(
     `model_fn(features, labels, mode, params, config)`.
   """
 
-  def train_spec(features):
+  def train_spec(features, model_dir):
     step = optimization.train_step(
       _training_loss(forward, loss_weights, features, random_seed, use_tpu),
       features,
@@ -593,18 +594,22 @@ def make_model_fn(
       use_tpu,
       options,
     )
-    show_progress("loss", step.loss)
-    show_progress("learning_rate", step.learning_rate)
-    return {"loss": step.loss, "train_op": step.train_op}
+    spec = {"loss": step.loss, "train_op": step.train_op}
+    shown = {"loss": step.loss, "learning_rate": step.learning_rate}
+    if use_tpu:
+      return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
+    for name, scalar in shown.items():
+      show_progress(name, scalar)
+    return spec
 
   def model_fn(features, labels, mode, params, config=None):
     del labels, params
     is_training = mode == tf.estimator.ModeKeys.TRAIN
+    model_dir = config and config.model_dir
     if is_training:
-      spec = train_spec(features)
+      spec = train_spec(features, model_dir)
     else:
       spec = _inference_spec(mode, forward, loss_weights, features)
-    model_dir = config and config.model_dir
     spec.update(_start(init_checkpoint, model_dir, is_training, use_tpu))
     return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
@@ -659,8 +664,10 @@ def _training_loss(forward, loss_weights, features, random_seed, use_tpu):
     list(loss_weights(features)), use_tpu
   )
   seed = tf.stack([random_seed, step])
-  context = tf.distribute.get_replica_context()
-  replica = context.replica_id_in_sync_group if context else 0
+  if use_tpu:
+    replica = gen_xla_ops.xla_replica_id()
+  else:
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
 
   def loss_fn(part, index):
     place = tf.cast(replica, tf.int32) * 2**16 + index
@@ -683,6 +690,27 @@ def _pass_through(predictions, features):
     index = features["example_index"]
     predictions = {**predictions, "example_index": index}
   return {name: tf.identity(value) for name, value in predictions.items()}
+
+
+def _host_summaries(model_dir, train_step, scalars):
+  """The host_call that writes scalars of a TPU's steps for TensorBoard.
+
+  A TPU hands tensors to its host with one row a core: the number of steps
+  taken, then the scalars, which are the same on all cores.
+  """
+  with tf.control_dependencies([train_step.train_op]):
+    step = tf.train.get_global_step().read_value()
+  rows = [tf.reshape(scalar, [1]) for scalar in (step, *scalars.values())]
+
+  def write(*rows):
+    step, *values = (row[0] for row in rows)
+    summary = tf.compat.v2.summary
+    with summary.create_file_writer(model_dir).as_default(step=step):
+      for name, value in zip(scalars, values):
+        summary.scalar(f"train/{name}", value)
+    return tf.summary.all_v2_summary_ops()
+
+  return write, rows
 
 
 def show_progress(name: str, scalar: tf.Tensor) -> None:
@@ -728,6 +756,10 @@ class ProgressHook(tf.train.SessionRunHook):
       tensor.op.name.split("/")[-1]: tensor
       for tensor in tf.get_collection(_PROGRESS)
     }
+    self._recorded = ()  # by others
+    if not self._shown:  # on TPU, whose host_call records the loss of each step
+      self._shown = {"loss": tf.get_collection(tf.GraphKeys.LOSSES)[-1]}
+      self._recorded = ("loss",)
     self._writer = tf.summary.FileWriterCache.get(self._output_dir)
 
   def after_create_session(self, session, coord):
@@ -780,8 +812,8 @@ class ProgressHook(tf.train.SessionRunHook):
     left = (self._total - self._step) * self._seconds
     left /= max(self._step - self._first, 1)
     summary = tf.Summary()
-    for name, value in values.items():
-      summary.value.add(tag=f"train/{name}", simple_value=float(value))
+    for name in values.keys() - self._recorded:
+      summary.value.add(tag=f"train/{name}", simple_value=float(values[name]))
     self._writer.add_summary(summary, self._step)
     parts = [f"{name} {_number(value)}" for name, value in values.items()]
     if self._bar:

@@ -258,7 +258,9 @@ def _slice(batch, slices, index):
     if value.shape[0] and value.shape[0] % slices:
       raise ValueError(f"{slices} slices can't split a batch of {value.shape}")
     size = (value.shape[0] or tf.shape(value)[0]) // slices
-    cut = value[index * size : (index + 1) * size]
+    # No strided slice: XLA has to know the sizes.
+    begin = [index * size, *[0] * (value.shape.rank - 1)]
+    cut = tf.slice(value, begin, tf.concat([[size], tf.shape(value)[1:]], 0))
     if value.shape[0]:
       cut.set_shape([size, *value.shape[1:]])
     return cut

@@ -358,6 +358,12 @@ def test_the_shares_of_workers_make_up_the_batches_of_one(tmp_path):
       "--distribution=mirrored is for GPUs and CPUs: leave it out with --use",
     ),
     (
+      ("--use_tpu", "--tpu_name=t", "--eval_batch_size=12"),
+      1,
+      None,
+      "--eval_batch_size=12 can't be split over --num_tpu_cores=8",
+    ),
+    (
       ("--distribution=multi_worker",),
       1,
       None,

@@ -1,0 +1,303 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""What a TPU would run, as far as it can be seen without one.
+
+Each script's training graph is built as TPUEstimator builds it for two
+replicas; its sums over replicas are counted, its summaries are written on the
+CPU, and the step is compiled by XLA and run, alone.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tensorflow.python.ops import summary_ops_v2
+from tensorflow.python.tpu import tpu_function
+
+import estimators
+import features
+import input_pipeline
+import modeling
+import optimization
+import run_classifier
+
+BATCH, LENGTH, REPLICAS = 4, 8, 2
+CONFIG = modeling.BertConfig(
+  vocab_size=20,
+  hidden_size=8,
+  num_hidden_layers=1,
+  num_attention_heads=2,
+  intermediate_size=16,
+  max_position_embeddings=16,
+)
+
+
+@dataclasses.dataclass
+class Script:
+  """A script's model and the records that it trains on."""
+
+  model_fn_builder: Callable  # (optimizer options) -> model_fn
+  schema: dict  # of its training records
+  largest: dict  # {name: bound of its integers}, 2 where it is missing
+  num_weights: int = 1  # losses with weights of their own
+
+
+def classifier(options):
+  return run_classifier.model_fn_builder(
+    *(CONFIG, 3, None, 0.1, 10, 2, True, True), optimizer_options=options
+  )
+
+
+SCRIPTS = {
+  "classifier": Script(
+    classifier, features.classification_schema(LENGTH), {"input_ids": 20}
+  ),
+}
+each_script = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+each_slices = pytest.mark.parametrize("slices", [1, 2])
+
+
+def batch_of(script):
+  """A replica's batch, of static shape, as the input pipeline gives it."""
+  rng = np.random.RandomState(0)
+  batch = {}
+  for name, spec in script.schema.items():
+    shape = [BATCH, *spec.shape]
+    values = rng.randint(0, script.largest.get(name, 2), shape)
+    is_number = spec.dtype == tf.float32
+    batch[name] = tf.constant(values, tf.float32 if is_number else tf.int32)
+  return batch
+
+
+def training_spec(script, slices=1, model_dir=None):
+  """The TPUEstimatorSpec of one of two replicas."""
+  model_fn = script.model_fn_builder(optimization.Options(slices=slices))
+  config = None
+  if model_dir:
+    config = tf.estimator.tpu.RunConfig(model_dir=str(model_dir))
+  with tpu_function.tpu_shard_context(REPLICAS):
+    return model_fn(
+      batch_of(script), None, tf.estimator.ModeKeys.TRAIN, {}, config
+    )
+
+
+def sums_over_replicas():
+  graph = tf.get_default_graph()
+  return [op for op in graph.get_operations() if op.type == "CrossReplicaSum"]
+
+
+def depends_on(tensor, wanted):
+  """Whether a tensor is computed from the outputs of all `wanted` ops."""
+  waiting, seen = [tensor.op], set()
+  while waiting:
+    op = waiting.pop()
+    if op not in seen:
+      seen.add(op)
+      waiting += [value.op for value in op.inputs]
+  return set(wanted) <= seen
+
+
+@each_script
+@each_slices
+def test_each_gradient_is_summed_once_and_then_clipped(script, slices):
+  training_spec(script, slices)
+  sums = sums_over_replicas()
+  shapes = sorted(op.outputs[0].shape.as_list() for op in sums)
+  gradients = sorted(v.shape.as_list() for v in tf.trainable_variables())
+  # Beside the gradients, each a sum, the loss and what it is divided by.
+  assert shapes == [[]] * (1 + script.num_weights) + gradients
+  of_gradients = [op for op in sums if op.outputs[0].shape.rank]
+  norm = next(
+    op
+    for op in tf.get_default_graph().get_operations()
+    if op.name.endswith("global_norm/global_norm")
+  )
+  assert depends_on(norm.outputs[0], of_gradients)
+  for op in of_gradients:  # of the raw gradient: nothing is clipped before
+    assert not depends_on(op.outputs[0], [norm])
+  updates = [
+    op
+    for op in tf.get_default_graph().get_operations()
+    if op.type == "ResourceApplyAdam"
+  ]
+  assert len(updates) == len(gradients)
+  for op in updates:
+    assert depends_on(op.inputs[9], [norm])  # its gradient
+
+
+@each_script
+def test_shapes_are_static_and_words_are_looked_up_by_products(script):
+  training_spec(script)
+  table = tf.global_variables("bert/embeddings/word_embeddings")[0]
+  graph = tf.get_default_graph()
+  assert not [
+    op
+    for op in graph.get_operations()
+    if op.type == "ResourceGather" and op.inputs[0] is table.handle
+  ]
+  for op in graph.get_operations():
+    if op.type in ("MatMul", "BatchMatMulV2"):
+      assert op.outputs[0].shape.is_fully_defined(), op.name
+
+
+@each_script
+def test_summaries_are_written_by_the_host(script, tmp_path):
+  spec = training_spec(script, model_dir=tmp_path)
+  write, rows = spec.host_call
+  assert [row.shape.as_list() for row in rows] == [[1]] * 3
+  with tf.Graph().as_default(), tf.Session() as session:
+    # As TPUEstimator does it: a row of each replica, the writer opened first.
+    ops = write(
+      tf.constant([3, 3], tf.int64),
+      *map(tf.constant, ([0.75] * 2, [0.125] * 2)),
+    )
+    opened = summary_ops_v2.summary_writer_initializer_op()
+    session.run(opened)
+    session.run(ops)
+    session.run(
+      [summary_ops_v2.legacy_raw_flush(writer=op.inputs[0]) for op in opened]
+    )
+  found = {
+    (value.tag, event.step): float(tf.make_ndarray(value.tensor))
+    for path in tmp_path.glob("events*")
+    for event in tf.train.summary_iterator(str(path))
+    for value in event.summary.value
+  }
+  assert found == {("train/loss", 3): 0.75, ("train/learning_rate", 3): 0.125}
+
+
+def compiled_losses(script, slices, steps, monkeypatch):
+  """Losses of steps that XLA compiled, in which one replica is all there is.
+
+  XLA on the CPU has neither a sum over replicas nor a replica's number.
+  """
+  monkeypatch.setattr(tf.tpu, "cross_replica_sum", lambda v: v * REPLICAS)
+  monkeypatch.setattr(gen_xla_ops, "xla_replica_id", lambda: 0)
+
+  def step():
+    spec = training_spec(script, slices)
+    with tf.control_dependencies([spec.train_op]):
+      return [tf.identity(spec.loss), *map(tf.identity, spec.host_call[1])]
+
+  outputs = tf.xla.experimental.compile(step)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    return [session.run(outputs) for _ in range(steps)]
+
+
+@each_script
+@each_slices
+def test_xla_compiles_the_step(script, slices, monkeypatch):
+  found = compiled_losses(script, slices, 4, monkeypatch)
+  steps, losses = [int(run[1][0]) for run in found], [run[0] for run in found]
+  assert steps == [1, 2, 3, 4]
+  assert np.isfinite(losses).all()
+  assert [run[2][0] for run in found] == losses
+  np.testing.assert_allclose(
+    [run[3][0] for run in found], [0.0, 0.05, 0.08, 0.07], rtol=1e-6
+  )
+
+
+@each_script
+def test_replicas_draw_other_dropout_masks(script, monkeypatch):
+  monkeypatch.setattr(tf.tpu, "cross_replica_sum", lambda v: v * REPLICAS)
+  losses = []
+  for replica in (0, 1, 0):
+    monkeypatch.setattr(gen_xla_ops, "xla_replica_id", lambda r=replica: r)
+    tf.reset_default_graph()
+    tf.set_random_seed(1)  # the same weights
+    spec = training_spec(script)
+    with tf.Session() as session:
+      session.run(tf.global_variables_initializer())
+      losses.append(session.run(spec.loss))
+  assert losses[0] == losses[2]
+  assert losses[0] != losses[1]
+
+
+# ------------------------------------------------------- hosts and progress
+
+
+class Context:
+  """What TPUEstimator tells an input_fn of its host."""
+
+  num_hosts = 2
+
+  def __init__(self, host):
+    self.current_host = host
+
+
+def write_records(tmp_path, count):
+  rows = (
+    {
+      "input_ids": [place + 1] * LENGTH,
+      "input_mask": [1] * LENGTH,
+      "segment_ids": [0] * LENGTH,
+      "label_ids": place,
+      "is_real_example": 1,
+    }
+    for place in range(count)
+  )
+  schema = features.classification_schema(LENGTH)
+  return features.write_records(rows, schema, str(tmp_path / "a.tf_record"))
+
+
+def read(tmp_path, count, is_training, params, steps):
+  input_fn = input_pipeline.input_fn_builder(
+    [write_records(tmp_path, count).path],
+    features.classification_schema(LENGTH),
+    is_training,
+    drop_remainder=True,
+    num_examples=count,
+    random_seed=1,
+  )
+  batch = tf.data.make_one_shot_iterator(input_fn(params)).get_next()
+  with tf.Session() as session:
+    return [session.run(batch) for _ in range(steps)]
+
+
+def test_each_host_reads_examples_of_its_own(tmp_path):
+  seen = []
+  for host in range(2):
+    params = {"batch_size": 2, "context": Context(host)}
+    batches = read(tmp_path, 8, True, params, 2)  # an epoch of half of them
+    seen.append({i for batch in batches for i in batch["label_ids"].tolist()})
+  assert seen == [{0, 2, 4, 6}, {1, 3, 5, 7}]
+
+
+def test_padding_counts_nowhere(tmp_path):
+  batches = read(tmp_path, 5, False, {"batch_size": 4}, 2)
+  assert [len(batch["label_ids"]) for batch in batches] == [4, 4]
+  rows = list(input_pipeline.in_input_order(batches, ["label_ids"]))
+  assert [row["label_ids"] for row in rows] == [0, 1, 2, 3, 4]
+  # In the metrics of a TPUEstimatorSpec padding has the weight 0.
+  is_real = tf.constant(np.concatenate([b["is_real_example"] for b in batches]))
+  losses = tf.where(is_real > 0, tf.ones([8]), tf.fill([8], 100.0))
+  logits = tf.one_hot(tf.zeros([8], tf.int32), 3)
+  metrics = run_classifier._single_label_metrics(
+    losses, tf.zeros([8], tf.int32), logits, tf.cast(is_real, tf.float32)
+  )
+  with tf.Session() as session:
+    session.run(tf.local_variables_initializer())
+    session.run([update for _, update in metrics.values()])
+    found = session.run({name: value for name, (value, _) in metrics.items()})
+  assert found == {"eval_accuracy": 1.0, "eval_loss": 1.0}
+
+
+def test_progress_is_told_from_what_leaves_the_tpu(tmp_path, caplog):
+  caplog.set_level("INFO", logger="absl")
+  step = tf.train.get_or_create_global_step()
+  tf.add_to_collection(tf.GraphKeys.LOSSES, tf.constant(0.25))
+  train_op = step.assign_add(100)  # --iterations_per_loop
+  hook = estimators.ProgressHook(300, 1000, 10, 20, str(tmp_path))
+  with tf.train.MonitoredSession(hooks=[hook]) as session:
+    for _ in range(3):
+      session.run(train_op)
+  lines = [line for line in caplog.messages if line.startswith("step ")]
+  assert [line.split(",")[0] for line in lines] == [
+    "step 100/300",
+    "step 200/300",
+    "step 300/300",
+  ]
+  assert "loss 0.25, epoch 1," in lines[0]
