@@ -39,11 +39,12 @@ _TF_CONFIG = (
   '{"cluster": {"worker": ["host0:2222", "host1:2222"]},'
   ' "task": {"type": "worker", "index": 0}}'
 )
+# TensorFlow's, of files that are missing, locked, folders, or damaged.
 _FILE_ERRORS = (
-  OSError,
   tf.errors.NotFoundError,
   tf.errors.PermissionDeniedError,
-  tf.errors.FailedPreconditionError,  # a folder where a file should be
+  tf.errors.FailedPreconditionError,
+  tf.errors.DataLossError,
 )
 
 
@@ -369,6 +370,40 @@ def copy_model_files() -> None:
     tf.io.gfile.rename(target + ".partial", target, overwrite=True)
 
 
+def check_output_dir() -> None:
+  """Compares the model in --output_dir, if it holds one, with the flags' files.
+
+  Raises:
+    ValueError: there is a checkpoint in it, of another configuration or
+      vocabulary.
+  """
+  if not FLAGS.output_dir:
+    raise ValueError("--output_dir is empty: name a folder")
+  if not tf.train.latest_checkpoint(FLAGS.output_dir):
+    return
+  for flag, name in (
+    ("bert_config_file", "bert_config.json"),
+    ("vocab_file", "vocab.txt"),
+  ):
+    kept = os.path.join(FLAGS.output_dir, name)
+    if tf.io.gfile.exists(kept) and _content(kept) != _content(
+      FLAGS[flag].value
+    ):
+      raise ValueError(
+        f"{FLAGS.output_dir} holds another model: --{flag}={FLAGS[flag].value}"
+        f" differs from its {name}; give another --output_dir"
+      )
+
+
+def _content(path):
+  """What a configuration or vocabulary says, however it is laid out."""
+  with tf.io.gfile.GFile(path, "rb") as reader:
+    text = reader.read().decode("utf-8", "replace")
+  if path.endswith(".json"):
+    return json.loads(text)
+  return [line.strip() for line in text.split("\n")]
+
+
 def check_actions(*names: str) -> None:
   """Raises ValueError unless one of the flags `names` is on."""
   if not any(FLAGS[name].value for name in names):
@@ -613,6 +648,11 @@ def _guarded(main, argv):
     if logging.level_debug():
       raise
     sys.exit(f"error: {_out_of_memory(error)}")
+  except tf.train.NanLossDuringTrainingError:
+    sys.exit(
+      f"error: the loss became NaN: lower --learning_rate={FLAGS.learning_rate}"
+      " or raise --warmup_proportion; the newest checkpoint is from before"
+    )
   except Exception as error:
     if logging.level_debug() or not _is_for_user(error):
       raise
@@ -621,8 +661,10 @@ def _guarded(main, argv):
 
 def _is_for_user(error):
   """Whether our own code raised `error`, or the file system did."""
-  if isinstance(error, _FILE_ERRORS):
+  if isinstance(error, (OSError, *_FILE_ERRORS)):
     return True
+  if isinstance(error, tf.errors.OpError) and error.op is None:
+    return True  # of tf.io.gfile
   raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
   is_ours = os.path.dirname(os.path.abspath(raised_in)) == _PROJECT
   return is_ours and isinstance(error, (ValueError, RuntimeError))
@@ -653,7 +695,11 @@ def _sentence(error):
   """The error's message in one line."""
   if isinstance(error, OSError) and error.filename:
     return f"{error.filename}: {error.strerror}"
-  return " ".join(str(getattr(error, "message", error)).split())
+  lines = str(getattr(error, "message", error)).split("\n")
+  if isinstance(error, tf.errors.OpError):  # around it stands where it was met
+    noise = re.compile(r"\s|$|Graph exec|Detected at|File |Node:|\[\[|Original")
+    lines = [line for line in lines if not noise.match(line)][:1] or lines
+  return " ".join(" ".join(lines).split())
 
 
 def _check_version():

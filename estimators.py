@@ -486,7 +486,8 @@ def starting_weights(
   resumed = model_dir and tf.train.latest_checkpoint(model_dir)
   if resumed:
     _check_shapes(variables, resumed, "output_dir holds another model: ")
-    return {}, f"weights: {resumed}"
+    unused = f", not {init_checkpoint}" if init_checkpoint else ""
+    return {}, f"weights: {resumed}{unused}"
   if not init_checkpoint:
     return {}, f"new weights: {len(variables)} variables, drawn at random"
   assignment, _ = modeling.get_assignment_map_from_checkpoint(
@@ -626,7 +627,7 @@ def _start(init_checkpoint, model_dir, is_training, use_tpu):
 
   def start(_=None):
     assignment, text = starting_weights(init_checkpoint, model_dir, is_training)
-    if is_training:
+    if is_training or assignment:
       logging.info(text)
 
     def scaffold_fn():
@@ -975,7 +976,13 @@ def current_step(path: str) -> int:
     checkpoint = tf.train.latest_checkpoint(path)
   if not checkpoint:
     return 0
-  return int(tf.train.load_variable(checkpoint, "global_step"))
+  try:
+    reader = tf.train.load_checkpoint(checkpoint)
+  except (tf.errors.OpError, ValueError):
+    raise ValueError(f"checkpoint {checkpoint} is damaged") from None
+  if not reader.has_tensor("global_step"):
+    return 0
+  return int(reader.get_tensor("global_step"))
 
 
 def train(
@@ -1102,9 +1109,11 @@ def predict(
       bar.update(int(np.sum(batch["example_index"] >= 0)))
       yield batch
   seconds = time.monotonic() - started
+  used = checkpoint or tf.train.latest_checkpoint(estimator.model_dir)
   logging.info(
     f"predicted {num_examples} examples in {seconds:.1f} s"
     f" ({num_examples / seconds:.1f} examples/s)"
+    f"{f' with {used}' if used else ''}"
   )
 
 

@@ -288,15 +288,28 @@ def cached_records(output_file: str, mark: str, write) -> RecordFile:
     A `RecordFile`, read or made.
   """
   note = output_file + ".json"
-  if tf.io.gfile.exists(note) and tf.io.gfile.exists(output_file):
-    with tf.io.gfile.GFile(note) as reader:
-      kept = json.load(reader)
-    if kept["fingerprint"] == mark:
-      return RecordFile(output_file, kept["lengths"])
+  kept = _read_note(note, output_file)
+  if kept and kept["fingerprint"] == mark:
+    return RecordFile(output_file, kept["lengths"])
   if tf.io.gfile.exists(note):
     tf.io.gfile.remove(note)  # never beside records it does not describe
   records = write()
   with tf.io.gfile.GFile(note + ".partial", "w") as writer:
-    json.dump({"fingerprint": mark, "lengths": records.lengths}, writer)
+    kept = {"fingerprint": mark, "lengths": records.lengths}
+    json.dump({**kept, "bytes": tf.io.gfile.stat(output_file).length}, writer)
   tf.io.gfile.rename(note + ".partial", note, overwrite=True)
   return records
+
+
+def _read_note(note, output_file):
+  """What is noted of a record file; None if they do not fit each other."""
+  if not tf.io.gfile.exists(note) or not tf.io.gfile.exists(output_file):
+    return None
+  with tf.io.gfile.GFile(note) as reader:
+    try:
+      kept = json.load(reader)
+    except ValueError:
+      return None
+  size = tf.io.gfile.stat(output_file).length
+  is_whole = {"fingerprint", "lengths", "bytes"} <= set(kept)
+  return kept if is_whole and kept["bytes"] == size else None

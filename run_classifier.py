@@ -205,7 +205,7 @@ def _read_example(where, cell, columns, task):
   """One row; `cell(column)` gives its values, None for the column None."""
   guid, text_b = cell(columns.guid), cell(columns.text_b)
   return InputExample(
-    guid="" if guid is None else str(guid),
+    guid="" if guid is None else " ".join(str(guid).split()),
     text_a=_first_text(columns, cell),
     text_b=None if text_b is None else str(text_b),
     label=_read_label(where, cell(columns.label), columns, task),
@@ -224,8 +224,10 @@ def _first_text(columns, cell):
 
 def _read_label(where, value, columns, task):
   """A row's label, or list of labels, checked against the task's."""
-  if value is None:
+  if columns.label is None:
     return None
+  if value is None:
+    raise ValueError(f"{where}: the label is empty")
   if task.label_type == "number":
     return _read_number(where, value, columns.label)
   if task.label_type == "single":
@@ -330,18 +332,26 @@ def custom_task(note: TaskNote | None) -> Task:
     text_a=FLAGS.text_a_column,
     text_b=FLAGS.text_b_column,
     label=FLAGS.label_column,
-    guid=FLAGS.id_column,
     has_header=FLAGS.has_header,
     template=FLAGS.text_template,
     features=FLAGS.feature_columns,
     label_separator=FLAGS.label_separator,
   )
+  if columns.template and "{" not in columns.template:
+    raise ValueError(
+      f"--text_template={columns.template} names no column, as 'I am {{age}}'"
+      " does"
+    )
   labels = note.labels if note else ()
   if FLAGS.labels_file:
-    with tf.io.gfile.GFile(FLAGS.labels_file) as reader:
-      labels = [line.strip() for line in reader if line.strip()]
+    table = record_features.Table(FLAGS.labels_file, has_header=False)
+    labels = [row[0].strip() for _, row in table]
+    if len(set(labels)) < len(labels):
+      raise ValueError(f"{FLAGS.labels_file} names a label more than once")
   return Task(
     columns=columns,
+    # An id is needed for predictions only, and a label just before.
+    test_columns=dataclasses.replace(columns, label=None, guid=FLAGS.id_column),
     labels=labels,
     scores=_CUSTOM_SCORES[FLAGS.label_type],
     label_type=FLAGS.label_type,
@@ -892,7 +902,7 @@ def main(_):
   best = best_checkpoint().checkpoint if FLAGS.keep_best else None
   if FLAGS.do_eval:
     scores, report = evaluate(job, evaluator, best)
-    logging.info(f"evaluation of {best or 'the newest checkpoint'}:")
+    logging.info("evaluation:")
     estimators.write_eval_results(FLAGS.output_dir, scores, report)
   if FLAGS.do_predict:
     predict(job, make_estimator(job, FLAGS.predict_batch_size), best)
@@ -903,22 +913,28 @@ def prepare() -> Job:
   common_flags.check_actions("do_train", "do_eval", "do_predict")
   common_flags.check_devices()
   common_flags.check_speed()
+  common_flags.check_output_dir()
   config, tokenizer = common_flags.load_model_files()
   init_checkpoint = estimators.find_checkpoint(
     FLAGS.init_checkpoint, config, FLAGS.bert_config_file
   )
   kept = load_note(init_checkpoint)
   task = find_task(kept)
+  if kept and kept.label_type != task.label_type:
+    raise ValueError(
+      f"the trained model has --label_type={kept.label_type}, and not"
+      f" {task.label_type}: give the same, or another --output_dir"
+    )
   _check_evaluation_flags(task)
   if not FLAGS.do_train:
     estimators.check_trained(FLAGS.output_dir, init_checkpoint)
   train_examples = []
   if FLAGS.do_train:
     train_examples = DataProcessor(task).get_train_examples(FLAGS.data_dir)
-    if FLAGS.max_train_examples:
-      train_examples = _sample(train_examples, FLAGS.max_train_examples)
   if not task.labels and task.label_type != "number":
     task = dataclasses.replace(task, labels=labels_of(train_examples))
+  if FLAGS.max_train_examples:
+    train_examples = _sample(train_examples, FLAGS.max_train_examples)
   note = make_note(task, kept, train_examples)
   dev, test = {}, {}
   if FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps):
@@ -942,7 +958,7 @@ def prepare() -> Job:
     raise ValueError(
       f"{len(train_examples)} examples x --num_train_epochs="
       f"{FLAGS.num_train_epochs} do not fill one step of --train_batch_size="
-      f"{FLAGS.train_batch_size}: lower the batch size"
+      f"{FLAGS.train_batch_size}: lower the batch size, or train for longer"
     )
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
@@ -1033,10 +1049,14 @@ def labels_of(examples: Sequence[InputExample]) -> list[str]:
 
 
 def load_note(init_checkpoint: str | None) -> TaskNote | None:
-  """task.json of the output folder, or else of the starting checkpoint's."""
-  folders = [FLAGS.output_dir]
+  """task.json of the trained model: in the output folder, if it holds one, or
+  else beside the starting checkpoint."""
+  folders = []
+  if tf.train.latest_checkpoint(FLAGS.output_dir):
+    folders += [FLAGS.output_dir, os.path.dirname(FLAGS.output_dir)]
   if init_checkpoint and not FLAGS.do_train:
-    folders.append(os.path.dirname(init_checkpoint))
+    folder = os.path.dirname(init_checkpoint)
+    folders += [folder, os.path.dirname(folder)]  # out/best has it in out
   for folder in folders:
     path = os.path.join(folder, "task.json")
     if tf.io.gfile.exists(path):
@@ -1080,13 +1100,10 @@ def make_note(
         "--feature_columns need the training data's statistics: train first"
       )
     return note
-  for name in (
-    "label_type",
-    "labels",
-    "feature_columns",
-    "text_template",
-    "do_lower_case",
-  ):
+  compared = ["labels", "feature_columns", "text_template", "do_lower_case"]
+  if FLAGS.do_train:
+    compared.append("task_name")
+  for name in compared:
     was, is_now = getattr(kept, name), getattr(note, name)
     if was != is_now:
       raise ValueError(
@@ -1288,6 +1305,13 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
   scores, reports = {}, {}
   for suffix, examples in job.dev.items():
     arrays = predict_rows(job, estimator, examples, f"eval{suffix}", checkpoint)
+    predictions = predicted_labels(job.note, arrays["probabilities"])
+    if len(examples) > 1 and len(np.unique(predictions, axis=0)) == 1:
+      logging.warning(
+        f"the same is predicted for all {len(examples)} examples: has the model"
+        " learned? Try another --learning_rate, --num_train_epochs or"
+        " --random_seed"
+      )
     found, report = compute_scores(
       job.note, job.task.scores, arrays, FLAGS.eval_batch_size
     )
@@ -1296,9 +1320,8 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
         name = re.sub("^eval|$", rf"\g<0>{suffix}", name, count=1)
       scores[name] = value
     reports[f"report{suffix}"] = report
-  scores["global_step"] = estimators.current_step(
-    checkpoint or FLAGS.output_dir
-  )
+  used = checkpoint or tf.train.latest_checkpoint(FLAGS.output_dir)
+  scores["global_step"] = estimators.current_step(used or job.init_checkpoint)
   return scores, reports
 
 

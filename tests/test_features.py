@@ -179,4 +179,10 @@ def test_records_are_made_again_only_when_their_source_changes(tmp_path):
   assert changed.lengths == [3]
   assert written == [[1, 2], [3]]
   note = json.loads((tmp_path / "a.tf_record.json").read_text())
-  assert note == {"fingerprint": other, "lengths": [3]}
+  size = (tmp_path / "a.tf_record").stat().st_size
+  assert note == {"fingerprint": other, "lengths": [3], "bytes": size}
+  (tmp_path / "a.tf_record").write_bytes(b"cut short")
+  features.cached_records(path, other, write([3]))
+  (tmp_path / "a.tf_record.json").write_text("damaged")
+  features.cached_records(path, other, write([3]))
+  assert written == [[1, 2], [3], [3], [3]]
