@@ -487,9 +487,7 @@ def dropout_mask(shape, dropout_prob, seed, dtype=tf.float32):
   """What dropout multiplies by: 0, or 1 / (1 - dropout_prob).
 
   It depends on the seed and the name of the current variable scope alone, so a
-  scope draws one mask. Random numbers are most of dropout's cost, so an element
-  gets one byte. Its threshold is drawn too, one of the two bytes around
-  256 * dropout_prob: over seeds each element has just the probability asked.
+  scope draws one mask.
 
   Args:
     shape: list of ints and scalar int32 tensors.
@@ -504,16 +502,11 @@ def dropout_mask(shape, dropout_prob, seed, dtype=tf.float32):
     raise ValueError(f"dropout probability {dropout_prob} is not from 0 to 1")
   site = zlib.crc32(tf.get_variable_scope().name.encode()) & 0x7FFFFFFF
   seed = tf.random.experimental.stateless_fold_in(seed, site, alg="philox")
-  size = 1
-  for dimension in shape:
-    size *= dimension
-  words = tf.random.stateless_uniform(
-    [(size + 3) // 4 + 1], seed, None, None, tf.int32, alg="philox"
+  # Whole numbers, for XLA makes the same ones, and rounds fractions otherwise.
+  drawn = tf.random.stateless_uniform(
+    shape, seed, None, None, tf.int32, alg="philox"
   )
-  fraction = tf.cast(words[-1], tf.float32) * 2.0**-32 + 0.5  # 0 to 1
-  threshold = tf.cast(tf.minimum(256 * dropout_prob + fraction, 255), tf.int32)
-  draws = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size]
-  kept = tf.reshape(draws, shape) >= tf.cast(threshold, tf.uint8)
+  kept = drawn >= round(dropout_prob * 2**32) - 2**31
   return tf.cast(kept, dtype) * (1.0 / (1.0 - dropout_prob))
 
 
