@@ -591,4 +591,4 @@ def test_recomputing_takes_less_memory():
     )
     for recompute in (False, True)
   ]
-  assert peaks[1] < 0.5 * peaks[0]
+  assert peaks[1] < 0.6 * peaks[0]
