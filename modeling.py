@@ -156,9 +156,6 @@ class BertModel:
     self._compute_dtype = tf.as_dtype(compute_dtype)
     self._recompute = recompute_layers and is_training
     self._initializer = create_initializer(config.initializer_range)
-    self._activation = get_activation(config.hidden_act)
-    if is_training and self._activation in (gelu, gelu_erf):
-      self._activation = in_one_pass(self._activation)
 
     with tf.variable_scope(scope, default_name="bert"):
       with tf.variable_scope("embeddings"):
@@ -236,8 +233,10 @@ class BertModel:
       with tf.variable_scope("output"):
         tokens = self._add_to_residual(context, tokens, seed)
     with tf.variable_scope("intermediate"):
-      width = config.intermediate_size
-      inner = self._dense(tokens, width, activation=self._activation)
+      activation = get_activation(config.hidden_act)
+      inner = self._dense(
+        tokens, config.intermediate_size, activation=activation
+      )
     with tf.variable_scope("output"):
       return self._add_to_residual(inner, tokens, seed)
 
@@ -520,10 +519,12 @@ def _draw_seed():
 # ------------------------------------------------------------ activations
 
 
+@tf.custom_gradient
 def gelu(x):
   """Gaussian error linear unit, tanh form (arXiv:1606.08415).
 
-  0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), which is x sigmoid(2 u) for
+  u the argument of tanh. The gradient keeps one tensor, the derivative.
 
   Args:
     x: any float type, any shape.
@@ -531,10 +532,15 @@ def gelu(x):
   Returns:
     Type and shape of x.
   """
-  argument = math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))
-  return 0.5 * x * (1.0 + tf.tanh(argument))
+  linear = 2.0 * math.sqrt(2.0 / math.pi)
+  doubled = x * (tf.square(x) * (0.044715 * linear) + linear)  # 2 u
+  gate = tf.sigmoid(doubled)
+  x_by_slope = doubled * 3.0 - x * (2.0 * linear)  # x d(2 u)/dx
+  derivative = gate + tf.raw_ops.SigmoidGrad(y=gate, dy=x_by_slope)
+  return x * gate, lambda upstream: upstream * derivative
 
 
+@tf.custom_gradient
 def gelu_erf(x):
   """Gaussian error linear unit, exact form x Phi(x) (arXiv:1606.08415).
 
@@ -544,49 +550,10 @@ def gelu_erf(x):
   Returns:
     Type and shape of x.
   """
-  return 0.5 * x * (1.0 + tf.erf(x / tf.cast(math.sqrt(2.0), x.dtype)))
-
-
-def in_one_pass(activation):
-  """An activation for training, whose gradient keeps the derivative only.
-
-  Value and derivative come in float32 from one pass over memory, compiled by
-  XLA where it can be. Call this once a model: every result compiles anew.
-
-  Args:
-    activation: function of a tensor, element by element.
-
-  Returns:
-    A function of a tensor of any float type.
-  """
-
-  def value_and_derivative(x):
-    wide = tf.cast(x, tf.float32)
-    value = activation(wide)
-    derivative = tf.gradients(value, wide)[0]
-    return tf.cast(value, x.dtype), tf.cast(derivative, x.dtype)
-
-  compiled = tf.function(
-    value_and_derivative, autograph=False, jit_compile=True
-  )
-
-  @tf.custom_gradient
-  def run(x):
-    compute = compiled if _can_compile_here() else value_and_derivative
-    value, derivative = compute(x)
-    return value, lambda upstream: upstream * derivative
-
-  return run
-
-
-def _can_compile_here():
-  """Whether a function compiled by XLA can join the graph being built.
-
-  Not in a `tf.while_loop` (of TensorFlow 1), nor on a TPU, where XLA has all
-  of the graph; GPUs may lack the libraries that XLA compiles with.
-  """
-  context = tf.get_default_graph()._get_control_flow_context()
-  return context is None and not tf.config.list_physical_devices("GPU")
+  below = 0.5 * tf.erf(x * math.sqrt(0.5)) + 0.5  # Phi(x)
+  density = tf.exp(tf.square(x) * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
+  derivative = below + x * density
+  return x * below, lambda upstream: upstream * derivative
 
 
 ACTIVATIONS = {

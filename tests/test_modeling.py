@@ -430,27 +430,6 @@ def test_gelu_and_its_gradient(graph, by_hand):
   np.testing.assert_allclose(gradient, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-  ("dtype", "tolerance"), [(tf.float32, 1e-5), (tf.bfloat16, 0.02)]
-)
-@pytest.mark.parametrize(
-  ("graph", "by_hand"),
-  [(modeling.gelu, gelu_by_hand), (modeling.gelu_erf, gelu_erf_by_hand)],
-)
-def test_in_one_pass_value_and_gradient_are_the_same(
-  graph, by_hand, dtype, tolerance
-):
-  values = np.linspace(-6.0, 6.0, 25)
-  x = tf.cast(tf.placeholder_with_default(np.float32(values), [None]), dtype)
-  y = modeling.in_one_pass(graph)(x)
-  gradient = tf.gradients(y, x)[0]
-  assert y.dtype == gradient.dtype == dtype
-  with tf.Session() as session:
-    outputs = session.run([tf.cast(t, tf.float32) for t in (y, gradient)])
-  slope = numeric_gradient(by_hand, values, np.ones_like(values))
-  assert_all_close(outputs, [by_hand(values), slope], tolerance)
-
-
 def test_activations_are_found_by_name():
   assert modeling.get_activation("GELU") is modeling.gelu
   assert modeling.get_activation("gelu_erf") is modeling.gelu_erf
