@@ -312,6 +312,7 @@ def load_model_files():
     ValueError: the files or flags do not fit each other.
   """
   config = modeling.BertConfig.from_json_file(FLAGS.bert_config_file)
+  modeling.get_activation(config.hidden_act)  # or says that it is unknown
   if FLAGS.max_seq_length > config.max_position_embeddings:
     raise ValueError(
       f"--max_seq_length={FLAGS.max_seq_length} is over"

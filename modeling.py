@@ -100,7 +100,6 @@ class BertConfig:
         f"hidden_size {self.hidden_size} is not a multiple of"
         f" num_attention_heads {self.num_attention_heads}"
       )
-    get_activation(self.hidden_act)
 
 
 # ------------------------------------------------------------------ model

@@ -483,6 +483,7 @@ def test_a_run_with_a_seed_repeats_to_the_bit(data_dir, tmp_path):
     (("--do_train", "--max_seq_length=17"), "max_position_embeddings=16"),
     (("--do_train", "--vocab_file=none.txt"), "none.txt"),
     (("--do_train", "--bert_config_file=no.json"), "no.json"),
+    (("--do_train", "--bert_config_file=gleu.json"), "'gleu' is none of"),
     (("--do_train", "--init_checkpoint=no.ckpt"), "no checkpoint no.ckpt"),
     (("--do_train", "--train_batch_size=999"), "do not fill one step"),
     (("--do_train", "--label_column=mood"), "train.tsv:2: no column 'mood'"),
@@ -510,6 +511,7 @@ def test_what_does_not_fit_is_said_in_one_sentence(
   data_dir, tmp_path, flags, message
 ):
   write(data_dir, "labels.txt", "nasty\nnice\n")
+  write(data_dir, "gleu.json", json.dumps({**CONFIG, "hidden_act": "gleu"}))
   done = run(data_dir, tmp_path / "out", *flags)
   assert done.returncode in (1, 2)
   assert message in done.stderr
