@@ -1,8 +1,9 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Text to WordPiece tokens and ids.
 
-In: text (str, or bytes in utf-8) and a vocabulary file of one token a line.
-Out: tokens, their ids and, where asked, the span of the text each one covers.
+In: text (str, bytes in utf-8, or files of it) and a vocabulary file of one
+token a line. Out: tokens, their ids and, where asked, the span of the text each
+one covers.
 
 No step looks past white space, so the tokens of a text are those of its chunks
 between white space. The pieces of a chunk are remembered; a chunk not met
@@ -11,15 +12,17 @@ before goes through two character tables (`str.translate`) and then WordPiece.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Callable
 from unicodedata import category, normalize
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MEMORY_SIZE = 1 << 16  # chunks remembered: about 10 MB, 30 with offsets
 MEMORY_CHARS = 32  # longer chunks (URLs, lines of Chinese) seldom come again
+READ_BYTES = 1 << 16
 
 # What stands between white space, where the control characters that Python
 # counts as white space do not: they are dropped, and what they join is a word.
@@ -100,19 +103,28 @@ def load_vocab(vocab_file: str) -> dict[str, int]:
 
 def _read_bytes(path: str) -> bytes:
   """Returns a file's bytes, through TensorFlow where the path has a scheme."""
-  opener, errors = open, OSError
-  if "://" in path:
-    import tensorflow.compat.v1 as tf  # so that data workers need not load it
-
-    opener, errors = tf.io.gfile.GFile, tf.errors.OpError
+  opener, errors = _opener(path)
   try:
     with opener(path, "rb") as reader:
       return reader.read()
   except errors as error:
-    reason = getattr(error, "strerror", f"{type(error).__name__} {error}")
     raise ValueError(
-      f"cannot read the vocabulary file {path}: {reason.strip()}"
+      f"cannot read the vocabulary file {path}: {_reason(error)}"
     ) from None
+
+
+def _opener(path: str):
+  """Returns what opens a path, and the class of the errors that it raises."""
+  if "://" in path:
+    import tensorflow.compat.v1 as tf  # so that data workers need not load it
+
+    return tf.io.gfile.GFile, tf.errors.OpError
+  return open, OSError
+
+
+def _reason(error: Exception) -> str:
+  reason = getattr(error, "strerror", f"{type(error).__name__} {error}")
+  return reason.strip()
 
 
 def missing_special_tokens(vocab: Iterable[str]) -> list[str]:
@@ -157,6 +169,96 @@ def convert_tokens_to_ids(vocab: dict, tokens: Iterable[str]) -> list[int]:
 def convert_ids_to_tokens(inv_vocab: dict, ids: Iterable[int]) -> list[str]:
   """Returns the tokens of ids; ValueError names an id that has none."""
   return convert_by_vocab(inv_vocab, ids)
+
+
+# Files of text
+
+
+def expand_globs(patterns: str, flag: str = "--input_file") -> list[str]:
+  """Returns the files that comma-separated paths or globs name.
+
+  Args:
+    patterns: such as "books/*.txt,news.txt"; TensorFlow expands those with a
+      scheme, such as gs://.
+    flag: where the patterns come from, for the error.
+
+  Returns:
+    Paths in the order of the patterns, those of one pattern sorted. Folders
+    are left out.
+
+  Raises:
+    ValueError: a pattern names no file.
+  """
+  files = []
+  for pattern in filter(None, map(str.strip, patterns.split(","))):
+    found = _glob(pattern)
+    if not found:
+      raise ValueError(f"{flag}: {pattern} names no file")
+    files += found
+  if not files:
+    raise ValueError(f"{flag} is empty: name files, by paths or globs")
+  return files
+
+
+def _glob(pattern: str) -> list[str]:
+  if "://" in pattern:
+    import tensorflow.compat.v1 as tf
+
+    found = tf.io.gfile.glob(pattern)
+    return sorted(path for path in found if not tf.io.gfile.isdir(path))
+  found = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
+  return sorted(path for path in found if not os.path.isdir(path))
+
+
+def text_lines(
+  path: str, start: int = 0, end: int | None = None
+) -> Iterator[str]:
+  """Yields the lines of a utf-8 file, without their "\\n".
+
+  Args:
+    path: TensorFlow opens one with a scheme, such as gs://.
+    start, end: only lines whose first byte is in [start, end): ranges that
+      follow on each other have every line once.
+
+  Raises:
+    ValueError: the file cannot be read, or is not utf-8; the byte is named.
+  """
+  opener, errors = _opener(path)
+  try:
+    with opener(path, "rb") as reader:
+      reader.seek(max(start - 1, 0))
+      lines = _byte_lines(reader, max(start - 1, 0))
+      if start:
+        next(lines, None)  # began before
+      for at, line in lines:
+        if end is not None and at >= end:
+          return
+        yield _decode(line, path, at)
+  except errors as error:
+    raise ValueError(f"cannot read {path}: {_reason(error)}") from None
+
+
+def _byte_lines(reader, at: int) -> Iterator[tuple[int, bytes]]:
+  """Yields lines and where they begin (GFile's readline drops "\\r")."""
+  rest, block = b"", True
+  while block:
+    block = reader.read(READ_BYTES)
+    *lines, rest = (rest + block).split(b"\n")
+    for line in lines:
+      yield at, line
+      at += len(line) + 1
+  if rest:
+    yield at, rest
+
+
+def _decode(line: bytes, path: str, at: int) -> str:
+  try:
+    return line.decode("utf-8")
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f"{path} is not utf-8: byte {at + error.start} is"
+      f" 0x{line[error.start]:02x}; save the file as utf-8"
+    ) from None
 
 
 # Characters and words

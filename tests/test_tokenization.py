@@ -507,3 +507,61 @@ def test_vocab_is_cased(tokens, cased):
 def test_a_vocabulary_for_both_cases_is_neither():
   vocab = tokenization.load_vocab(VOCAB_FILE)
   assert tokenization.vocab_is_cased(vocab) is None
+
+
+# Files of text
+
+
+def test_globs_name_files_in_order(tmp_path):
+  for name in ("b.txt", "a.txt", "c[1].txt", "notes"):
+    (tmp_path / name).write_text("text", "utf-8")
+  (tmp_path / "d.txt").mkdir()
+  found = tokenization.expand_globs(f"{tmp_path}/notes, {tmp_path}/*.txt")
+  names = [pathlib.Path(path).name for path in found]
+  assert names == ["notes", "a.txt", "b.txt", "c[1].txt"]
+  found = tokenization.expand_globs(f"{tmp_path}/c[1].txt")
+  assert found == [f"{tmp_path}/c[1].txt"]
+  found = tokenization.expand_globs(f"file://{tmp_path}/?.txt")
+  assert found == [f"file://{tmp_path}/a.txt", f"file://{tmp_path}/b.txt"]
+
+
+@pytest.mark.parametrize("name", ["*.csv", "a.csv", "folder", "[b"])
+def test_a_pattern_that_names_no_file_is_told(tmp_path, name):
+  (tmp_path / "a.txt").write_text("text", "utf-8")
+  (tmp_path / "folder").mkdir()
+  patterns = f"{tmp_path}/a.txt,{tmp_path}/{name}"
+  with pytest.raises(ValueError) as error:
+    tokenization.expand_globs(patterns, "--text")
+  assert str(error.value) == f"--text: {tmp_path}/{name} names no file"
+  with pytest.raises(ValueError, match="^--input_file is empty: name files"):
+    tokenization.expand_globs(" ,")
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_byte_ranges_have_each_line_once(tmp_path, monkeypatch, scheme):
+  lines = ["one", "", "zwei\u2028drei", "\r", "четыре", "五"]
+  data = "\n".join(lines).encode("utf-8")
+  (tmp_path / "text").write_bytes(data)
+  path = f"{scheme}{tmp_path}/text"
+  assert list(tokenization.text_lines(path)) == lines
+  monkeypatch.setattr(tokenization, "READ_BYTES", 3)
+  for size in range(1, len(data) + 2):
+    found = []
+    for start in range(0, len(data), size):
+      found += tokenization.text_lines(path, start, start + size)
+    assert found == lines, size
+
+
+def test_text_that_is_not_utf8_is_told_with_its_byte(tmp_path):
+  path = tmp_path / "latin1.txt"
+  path.write_bytes("é\n".encode() + b"caf\xe9 au lait\n")
+  for start in (0, 3):
+    with pytest.raises(ValueError) as error:
+      list(tokenization.text_lines(str(path), start))
+    assert str(error.value) == (
+      f"{path} is not utf-8: byte 6 is 0xe9; save the file as utf-8"
+    )
+  with pytest.raises(ValueError, match="cannot read .*missing: No such file"):
+    list(tokenization.text_lines(f"{tmp_path}/missing"))
+  with pytest.raises(ValueError, match="cannot read file://.*NotFoundError"):
+    list(tokenization.text_lines(f"file://{tmp_path}/missing"))
