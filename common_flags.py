@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -51,16 +52,13 @@ _FILE_ERRORS = (
 # ----------------------------------------------------------- definitions
 
 
-def define_model_flags(max_seq_length: int = 128) -> None:
-  """The model, its vocabulary and the output folder."""
+def define_model_flags(max_seq_length: int = 128, has_text: bool = True):
+  """The model and the output folder; where there is text, its vocabulary."""
   flags.DEFINE_string(
     "bert_config_file",
     None,
     "JSON file of the model's sizes, such as bert_config.json beside a"
     " released checkpoint.",
-  )
-  flags.DEFINE_string(
-    "vocab_file", None, "The vocabulary: one WordPiece token a line."
   )
   flags.DEFINE_string(
     "output_dir",
@@ -74,6 +72,21 @@ def define_model_flags(max_seq_length: int = 128) -> None:
     "Weights to start from: a prefix such as dir/bert_model.ckpt, or a folder"
     " that holds one checkpoint.",
   )
+  flags.DEFINE_integer(
+    "max_seq_length",
+    max_seq_length,
+    "Length in WordPiece tokens, [CLS] and [SEP] included; longer texts are"
+    " cut, shorter ones padded.",
+    lower_bound=3,
+  )
+  if has_text:
+    _define_text_flags()
+
+
+def _define_text_flags():
+  flags.DEFINE_string(
+    "vocab_file", None, "The vocabulary: one WordPiece token a line."
+  )
   flags.DEFINE_bool(
     "do_lower_case",
     True,
@@ -85,24 +98,43 @@ def define_model_flags(max_seq_length: int = 128) -> None:
     True,
     "Refuse a vocabulary whose case does not fit --do_lower_case.",
   )
-  flags.DEFINE_integer(
-    "max_seq_length",
-    max_seq_length,
-    "Length in WordPiece tokens, [CLS] and [SEP] included; longer texts are"
-    " cut, shorter ones padded.",
-    lower_bound=3,
-  )
 
 
-def define_action_flags() -> None:
+def define_action_flags(has_predict: bool = True) -> None:
   """Which of training, evaluation and prediction to do."""
   flags.DEFINE_bool("do_train", False, "Train.")
   flags.DEFINE_bool("do_eval", False, "Evaluate, and write the scores.")
-  flags.DEFINE_bool("do_predict", False, "Predict; labels are not needed.")
+  if has_predict:
+    flags.DEFINE_bool("do_predict", False, "Predict; labels are not needed.")
 
 
-def define_training_flags() -> None:
-  """Batches, rate, steps, checkpoints and progress."""
+def define_evaluation_flags(scores: str) -> None:
+  """Evaluation while training; `scores` are examples of names, for help."""
+  flags.DEFINE_integer(
+    "eval_steps",
+    0,
+    "Evaluate every so many training steps, and save a checkpoint then; 0: not"
+    " while training.",
+    lower_bound=0,
+  )
+  flags.DEFINE_string(
+    "keep_best",
+    None,
+    "With --eval_steps: keep the checkpoint with the best of this score, such"
+    f" as {scores}, in output_dir/best, and use it later on.",
+  )
+  flags.DEFINE_integer(
+    "patience",
+    0,
+    "With --keep_best: stop after so many evaluations that were no better.",
+    lower_bound=0,
+  )
+
+
+def define_training_flags(
+  has_epochs: bool = True, has_predict: bool = True
+) -> None:
+  """Batches, rate, checkpoints and progress; how long, if by epochs."""
   positive = dict(lower_bound=1)
   flags.DEFINE_integer(
     "train_batch_size", 32, "Examples a training step.", **positive
@@ -110,22 +142,25 @@ def define_training_flags() -> None:
   flags.DEFINE_integer(
     "eval_batch_size", 8, "Examples a batch of evaluation.", **positive
   )
-  flags.DEFINE_integer(
-    "predict_batch_size", 8, "Examples a batch of prediction.", **positive
-  )
+  if has_predict:
+    flags.DEFINE_integer(
+      "predict_batch_size", 8, "Examples a batch of prediction.", **positive
+    )
   flags.DEFINE_float(
     "learning_rate", 5e-5, "The highest rate of AdamW.", lower_bound=0.0
   )
-  flags.DEFINE_float(
-    "num_train_epochs", 3.0, "Passes over the training data.", lower_bound=0.0
-  )
-  flags.DEFINE_float(
-    "warmup_proportion",
-    0.1,
-    "Share of the steps over which the rate rises from 0; it then falls to 0.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-  )
+  if has_epochs:
+    flags.DEFINE_float(
+      "num_train_epochs", 3.0, "Passes over the training data.", lower_bound=0.0
+    )
+    flags.DEFINE_float(
+      "warmup_proportion",
+      0.1,
+      "Share of the steps over which the rate rises from 0; then it falls to"
+      " 0.",
+      lower_bound=0.0,
+      upper_bound=1.0,
+    )
   flags.DEFINE_integer(
     "save_checkpoints_steps", 1000, "Steps between checkpoints.", **positive
   )
@@ -257,7 +292,7 @@ def estimator_options() -> dict:
     "use_xla",
     "distribution",
   )
-  options = {name: FLAGS[name].value for name in names}
+  options = {name: FLAGS[name].value for name in names if name in FLAGS}
   return {**options, "devices": _devices()}
 
 
@@ -311,6 +346,21 @@ def load_model_files():
   Raises:
     ValueError: the files or flags do not fit each other.
   """
+  config = load_config()
+  tokenization.validate_case_matches_checkpoint(
+    FLAGS.do_lower_case, FLAGS.init_checkpoint
+  )
+  tokenizer = load_tokenizer()
+  check_vocab_size(tokenizer.vocab, config)
+  return config, tokenizer
+
+
+def load_config() -> modeling.BertConfig:
+  """Reads --bert_config_file.
+
+  Raises:
+    ValueError: it does not fit --max_seq_length, or can't be read.
+  """
   config = modeling.BertConfig.from_json_file(FLAGS.bert_config_file)
   modeling.get_activation(config.hidden_act)  # or says that it is unknown
   if FLAGS.max_seq_length > config.max_position_embeddings:
@@ -319,18 +369,18 @@ def load_model_files():
       f" max_position_embeddings={config.max_position_embeddings} of"
       f" {FLAGS.bert_config_file}"
     )
-  tokenization.validate_case_matches_checkpoint(
-    FLAGS.do_lower_case, FLAGS.init_checkpoint
-  )
-  tokenizer = load_tokenizer()
-  size = max(tokenizer.vocab.values()) + 1
+  return config
+
+
+def check_vocab_size(vocab: Mapping, config: modeling.BertConfig) -> None:
+  """Raises ValueError if --vocab_file has ids that the model has not."""
+  size = max(vocab.values()) + 1
   if size > config.vocab_size:
     raise ValueError(
       f"{FLAGS.vocab_file} has {size} tokens but vocab_size is"
       f" {config.vocab_size} in {FLAGS.bert_config_file}: they belong to"
       " different models"
     )
-  return config, tokenizer
 
 
 def load_tokenizer():
@@ -363,6 +413,8 @@ def copy_model_files() -> None:
     (FLAGS.bert_config_file, "bert_config.json"),
     (FLAGS.vocab_file, "vocab.txt"),
   ):
+    if not path:  # a script that can do without
+      continue
     with tf.io.gfile.GFile(path, "rb") as reader:
       data = reader.read()
     target = os.path.join(FLAGS.output_dir, name)
@@ -386,12 +438,12 @@ def check_output_dir() -> None:
     ("bert_config_file", "bert_config.json"),
     ("vocab_file", "vocab.txt"),
   ):
-    kept = os.path.join(FLAGS.output_dir, name)
-    if tf.io.gfile.exists(kept) and _content(kept) != _content(
-      FLAGS[flag].value
-    ):
+    kept, given = os.path.join(FLAGS.output_dir, name), FLAGS[flag].value
+    if not given or not tf.io.gfile.exists(kept):
+      continue
+    if _content(kept) != _content(given):
       raise ValueError(
-        f"{FLAGS.output_dir} holds another model: --{flag}={FLAGS[flag].value}"
+        f"{FLAGS.output_dir} holds another model: --{flag}={given}"
         f" differs from its {name}; give another --output_dir"
       )
 
@@ -410,6 +462,36 @@ def check_actions(*names: str) -> None:
   if not any(FLAGS[name].value for name in names):
     flags_text = ", ".join(f"--{name}" for name in names)
     raise ValueError(f"nothing to do: give at least one of {flags_text}")
+
+
+def check_evaluation(scores: Sequence[str]) -> None:
+  """Checks the flags of evaluation while training.
+
+  Args:
+    scores: the names that --keep_best can have.
+
+  Raises:
+    ValueError: they do not go together, or there is no such score.
+  """
+  if FLAGS.keep_best and FLAGS.keep_best not in scores:
+    raise ValueError(
+      f"--keep_best={FLAGS.keep_best} is no score of this task: give one of"
+      f" {', '.join(scores)}"
+    )
+  if FLAGS.patience and not FLAGS.keep_best:
+    raise ValueError("--patience needs --keep_best=SCORE")
+  if FLAGS.keep_best and FLAGS.do_train and not FLAGS.eval_steps:
+    raise ValueError("--keep_best needs --eval_steps, to find the best")
+  if FLAGS.eval_steps and FLAGS.distribution == "multi_worker":
+    raise ValueError(
+      "--eval_steps can't be used with --distribution=multi_worker, whose"
+      " workers would wait: evaluate after training (--do_eval)"
+    )
+  if FLAGS.eval_steps and FLAGS.use_tpu:
+    raise ValueError(
+      "--eval_steps can't be used with --use_tpu, which has no room for two"
+      " programs: evaluate after training (--do_eval)"
+    )
 
 
 def check_speed() -> None:
@@ -446,8 +528,11 @@ def _has_bfloat16_units():
     return True
 
 
-def check_devices() -> None:
+def check_devices(inputs: Sequence[str] = ()) -> None:
   """Checks the flags of TPUs and of several devices, and TF_CONFIG.
+
+  Args:
+    inputs: names of flags with files that the TPU itself reads, by commas.
 
   Raises:
     ValueError: they contradict each other, name files that a TPU can't reach,
@@ -475,13 +560,19 @@ def check_devices() -> None:
   if FLAGS.tpu_name and FLAGS.master:
     raise ValueError("give --tpu_name or --master, not both")
   for name in ("eval_batch_size", "predict_batch_size"):
-    if FLAGS[name].value % FLAGS.num_tpu_cores:
+    if name in FLAGS and FLAGS[name].value % FLAGS.num_tpu_cores:
       raise ValueError(
         f"--{name}={FLAGS[name].value} can't be split over --num_tpu_cores="
         f"{FLAGS.num_tpu_cores}: give a multiple"
       )
-  for name in ("output_dir", "init_checkpoint"):
-    path = FLAGS[name].value
+  paths = [
+    (name, FLAGS[name].value) for name in ("output_dir", "init_checkpoint")
+  ]
+  for name in inputs:
+    paths += [
+      (name, path.strip()) for path in (FLAGS[name].value or "").split(",")
+    ]
+  for name, path in paths:
     if path and not path.startswith("gs://"):
       raise ValueError(
         f"--{name}={path} is a local path, which a TPU can't read: copy it to"
@@ -652,7 +743,7 @@ def _guarded(main, argv):
   except tf.train.NanLossDuringTrainingError:
     sys.exit(
       f"error: the loss became NaN: lower --learning_rate={FLAGS.learning_rate}"
-      " or raise --warmup_proportion; the newest checkpoint is from before"
+      " or warm up for longer; the newest checkpoint is from before"
     )
   except Exception as error:
     if logging.level_debug() or not _is_for_user(error):

@@ -903,6 +903,14 @@ class BestCheckpoint:
       return None
     return os.path.join(self._folder, self._kept["checkpoint"])
 
+  def check(self) -> None:
+    """Raises ValueError if no checkpoint is kept."""
+    if not self.checkpoint:
+      raise ValueError(
+        f"--keep_best={self._score}: {self._folder} holds no checkpoint that"
+        " was the best by this score"
+      )
+
   def update(self, step: int, scores: Mapping, checkpoint: str) -> bool:
     """Keeps the checkpoint if it is the best; True when patience is out."""
     value = scores[self._score]

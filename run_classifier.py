@@ -782,6 +782,7 @@ def define_flags() -> None:
   common_flags.define_training_flags()
   common_flags.define_speed_flags()
   common_flags.define_device_flags()
+  common_flags.define_evaluation_flags("eval_accuracy or eval_loss")
   flags.adopt_module_key_flags(common_flags)
   flags.DEFINE_string("data_dir", None, "Folder of the task's files.")
   flags.DEFINE_string(
@@ -803,25 +804,6 @@ def define_flags() -> None:
   )
   flags.DEFINE_integer(
     "max_predict_examples", None, "Predict the first so many.", lower_bound=1
-  )
-  flags.DEFINE_integer(
-    "eval_steps",
-    0,
-    "Evaluate every so many training steps, and save a checkpoint then; 0: not"
-    " while training.",
-    lower_bound=0,
-  )
-  flags.DEFINE_string(
-    "keep_best",
-    None,
-    "With --eval_steps: keep the checkpoint with the best of this score, such"
-    " as eval_accuracy or eval_loss, in output_dir/best, and use it later on.",
-  )
-  flags.DEFINE_integer(
-    "patience",
-    0,
-    "With --keep_best: stop after so many evaluations that were no better.",
-    lower_bound=0,
   )
   flags.mark_flags_as_required(
     ["data_dir", "task_name", "vocab_file", "bert_config_file", "output_dir"]
@@ -965,38 +947,17 @@ def prepare() -> Job:
 
 
 def _check_evaluation_flags(task):
-  if FLAGS.keep_best:
-    if not FLAGS.keep_best.startswith("eval_"):
-      FLAGS.keep_best = "eval_" + FLAGS.keep_best
-    known = [
+  if FLAGS.keep_best and not FLAGS.keep_best.startswith("eval_"):
+    FLAGS.keep_best = "eval_" + FLAGS.keep_best
+  common_flags.check_evaluation(
+    [
       f"eval{suffix}_{name}"
       for suffix in task.dev_files
       for name in (*task.scores, "loss")
     ]
-    if FLAGS.keep_best not in known:
-      raise ValueError(
-        f"--keep_best={FLAGS.keep_best} is no score of this task: give one of"
-        f" {', '.join(known)}"
-      )
-    if not FLAGS.do_train and not best_checkpoint().checkpoint:
-      raise ValueError(
-        f"--keep_best={FLAGS.keep_best}: {FLAGS.output_dir}/best holds no"
-        " checkpoint that was the best by this score"
-      )
-  if FLAGS.patience and not FLAGS.keep_best:
-    raise ValueError("--patience needs --keep_best=SCORE")
-  if FLAGS.keep_best and FLAGS.do_train and not FLAGS.eval_steps:
-    raise ValueError("--keep_best needs --eval_steps, to find the best")
-  if FLAGS.eval_steps and FLAGS.distribution == "multi_worker":
-    raise ValueError(
-      "--eval_steps can't be used with --distribution=multi_worker, whose"
-      " workers would wait: evaluate after training (--do_eval)"
-    )
-  if FLAGS.eval_steps and FLAGS.use_tpu:
-    raise ValueError(
-      "--eval_steps can't be used with --use_tpu, which has no room for two"
-      " programs: evaluate after training (--do_eval)"
-    )
+  )
+  if FLAGS.keep_best and not FLAGS.do_train:
+    best_checkpoint().check()
 
 
 def find_task(kept: TaskNote | None) -> Task:
