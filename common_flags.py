@@ -100,10 +100,13 @@ def _define_text_flags():
   )
 
 
-def define_action_flags(has_predict: bool = True) -> None:
+def define_action_flags(
+  has_predict: bool = True, has_eval: bool = True
+) -> None:
   """Which of training, evaluation and prediction to do."""
   flags.DEFINE_bool("do_train", False, "Train.")
-  flags.DEFINE_bool("do_eval", False, "Evaluate, and write the scores.")
+  if has_eval:
+    flags.DEFINE_bool("do_eval", False, "Evaluate, and write the scores.")
   if has_predict:
     flags.DEFINE_bool("do_predict", False, "Predict; labels are not needed.")
 
@@ -132,16 +135,17 @@ def define_evaluation_flags(scores: str) -> None:
 
 
 def define_training_flags(
-  has_epochs: bool = True, has_predict: bool = True
+  has_epochs: bool = True, has_predict: bool = True, has_eval: bool = True
 ) -> None:
   """Batches, rate, checkpoints and progress; how long, if by epochs."""
   positive = dict(lower_bound=1)
   flags.DEFINE_integer(
     "train_batch_size", 32, "Examples a training step.", **positive
   )
-  flags.DEFINE_integer(
-    "eval_batch_size", 8, "Examples a batch of evaluation.", **positive
-  )
+  if has_eval:
+    flags.DEFINE_integer(
+      "eval_batch_size", 8, "Examples a batch of evaluation.", **positive
+    )
   if has_predict:
     flags.DEFINE_integer(
       "predict_batch_size", 8, "Examples a batch of prediction.", **positive

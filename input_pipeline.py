@@ -13,10 +13,12 @@ back in order; it is -1 for the padding that fills the last batch on TPU.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from absl import logging
 
 # What has one value a position in every kind of record, and is cut to length.
 _PER_POSITION = ("input_ids", "input_mask", "segment_ids")
@@ -174,6 +176,44 @@ def input_fn_builder(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
   return input_fn
+
+
+def batch_input_fn(
+  records,
+  schema: Mapping,
+  is_training: bool,
+  train_batch_size: int,
+  buckets: str | Sequence[int],
+  drop_remainder: bool,
+  random_seed: int | None = None,
+):
+  """`input_fn_builder` over one file, with bounds that suit its examples.
+
+  Args:
+    records: `features.RecordFile`; its lengths are told in the log.
+    schema: {name: tf.FixedLenFeature}.
+    is_training: as of `input_fn_builder`.
+    train_batch_size: examples a training step.
+    buckets: ascending lengths, none, or "auto": chosen from the lengths.
+    drop_remainder: as of `input_fn_builder`.
+    random_seed: of the order of examples.
+  """
+  longest = schema["input_ids"].shape[0]
+  if buckets == "auto":
+    # While training, a bucket should not wait for long until it is full.
+    fewest = 4 * train_batch_size if is_training else 1
+    buckets = bucket_bounds(records.lengths, longest, fewest)
+  name = os.path.basename(records.path).partition(".")[0]
+  logging.info(f"{name}: {describe(records.lengths, longest, buckets)}")
+  return input_fn_builder(
+    [records.path],
+    schema,
+    is_training,
+    drop_remainder,
+    records.num_examples,
+    buckets,
+    random_seed,
+  )
 
 
 def in_input_order(batches, names: Sequence[str]) -> Iterator[dict]:

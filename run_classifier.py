@@ -1179,22 +1179,15 @@ def _make_input_fn(job, examples, name, is_training):
       num_features,
     ),
   )
-  longest, bounds = FLAGS.max_seq_length, common_flags.length_buckets()
-  if bounds == "auto":
-    # While training, a bucket should not wait for long until it is full.
-    fewest = 4 * FLAGS.train_batch_size if is_training else 1
-    bounds = input_pipeline.bucket_bounds(records.lengths, longest, fewest)
-  described = input_pipeline.describe(records.lengths, longest, bounds)
-  logging.info(f"{name}: {described}")
-  return input_pipeline.input_fn_builder(
-    [output_file],
+  return input_pipeline.batch_input_fn(
+    records,
     _schema(
       FLAGS.max_seq_length, len(note.labels), note.label_type, num_features
     ),
     is_training,
+    FLAGS.train_batch_size,
+    common_flags.length_buckets(),
     drop_remainder=FLAGS.use_tpu,
-    num_examples=records.num_examples,
-    bounds=bounds,
     # A training that goes on does not meet the first batches once more.
     random_seed=FLAGS.random_seed + estimators.current_step(FLAGS.output_dir),
   )

@@ -171,6 +171,22 @@ def test_describe_tells_the_share_of_padding():
   assert "33.3% of what is computed is padding (50.0% without)" in text
 
 
+@pytest.mark.parametrize(
+  ("is_training", "bounds"), [(False, [8, 16]), (True, [16])]
+)
+def test_bounds_are_chosen_for_the_records(records, is_training, bounds):
+  # 10 examples in batches of 2: a bucket for training has at least 8.
+  file = features.RecordFile(records, LENGTHS)
+  input_fn = input_pipeline.batch_input_fn(
+    file, SCHEMA, is_training, 2, "auto", drop_remainder=False, random_seed=1
+  )
+  dataset = input_fn({"batch_size": 2})
+  batch = tf.data.make_one_shot_iterator(dataset).get_next()["input_ids"]
+  with tf.Session() as session:
+    widths = {session.run(batch).shape[1] for _ in range(5)}
+  assert widths == set(bounds)
+
+
 def test_records_of_another_length_are_named(records):
   wanted = features.classification_schema(12)
   with pytest.raises(ValueError, match=r"16 values of 'input_ids'.*for 12"):
