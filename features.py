@@ -21,6 +21,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import tensorflow.compat.v1 as tf
 
 
+def read_text(path: str) -> str:
+  """The text of a data file, without a byte-order mark.
+
+  Raises:
+    ValueError: there is no such file, or it is not UTF-8.
+  """
+  if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
+    raise ValueError(f"there is no data file {path}")
+  with tf.io.gfile.GFile(path, "rb") as reader:
+    data = reader.read()
+  try:
+    return data.decode("utf-8-sig")
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f"{path} is not UTF-8: byte {error.start} is"
+      f" 0x{data[error.start]:02x}; save it as UTF-8"
+    ) from None
+
+
 class Table:
   """Rows of a TSV, CSV or JSON-lines file, by its ending, with line numbers.
 
@@ -39,17 +58,7 @@ class Table:
   def __init__(self, path: str, has_header: bool):
     self.path = path
     self._is_json = path.endswith((".jsonl", ".json"))
-    if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
-      raise ValueError(f"there is no data file {path}")
-    with tf.io.gfile.GFile(path, "rb") as reader:
-      data = reader.read()
-    try:
-      self._text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-      raise ValueError(
-        f"{path} is not UTF-8: byte {error.start} is"
-        f" 0x{data[error.start]:02x}; save it as UTF-8"
-      ) from None
+    self._text = read_text(path)
     self._rows = self._read_rows()
     self.header = None
     if has_header and not self._is_json:
@@ -181,6 +190,26 @@ def classification_schema(
   return schema
 
 
+def span_schema(max_seq_length: int, is_training: bool) -> dict:
+  """Layout of a record of a question and a window of its context.
+
+  Args:
+    max_seq_length: padded length.
+    is_training: whether it has the answer, `start_positions` and
+      `end_positions` (the last token of it), both 0 where there is none.
+
+  Returns:
+    {name: tf.FixedLenFeature}; `unique_ids` tell the window.
+  """
+  names = ["unique_ids"]
+  if is_training:
+    names += ["start_positions", "end_positions", "is_impossible"]
+  return {
+    **sequence_schema(max_seq_length),
+    **{name: tf.FixedLenFeature([], tf.int64) for name in names},
+  }
+
+
 def pretraining_schema(
   max_seq_length: int, max_predictions_per_seq: int
 ) -> dict:
@@ -263,31 +292,52 @@ def make_example(schema: Mapping, values: Mapping) -> tf.train.Example:
   return example
 
 
+class RecordWriter:
+  """Writes a TFRecord file that appears when it is closed.
+
+  Used as a context manager, it leaves no file behind after an error.
+
+  Args:
+    output_file: path; an existing file is replaced at the end.
+    schema: {name: tf.FixedLenFeature}.
+  """
+
+  def __init__(self, output_file: str, schema: Mapping):
+    self.records = RecordFile(output_file, [])
+    self._schema = schema
+    self._partial = output_file + ".partial"
+    self._writer = tf.io.TFRecordWriter(self._partial)
+
+  def write(self, row: Mapping) -> None:
+    """Adds one record, {name: int, float or list}."""
+    self._writer.write(make_example(self._schema, row).SerializeToString())
+    self.records.lengths.append(sum(row["input_mask"]))
+
+  def close(self) -> RecordFile:
+    """Gives the file its name; it comes with each record's tokens."""
+    self._writer.close()
+    tf.io.gfile.rename(self._partial, self.records.path, overwrite=True)
+    return self.records
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, error_type, error, traceback):
+    if error_type is None:
+      self.close()
+    else:
+      self._writer.close()
+      tf.io.gfile.remove(self._partial)
+
+
 def write_records(
   rows: Iterable[Mapping], schema: Mapping, output_file: str
 ) -> RecordFile:
-  """Writes `rows` by `schema` to a TFRecord file that appears when complete.
-
-  Args:
-    rows: {name: int, float or list} for each record.
-    schema: {name: tf.FixedLenFeature}.
-    output_file: path; an existing file is replaced at the end.
-
-  Returns:
-    The file with the number of tokens of each record.
-  """
-  lengths = []
-  partial = output_file + ".partial"
-  try:
-    with tf.io.TFRecordWriter(partial) as writer:
-      for row in rows:
-        writer.write(make_example(schema, row).SerializeToString())
-        lengths.append(sum(row["input_mask"]))
-    tf.io.gfile.rename(partial, output_file, overwrite=True)
-  finally:
-    if tf.io.gfile.exists(partial):
-      tf.io.gfile.remove(partial)
-  return RecordFile(output_file, lengths)
+  """Writes `rows` by `schema`, as a `RecordWriter` does."""
+  with RecordWriter(output_file, schema) as writer:
+    for row in rows:
+      writer.write(row)
+  return writer.records
 
 
 def fingerprint(*parts) -> str:
