@@ -17,6 +17,7 @@ import modeling
 
 CLASSIFIER_DROPOUT = 0.1
 CLASSIFIER_STDDEV = 0.02
+SPAN_STDDEV = 0.02
 
 
 # ----------------------------------------------------------- pre-training
@@ -180,6 +181,51 @@ def regression_loss(logits, labels):
     float32 [B].
   """
   return tf.square(tf.reshape(logits, [-1]) - tf.reshape(labels, [-1]))
+
+
+# ------------------------------------------------------------------ spans
+
+
+def spans(sequence_output):
+  """Scores each token as the first and as the last of an answer.
+
+  Makes the variables `cls/squad/output_weights` [2, D] and
+  `cls/squad/output_bias` [2].
+
+  Args:
+    sequence_output: float32 [B, S, D].
+
+  Returns:
+    start_logits: float32 [B, S].
+    end_logits: float32 [B, S].
+  """
+  batch, length, width = modeling.get_shape_list(sequence_output, 3)
+  tokens = tf.reshape(sequence_output, [batch * length, width])
+  with tf.variable_scope("cls/squad"):
+    logits = _labels_product(tokens, 2, SPAN_STDDEV)  # [B*S, 2]
+  logits = tf.reshape(logits, [batch, length, 2])
+  start_logits, end_logits = tf.unstack(logits, axis=-1)
+  return start_logits, end_logits
+
+
+def span_loss(start_logits, end_logits, start_positions, end_positions):
+  """Mean of the cross entropies of an answer's first and last token.
+
+  Args:
+    start_logits: float32 [B, S]; padding has its share in the softmax.
+    end_logits: float32 [B, S].
+    start_positions: int32 [B].
+    end_positions: int32 [B].
+
+  Returns:
+    float32 [B].
+  """
+  start_loss, _ = _cross_entropy(start_logits, start_positions)
+  end_loss, _ = _cross_entropy(end_logits, end_positions)
+  return (start_loss + end_loss) / 2.0
+
+
+# ----------------------------------------------------------------- shared
 
 
 def _labels_product(vectors, num_labels, stddev):

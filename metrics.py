@@ -10,9 +10,16 @@ imported when a score is first asked for, so that importing this file is free.
 # N examples, C classes, L labels of which an example may have several
 
 import functools
+import re
+import string
 import warnings
+from collections import Counter
 
 import numpy as np
+
+# What SQuAD's scores do not look at in an answer.
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def classification_scores(labels, predictions, names):
@@ -179,6 +186,112 @@ def multilabel_report(labels, predictions, label_names):
     "classes": classes,
     "confusion_matrices": matrices,
   }
+
+
+def squad_scores(references, predictions, null_odds=None):
+  """Scores one predicted text per question, as SQuAD's own scripts do.
+
+  Texts are compared in lower case, without punctuation, articles and surplus
+  white space. A question's score is the best over its reference answers.
+
+  Args:
+    references: [N] lists of reference answers; [] where a question has none.
+    predictions: [N] texts, "" where none is answered.
+    null_odds: float [N] or None, how much better no answer scored than the
+      best one. If given, the scores are those of SQuAD 2.0 (Rajpurkar et al.,
+      2018), or else of 1.1 (2016).
+
+  Returns:
+    {name: float or int}, scores in percent: "exact_match", "f1" and "total",
+    the number of questions; for 2.0 also "HasAns_..." and "NoAns_..." of the
+    questions with and without an answer, where there are any.
+
+  Raises:
+    ValueError: there are no questions, or of another number.
+  """
+  exact, f1 = _squad_pairs(references, predictions, null_odds is not None)
+  has_answer = np.array([bool(texts) for texts in references])
+  groups = {"": np.ones_like(has_answer)}
+  if null_odds is not None:
+    groups.update({"HasAns_": has_answer, "NoAns_": ~has_answer})
+  scores = {}
+  for prefix, rows in groups.items():
+    if rows.any():
+      scores[f"{prefix}exact_match"] = float(100.0 * exact[rows].mean())
+      scores[f"{prefix}f1"] = float(100.0 * f1[rows].mean())
+      scores[f"{prefix}total"] = int(rows.sum())
+  return scores
+
+
+def squad_best_thresholds(references, answers, null_odds):
+  """Searches the null odds over which leaving "" scores best, of SQuAD 2.0.
+
+  Args:
+    references: [N] lists of reference answers; [] where a question has none.
+    answers: [N] texts, the best answer of each question other than "".
+    null_odds: float [N], as of `squad_scores`.
+
+  Returns:
+    {"best_exact_match", "best_exact_match_threshold", "best_f1",
+    "best_f1_threshold"}: the score in percent if "" is predicted where the
+    odds are over the threshold, which is 0.0 if nothing is better than
+    predicting "" for every question.
+
+  Raises:
+    ValueError: there are no questions, or of another number.
+  """
+  order = np.argsort(null_odds, kind="stable")
+  has_answer = np.array([bool(texts) for texts in references])
+  # Answering a question that has no answer loses what "" would have scored.
+  loses = -np.array([bool(answer) for answer in answers], float)
+  found = {}
+  pairs = _squad_pairs(references, answers, is_version_2=True)
+  for name, scores in zip(("exact_match", "f1"), pairs):
+    gains = np.where(has_answer, scores, loses)[order]
+    sums = np.sum(~has_answer) + np.cumsum(gains)
+    best, threshold = float(np.sum(~has_answer)), 0.0
+    if sums.max() > best:
+      place = int(np.argmax(sums))
+      best, threshold = float(sums[place]), float(null_odds[order[place]])
+    found[f"best_{name}"] = 100.0 * best / len(sums)
+    found[f"best_{name}_threshold"] = threshold
+  return found
+
+
+def _squad_pairs(references, predictions, is_version_2):
+  """Exact match and F1 [N] of predicted texts, each 0.0 to 1.0."""
+  if len(references) != len(predictions) or not references:
+    raise ValueError(
+      f"{len(predictions)} predictions to score for {len(references)}"
+      " questions: both must be as many, and at least one"
+    )
+  exact, f1 = [], []
+  for texts, prediction in zip(references, predictions):
+    predicted = _squad_words(prediction)
+    wanted = [_squad_words(text) for text in texts]
+    if is_version_2:  # where "" is an answer, a reference of no words is none
+      wanted = [words for words in wanted if words]
+    pairs = [(predicted, words) for words in wanted or [[]]]
+    exact.append(max(float(found == words) for found, words in pairs))
+    f1.append(max(_squad_f1(*pair, is_version_2) for pair in pairs))
+  return np.array(exact), np.array(f1)
+
+
+def _squad_f1(predicted, wanted, is_version_2):
+  """F1 of the words of two texts, however they are ordered."""
+  if is_version_2 and not (predicted and wanted):
+    return float(predicted == wanted)
+  same = sum((Counter(predicted) & Counter(wanted)).values())
+  if not same:
+    return 0.0
+  precision, recall = same / len(predicted), same / len(wanted)
+  return 2 * precision * recall / (precision + recall)
+
+
+def _squad_words(text):
+  """The words of a text that count when answers are compared."""
+  text = text.lower().translate(_NO_PUNCTUATION)
+  return _ARTICLES.sub(" ", text).split()
 
 
 def _accuracy(labels, predictions):

@@ -179,3 +179,34 @@ def test_a_number_costs_the_square_of_its_error():
     tf.constant([[1.0], [2.0]]), tf.constant([4.0, 2.5])
   )
   np.testing.assert_allclose(evaluate(losses)[0], [9.0, 0.25])
+
+
+# ------------------------------------------------------------------ spans
+
+
+def test_spans_score_each_token_by_their_own_weights():
+  with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+    tf.get_variable(
+      "cls/squad/output_weights", initializer=[[1.0, 0.0], [0.0, -1.0]]
+    )
+    tf.get_variable("cls/squad/output_bias", initializer=[0.5, 0.0])
+    vectors = tf.constant([[[3.0, 4.0], [1.0, 2.0]], [[0.0, 1.0], [5.0, 0.0]]])
+    starts, ends = evaluate(*heads.spans(vectors))
+  np.testing.assert_allclose(starts, [[3.5, 1.5], [0.5, 5.5]])
+  np.testing.assert_allclose(ends, [[-4.0, -2.0], [-1.0, 0.0]])
+
+
+def test_the_names_and_shapes_of_spans():
+  heads.spans(tf.placeholder(tf.float32, [None, None, 8]))
+  assert names_and_shapes() == {
+    "cls/squad/output_weights": [2, 8],
+    "cls/squad/output_bias": [2],
+  }
+
+
+def test_a_span_costs_the_mean_of_its_two_ends():
+  starts = tf.constant([[np.log(3.0), 0.0]], tf.float32)
+  ends = tf.constant([[0.0, 0.0]])
+  loss = heads.span_loss(starts, ends, tf.constant([0]), tf.constant([1]))
+  expected = (-np.log(3 / 4) - np.log(1 / 2)) / 2
+  np.testing.assert_allclose(evaluate(loss)[0], [expected], rtol=1e-5)

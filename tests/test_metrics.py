@@ -247,3 +247,81 @@ def test_no_examples_is_an_error(scorer, empty):
 def test_shapes_that_differ_are_named():
   with pytest.raises(ValueError, match=r"labels \[2\] and predictions \[3\]"):
     score([0, 1], [0, 1, 1], "accuracy")
+
+
+# ------------------------------------------------------------------ SQuAD
+
+
+def squad(references, predictions, null_odds=None):
+  return metrics.squad_scores(references, predictions, null_odds)
+
+
+def test_squad_compares_words_without_case_punctuation_and_articles():
+  assert squad([["The U.S. Army!"]], ["us  army"]) == {
+    "exact_match": 100.0,
+    "f1": 100.0,
+    "total": 1,
+  }
+  assert squad([["theatre"]], ["atre"])["f1"] == 0.0
+
+
+def test_squad_f1_counts_each_word_as_often_as_both_have_it():
+  # Of 3 predicted and 4 wanted words 2 are the same: 2 * 2 / (3 + 4).
+  scores = squad([["red fish blue fish"]], ["fish fish fish"])
+  assert scores["exact_match"] == 0.0
+  assert scores["f1"] == pytest.approx(400 / 7)
+
+
+def test_squad_takes_the_best_of_several_references():
+  references = [["in the year 1923", "1923"], ["two", "three lights"]]
+  scores = squad(references, ["1923", "three"])
+  assert scores["exact_match"] == 50.0
+  assert scores["f1"] == pytest.approx(100 * (1 + 2 / 3) / 2)
+
+
+def test_squad_1_and_2_differ_on_references_without_words():
+  # The first script knows no empty answers, the second has them as "".
+  assert squad([["A"]], ["a"]) == {"exact_match": 100, "f1": 0, "total": 1}
+  assert squad([["A"]], ["a"], [0.0])["f1"] == 100.0
+
+
+def test_squad_2_scores_questions_without_an_answer_apart():
+  references = [["one"], [], [], ["four words are here"]]
+  scores = squad(references, ["one", "", "guess", ""], [0.0] * 4)
+  assert scores == {
+    "exact_match": 50.0,
+    "f1": 50.0,
+    "total": 4,
+    "HasAns_exact_match": 50.0,
+    "HasAns_f1": 50.0,
+    "HasAns_total": 2,
+    "NoAns_exact_match": 50.0,
+    "NoAns_f1": 50.0,
+    "NoAns_total": 2,
+  }
+
+
+def test_squad_thresholds_part_answers_from_none_at_their_best():
+  references = [["one"], [], ["three"], [], ["right wrong"]]
+  answers = ["one", "x", "three", "y", "right"]
+  odds = [-3.0, 2.0, -1.0, -2.0, 1.0]
+  # By rising odds: one, y, three, right, x. "" for all gets 2 of 5, then
+  # 3, 2, 3, 3 (F1: 3 + 2/3), 2 (2 + 2/3): the first best counts.
+  found = metrics.squad_best_thresholds(references, answers, odds)
+  assert found == {
+    "best_exact_match": 60.0,
+    "best_exact_match_threshold": -3.0,
+    "best_f1": pytest.approx(100 * (3 + 2 / 3) / 5),
+    "best_f1_threshold": 1.0,
+  }
+
+
+def test_squad_thresholds_where_no_answer_is_better_than_none():
+  found = metrics.squad_best_thresholds([[], ["a b"]], ["x", "c"], [1.0, 2.0])
+  assert found["best_f1"] == 50.0
+  assert found["best_f1_threshold"] == 0.0
+
+
+def test_squad_needs_a_prediction_for_each_question():
+  with pytest.raises(ValueError, match="1 predictions to score for 2"):
+    squad([["a"], ["b"]], ["a"])
