@@ -10,15 +10,20 @@ parser of `input_pipeline` follow.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import errno
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
+
+import tf_example
 
 
 def read_text(path: str) -> str:
@@ -278,24 +283,28 @@ def pack(tokens_a, tokens_b, max_seq_length: int, tokenizer) -> PackedInputs:
   )
 
 
-def make_example(schema: Mapping, values: Mapping) -> tf.train.Example:
-  """A tf.train.Example with the values of `schema`'s names."""
-  example = tf.train.Example()
-  fields = example.features.feature
-  for name, spec in schema.items():
-    value = values[name]
-    value = value if isinstance(value, (list, tuple)) else [value]
-    if spec.dtype == tf.float32:
-      fields[name].float_list.value.extend(value)
-    else:
-      fields[name].int64_list.value.extend(value)
-  return example
+def record_encoder(schema: Mapping) -> tf_example.ExampleEncoder:
+  """What turns {name: int, float or list} into the bytes of `schema`'s records.
+
+  Args:
+    schema: {name: tf.FixedLenFeature}.
+  """
+  return tf_example.ExampleEncoder(
+    {
+      name: (
+        math.prod(spec.shape),
+        "float" if spec.dtype == tf.float32 else "int",
+      )
+      for name, spec in schema.items()
+    }
+  )
 
 
 class RecordWriter:
   """Writes a TFRecord file that appears when it is closed.
 
-  Used as a context manager, it leaves no file behind after an error.
+  Used as a context manager, it leaves no file behind after an error. Where the
+  disk is full, writing or closing raises OSError.
 
   Args:
     output_file: path; an existing file is replaced at the end.
@@ -304,18 +313,29 @@ class RecordWriter:
 
   def __init__(self, output_file: str, schema: Mapping):
     self.records = RecordFile(output_file, [])
-    self._schema = schema
+    self._encode = record_encoder(schema)
     self._partial = output_file + ".partial"
     self._writer = tf.io.TFRecordWriter(self._partial)
 
   def write(self, row: Mapping) -> None:
     """Adds one record, {name: int, float or list}."""
-    self._writer.write(make_example(self._schema, row).SerializeToString())
-    self.records.lengths.append(sum(row["input_mask"]))
+    self.write_encoded(self._encode(row), sum(row["input_mask"]))
+
+  def write_encoded(self, record: bytes, length: int) -> None:
+    """Adds a record that `record_encoder` made, of `length` tokens."""
+    try:
+      self._writer.write(record)
+    except tf.errors.ResourceExhaustedError:
+      raise self._no_room() from None
+    self.records.lengths.append(length)
 
   def close(self) -> RecordFile:
     """Gives the file its name; it comes with each record's tokens."""
-    self._writer.close()
+    try:
+      self._writer.close()
+    except tf.errors.ResourceExhaustedError:
+      self._remove()
+      raise self._no_room() from None
     tf.io.gfile.rename(self._partial, self.records.path, overwrite=True)
     return self.records
 
@@ -326,8 +346,15 @@ class RecordWriter:
     if error_type is None:
       self.close()
     else:
+      self._remove()
+
+  def _no_room(self):
+    return OSError(errno.ENOSPC, "no room left on the disk", self._partial)
+
+  def _remove(self):
+    with contextlib.suppress(tf.errors.OpError):  # of what can't be flushed
       self._writer.close()
-      tf.io.gfile.remove(self._partial)
+    tf.io.gfile.remove(self._partial)
 
 
 def write_records(

@@ -215,3 +215,22 @@ def test_records_are_made_again_only_when_their_source_changes(tmp_path):
   (tmp_path / "a.tf_record.json").write_text("damaged")
   features.cached_records(path, other, write([3]))
   assert written == [[1, 2], [3], [3], [3]]
+
+
+def test_a_full_disk_is_told_and_leaves_no_file(tmp_path, monkeypatch):
+  class Full:
+    def __init__(self, path):
+      open(path, "w").close()
+
+    def write(self, record):
+      raise tf.errors.ResourceExhaustedError(None, None, "No space left")
+
+    def close(self):
+      self.write(None)
+
+  monkeypatch.setattr(tf.io, "TFRecordWriter", Full)
+  path = tmp_path / "a.tf_record"
+  for rows in ([row(1)], []):  # found out by writing, and by closing
+    with pytest.raises(OSError, match="no room left on the disk.*a.tf_record"):
+      features.write_records(rows, SCHEMA, str(path))
+    assert list(tmp_path.iterdir()) == []

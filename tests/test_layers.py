@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # A file imports only from layers below its own.
 LAYERS = (
-  ("tokenization", "metrics"),
+  ("tokenization", "tf_example", "metrics"),
   ("modeling", "optimization"),
   ("features", "input_pipeline", "heads", "estimators", "common_flags"),
   ("run_classifier", "convert_checkpoint"),
