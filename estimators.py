@@ -60,6 +60,9 @@ class Outputs:
   predictions: dict  # {name: [B, ...]}, what prediction gives
   metric_fn: Callable | None = None  # eval_metrics of a TPUEstimatorSpec
   metric_inputs: Sequence[tf.Tensor] = ()
+  # {name: (sum, which of the loss weights divides it)}: what training shows
+  # beside the loss, such as accuracies; float32 scalars.
+  shown: Mapping = dataclasses.field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- devices
@@ -586,8 +589,11 @@ def make_model_fn(
   """
 
   def train_spec(features, model_dir):
+    names = []
     step = optimization.train_step(
-      _training_loss(forward, loss_weights, features, random_seed, use_tpu),
+      _training_loss(
+        *(forward, loss_weights, features, random_seed, use_tpu), names
+      ),
       features,
       learning_rate,
       num_train_steps,
@@ -595,8 +601,10 @@ def make_model_fn(
       use_tpu,
       options,
     )
-    spec = {"loss": step.loss, "train_op": step.train_op}
-    shown = {"loss": step.loss, "learning_rate": step.learning_rate}
+    loss, *others = tf.unstack(step.loss) if names else [step.loss]
+    spec = {"loss": loss, "train_op": step.train_op}
+    shown = {"loss": loss, "learning_rate": step.learning_rate}
+    shown.update(zip(names, others))
     if use_tpu:
       return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
     for name, scalar in shown.items():
@@ -656,8 +664,16 @@ def _inference_spec(mode, forward, loss_weights, features):
   }
 
 
-def _training_loss(forward, loss_weights, features, random_seed, use_tpu):
-  """A loss_fn of `optimization.compute_gradients` for a batch."""
+def _training_loss(
+  forward, loss_weights, features, random_seed, use_tpu, names
+):
+  """A loss_fn of `optimization.compute_gradients` for a batch.
+
+  Where the task shows more than the loss, `names` is filled with what, and the
+  loss becomes a vector that begins with it. The rest has no gradient, so that
+  the vector's gradient is the loss's, and over slices and replicas all of it
+  is added up as the loss is.
+  """
   step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
   # Of the whole batch, whatever the part, as a mean over the replicas: the
   # mean of their losses then is the loss of the batch.
@@ -675,7 +691,13 @@ def _training_loss(forward, loss_weights, features, random_seed, use_tpu):
     part_seed = tf.random.experimental.stateless_fold_in(
       seed, place, alg="philox"
     )
-    return _weighted(forward(part, True, part_seed).loss_sums, weights)
+    outputs = forward(part, True, part_seed)
+    loss = _weighted(outputs.loss_sums, weights)
+    if not outputs.shown:
+      return loss
+    names[:] = outputs.shown
+    others = [total / weights[i] for total, i in outputs.shown.values()]
+    return tf.stack([loss, *map(tf.stop_gradient, others)])
 
   return loss_fn
 
@@ -729,9 +751,10 @@ def show_progress(name: str, scalar: tf.Tensor) -> None:
 class ProgressHook(tf.train.SessionRunHook):
   """Shows training as it goes: a bar on a terminal, lines elsewhere.
 
-  Every `log_steps` it gives the step of all steps, the epoch, the mean loss
-  since the last time and the other scalars of `show_progress`, examples a
-  second and the time left, and writes the same as TensorBoard summaries.
+  Every `log_steps` it gives the step of all steps, the epoch, the learning
+  rate, the means of the loss and the other scalars of `show_progress` since the
+  last time, examples a second and the time left, and writes the same as
+  TensorBoard summaries.
   Time spent on saving and evaluating between steps is not counted.
   """
 
@@ -793,6 +816,7 @@ class ProgressHook(tf.train.SessionRunHook):
       self._open_window()
 
   def end(self, session):
+    self._writer.flush()
     if self._bar:
       self._bar.close()
 
@@ -804,8 +828,8 @@ class ProgressHook(tf.train.SessionRunHook):
     steps = self._step - self._window_step
     self._seconds += self._window_seconds
     values = dict(self._window[-1])
-    if "loss" in values:
-      values["loss"] = float(np.mean([run["loss"] for run in self._window]))
+    for name in values.keys() - {"learning_rate"}:
+      values[name] = float(np.mean([run[name] for run in self._window]))
     values["epoch"] = self._step * self._batch_size / self._num_examples
     values["examples_per_second"] = (
       steps * self._batch_size / max(self._window_seconds, 1e-9)

@@ -18,6 +18,7 @@ import modeling
 CLASSIFIER_DROPOUT = 0.1
 CLASSIFIER_STDDEV = 0.02
 SPAN_STDDEV = 0.02
+NO_WEIGHT = 1e-5  # added to the sum of weights, which may be 0
 
 
 # ----------------------------------------------------------- pre-training
@@ -48,6 +49,40 @@ def get_masked_lm_output(
     per_example_loss: float32 [B*P], l.
     log_probs: float32 [B*P, V].
   """
+  logits = masked_lm_logits(
+    bert_config, input_tensor, output_weights, positions, compute_dtype
+  )
+  per_example_loss, log_probs = _cross_entropy(
+    logits, tf.reshape(label_ids, [-1])
+  )
+  weights = tf.reshape(label_weights, [-1])
+  loss = tf.reduce_sum(weights * per_example_loss) / (
+    tf.reduce_sum(weights) + NO_WEIGHT
+  )
+  return loss, per_example_loss, log_probs
+
+
+def masked_lm_logits(
+  bert_config,
+  input_tensor,
+  output_weights,
+  positions,
+  compute_dtype=tf.float32,
+):
+  """Scores each word of the vocabulary at each masked position.
+
+  Makes the variables of `cls/predictions`.
+
+  Args:
+    bert_config: modeling.BertConfig.
+    input_tensor: float32 [B, S, D], the encoder's sequence output.
+    output_weights: float32 [V, D], the word embeddings.
+    positions: int32 [B, P], where tokens were masked.
+    compute_dtype: float type of the products.
+
+  Returns:
+    float32 [B*P, V].
+  """
   tokens = gather_indexes(input_tensor, positions)  # [B*P, D]
   tokens = tf.cast(tokens, compute_dtype)
   initializer = modeling.create_initializer(bert_config.initializer_range)
@@ -68,15 +103,7 @@ def get_masked_lm_output(
     )
   table = tf.cast(output_weights, compute_dtype)
   logits = tf.matmul(tokens, table, transpose_b=True)  # [B*P, V]
-  logits = tf.nn.bias_add(tf.cast(logits, tf.float32), bias)
-  per_example_loss, log_probs = _cross_entropy(
-    logits, tf.reshape(label_ids, [-1])
-  )
-  weights = tf.reshape(label_weights, [-1])
-  loss = tf.reduce_sum(weights * per_example_loss) / (
-    tf.reduce_sum(weights) + 1e-5
-  )
-  return loss, per_example_loss, log_probs
+  return tf.nn.bias_add(tf.cast(logits, tf.float32), bias)
 
 
 def get_next_sentence_output(bert_config, input_tensor, labels):

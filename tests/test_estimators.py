@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 import estimators
 import modeling
+import optimization
 
 CONFIG = modeling.BertConfig(
   vocab_size=99,
@@ -180,6 +181,37 @@ def test_training_shows_and_records_its_progress(tmp_path, caplog):
   assert found["train/epoch"][20] == 10
   assert found["train/examples_per_second"][16] > 0
   assert found["train/loss"][20] < found["train/loss"][8]
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_what_is_shown_is_of_the_whole_batch_and_moves_no_weight(
+  tmp_path, slices
+):
+  def with_shown(features, is_training, dropout_seed):
+    outputs = forward(features, is_training, dropout_seed)
+    size = tf.reduce_sum(features["x"])
+    slope = tf.trainable_variables()[0]
+    outputs.shown = {"size": (size, 1), "slope": (slope[0] * size, 0)}
+    return outputs
+
+  found = []
+  for name, task in (("shown", with_shown), ("plain", forward)):
+    model_fn = estimators.make_model_fn(
+      *(task, None, 0.1, 5, 0, False),
+      loss_weights=lambda _: [tf.constant(4.0), tf.constant(2.0)],
+      options=optimization.Options(slices=slices),
+    )
+    estimator = estimators.make_estimator(
+      model_fn, 4, output_dir=str(tmp_path / name)
+    )
+    estimators.train(estimator, input_fn, 5, 8, 4, log_steps=2)
+    found.append(summaries(tmp_path / name))
+  shown, plain = found
+  assert shown["train/loss"] == plain["train/loss"]
+  # Batches of x are 0, 1, 2, 3 and 4, 5, 6, 7 sevenths; two steps have both.
+  np.testing.assert_allclose(shown["train/size"][2], (6 + 22) / 7 / 2 / 2)
+  assert "train/size" not in plain
+  assert shown["train/slope"][4] > shown["train/slope"][2] > 0
 
 
 def test_training_goes_on_and_does_not_start_when_it_is_done(tmp_path, caplog):

@@ -73,6 +73,26 @@ def test_pretraining_names_and_shapes_are_the_originals(pretraining):
   assert names_and_shapes() == dict(tf.train.list_variables(CHECKPOINT))
 
 
+def test_masked_words_in_bfloat16_are_close_and_come_out_in_float32():
+  config = modeling.BertConfig(20, hidden_size=8, initializer_range=0.5)
+  vectors = tf.constant(np.random.randn(2, 6, 8), tf.float32)
+  table = tf.constant(np.random.randn(20, 8), tf.float32)
+  positions, ids = [[1, 3], [5, 0]], [[4, 9], [19, 0]]
+  outputs = []
+  for dtype in (tf.float32, tf.bfloat16):
+    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+      outputs += heads.get_masked_lm_output(
+        *(config, vectors, table, tf.constant(positions), ids),
+        *(tf.constant([[1.0, 1.0], [1.0, 0.0]]), dtype),
+      )
+  assert {v.dtype.base_dtype for v in tf.trainable_variables()} == {tf.float32}
+  assert {output.dtype for output in outputs} == {tf.float32}
+  loss, _, log_probs, loss_16, _, log_probs_16 = evaluate(*outputs)
+  assert loss != loss_16  # 8 bits of mantissa
+  np.testing.assert_allclose(loss_16, loss, rtol=0.05)
+  np.testing.assert_allclose(log_probs_16, log_probs, atol=0.3)
+
+
 def test_padding_has_no_part_in_the_masked_lm_loss():
   config = modeling.BertConfig(vocab_size=4, hidden_size=2)
   # Equal weights for all four words: every prediction costs log(4).
