@@ -210,6 +210,16 @@ def _glob(pattern: str) -> list[str]:
   return sorted(path for path in found if not os.path.isdir(path))
 
 
+def file_size(path: str) -> int:
+  """Returns a file's bytes; ValueError if it cannot be read."""
+  opener, errors = _opener(path)
+  try:
+    with opener(path, "rb") as reader:
+      return reader.size() if "://" in path else os.path.getsize(path)
+  except errors as error:
+    raise ValueError(f"cannot read {path}: {_reason(error)}") from None
+
+
 def text_lines(
   path: str, start: int = 0, end: int | None = None
 ) -> Iterator[str]:
@@ -240,15 +250,20 @@ def text_lines(
 
 def _byte_lines(reader, at: int) -> Iterator[tuple[int, bytes]]:
   """Yields lines and where they begin (GFile's readline drops "\\r")."""
-  rest, block = b"", True
+  begun, block = [], True  # the parts of a line that has not ended
   while block:
     block = reader.read(READ_BYTES)
-    *lines, rest = (rest + block).split(b"\n")
+    *lines, rest = block.split(b"\n")
+    if lines:
+      lines[0] = b"".join([*begun, lines[0]])
+      begun = []
+    begun.append(rest)
     for line in lines:
       yield at, line
       at += len(line) + 1
-  if rest:
-    yield at, rest
+  last = b"".join(begun)
+  if last:
+    yield at, last
 
 
 def _decode(line: bytes, path: str, at: int) -> str:
@@ -391,9 +406,11 @@ class WordpieceTokenizer:
     return pieces
 
 
-def _split_chunks(text: str) -> list[str]:
-  """Returns what stands between white space; printable text has no controls."""
-  return text.split() if text.isprintable() else _CHUNK.findall(text)
+def split_chunks(text: str) -> list[str]:
+  """Returns what stands between white space: words are found within these."""
+  if text.isprintable():  # has no controls
+    return text.split()
+  return _CHUNK.findall(text)
 
 
 class _Memory(dict):
@@ -495,10 +512,10 @@ class FullTokenizer:
   def _chunks(self, text: str) -> list[str]:
     """Returns what stands between white space or is never split."""
     if not self.never_split:
-      return _split_chunks(text)
+      return split_chunks(text)
     chunks = []
     for number, part in enumerate(self._never_split_pattern.split(text)):
-      chunks += [part] if number % 2 else _split_chunks(part)
+      chunks += [part] if number % 2 else split_chunks(part)
     return chunks
 
   def _split_chunk(self, chunk: str) -> list[str]:

@@ -18,7 +18,7 @@ LAYERS = (
   ("tokenization", "tf_example", "metrics"),
   ("modeling", "optimization"),
   ("features", "input_pipeline", "heads", "estimators", "common_flags"),
-  ("run_classifier", "convert_checkpoint"),
+  ("run_classifier", "create_vocab", "convert_checkpoint"),
 )
 LAYER_OF = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 SCRIPT_LAYER = len(LAYERS) - 1
