@@ -9,10 +9,10 @@ files spread over processes; the counts add up in the order of the ranges, so
 the file does not depend on how many processes there were.
 
 The pieces are learned by the trainer of `tokenizers`, which joins the pair that
-is seen most (byte-pair encoding), until there are enough. From the same counts of
-470,000 words, for as many pieces (3,880 and 7,102), tensorflow-text's learner
-took 26 s instead of 0.4; text of the same kind then had 0.1 and 0.4 % fewer
-pieces a word, other text 4 % more.
+is seen most (byte-pair encoding) until there are enough. From the same counts
+of 470,000 words, for as many pieces (3,880 and 7,102), tensorflow-text's
+learner took 26 s instead of 0.4; text of the same kind then had 0.1 and 0.4 %
+fewer pieces a word, other text 4 % more.
 """
 
 from __future__ import annotations

@@ -208,6 +208,15 @@ def test_bad_input_is_told(tmp_path, create, text, flags, sentence):
   assert not list(tmp_path.glob("made/*"))
 
 
+def test_the_sample_text_covers_the_sample_data(create):
+  vocab, _ = create(input_file=str(ROOT / "sample_text.txt"), vocab_size=1000)
+  lines = tokenization.text_lines(str(ROOT / "sample_data" / "train.tsv"))
+  remarks = [line.split("\t")[1] for line in lines][1:]
+  words = create_vocab.count_words(remarks, True)
+  pieces, unknown = create_vocab.measure(words, vocab)
+  assert unknown == 0 and pieces < 1.4
+
+
 def run_script(*arguments):
   return subprocess.run(
     [sys.executable, str(ROOT / "create_vocab.py"), *arguments],
