@@ -80,10 +80,11 @@ def define_model_flags(max_seq_length: int = 128, has_text: bool = True):
     lower_bound=3,
   )
   if has_text:
-    _define_text_flags()
+    define_text_flags()
 
 
-def _define_text_flags():
+def define_text_flags() -> None:
+  """The vocabulary, and how text is made to fit it."""
   flags.DEFINE_string(
     "vocab_file", None, "The vocabulary: one WordPiece token a line."
   )

@@ -319,15 +319,15 @@ class RecordWriter:
 
   def write(self, row: Mapping) -> None:
     """Adds one record, {name: int, float or list}."""
-    self.write_encoded(self._encode(row), sum(row["input_mask"]))
+    self.write_encoded(self._encode(row))
+    self.records.lengths.append(sum(row["input_mask"]))
 
-  def write_encoded(self, record: bytes, length: int) -> None:
-    """Adds a record that `record_encoder` made, of `length` tokens."""
+  def write_encoded(self, record: bytes) -> None:
+    """Adds a record that `record_encoder` made; its length is not noted."""
     try:
       self._writer.write(record)
     except tf.errors.ResourceExhaustedError:
       raise self._no_room() from None
-    self.records.lengths.append(length)
 
   def close(self) -> RecordFile:
     """Gives the file its name; it comes with each record's tokens."""

@@ -33,7 +33,7 @@ def varint(value: int) -> bytes:
 
 
 class _Varints(dict):
-  """Remembers the form of numbers met: ids, positions and lengths come again."""
+  """Remembers the form of numbers met, for ids and positions come again."""
 
   def __missing__(self, value: int) -> bytes:
     encoded = varint(value)

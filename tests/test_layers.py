@@ -16,9 +16,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # A file imports only from layers below its own.
 LAYERS = (
   ("tokenization", "tf_example", "metrics"),
-  ("modeling", "optimization"),
+  ("modeling", "optimization", "pretraining_instances"),
   ("features", "input_pipeline", "heads", "estimators", "common_flags"),
-  ("run_classifier", "create_vocab", "convert_checkpoint"),
+  (
+    "run_classifier",
+    "create_vocab",
+    "create_pretraining_data",
+    "convert_checkpoint",
+  ),
 )
 LAYER_OF = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 SCRIPT_LAYER = len(LAYERS) - 1

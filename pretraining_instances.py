@@ -1,0 +1,581 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Documents of text to masked instances of pre-training, and their records.
+
+In: files of one sentence a line, with a blank line between documents, and a
+tokenizer. Out: `TrainingInstance`s, or the bytes of their tf.Examples with a
+key to sort them by. Nothing here loads TensorFlow, so that the workers that run
+it stay small.
+
+Randomness comes in as `rng`, and the order of draws is part of the interface:
+the same rng gives the original's instances, one by one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Callable
+
+from absl import logging
+
+import tf_example
+import tokenization
+
+_NEVER_MASKED = frozenset(("[CLS]", "[SEP]"))
+# A block of documents is what a worker holds, and where the second texts that
+# are random come from: large enough for variety, small enough for memory.
+BLOCK_CHARS = 1 << 20
+BLOCK_DOCUMENTS = 16
+MAX_DOCUMENT_CHARS = 1 << 22  # longer ones are taken as several
+GROUP_BYTES = 1 << 26  # of files that one reader takes, one after the other
+
+
+@dataclasses.dataclass
+class TrainingInstance:
+  """Two texts, masked."""
+
+  tokens: list[str]  # [CLS] A [SEP] B [SEP], some of them replaced
+  segment_ids: list[int]  # 0 for [CLS] A [SEP], 1 for B [SEP]
+  masked_lm_positions: list[int]  # ascending
+  masked_lm_labels: list[str]  # what stood there
+  is_random_next: bool  # whether B was drawn from another document
+
+
+@dataclasses.dataclass
+class Statistics:
+  """What a corpus became; those of its parts add up."""
+
+  documents: int = 0
+  sentences: int = 0  # that gave tokens
+  pieces: int = 0  # in the sentences
+  unknown: int = 0  # of the pieces
+  instances: int = 0
+  tokens: int = 0  # in the instances
+  masked: int = 0
+  random_next: int = 0
+
+  def add(self, other: Statistics) -> None:
+    for field in dataclasses.fields(self):
+      total = getattr(self, field.name) + getattr(other, field.name)
+      setattr(self, field.name, total)
+
+  def count_document(self, document: Sequence[Sequence[str]]) -> None:
+    self.documents += 1
+    self.sentences += len(document)
+    self.pieces += sum(map(len, document))
+    self.unknown += sum(sentence.count("[UNK]") for sentence in document)
+
+  def count_instance(self, instance: TrainingInstance) -> None:
+    self.instances += 1
+    self.tokens += len(instance.tokens)
+    self.masked += len(instance.masked_lm_positions)
+    self.random_next += instance.is_random_next
+
+
+# ----------------------------------------------------------------- documents
+
+
+class JoinedPiece(str):
+  """A piece that goes on with a word though it has no "##", as in Chinese."""
+
+  __slots__ = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class SentenceReader:
+  """Lines of text to sentences of pieces.
+
+  Attributes:
+    tokenizer: a `tokenization.FullTokenizer`.
+    word_separator: stands between words in the text, if it says where they
+      end; pieces of a word but its first become `JoinedPiece`s where they
+      have no "##".
+    language: a code such as "en" if lines are paragraphs to be split into
+      sentences (by the library sentencex); None: a line is a sentence.
+  """
+
+  tokenizer: tokenization.FullTokenizer
+  word_separator: str | None = None
+  language: str | None = None
+
+  def read(self, lines: Iterable[str]) -> list[list[str]]:
+    """Returns the sentences of a document's lines; those without a piece fall
+    out."""
+    sentences = (s for line in lines for s in self._split(line))
+    pieces = map(self._tokenize, sentences)
+    return [sentence for sentence in pieces if sentence]
+
+  def _split(self, line):
+    if self.language is None:
+      return (line,)
+    import sentencex  # an extra: only where it is asked for
+
+    return sentencex.segment(self.language, line)
+
+  def _tokenize(self, sentence):
+    if self.word_separator is None:
+      return self.tokenizer.tokenize(sentence)
+    pieces = []
+    for part in sentence.split(self.word_separator):
+      for word in part.split():
+        first, *others = self.tokenizer.tokenize(word) or [""]
+        pieces.append(first)
+        pieces += [p if p[:2] == "##" else JoinedPiece(p) for p in others]
+    return list(filter(None, pieces))
+
+
+def read_documents(
+  input_files: Sequence[str], max_chars: int | None = None
+) -> Iterator[list[str]]:
+  """Yields documents as lists of their lines, stripped.
+
+  A blank line ends a document, the end of a file does not.
+
+  Args:
+    input_files: paths of utf-8 text.
+    max_chars: a document that reaches so many characters ends there, and what
+      follows is another one; None: it does not.
+  """
+  lines, chars = [], 0
+  for path in input_files:
+    for line in tokenization.text_lines(path):
+      line = line.strip()
+      if line:
+        lines.append(line)
+        chars += len(line)
+      is_over = max_chars is not None and chars >= max_chars
+      if is_over:
+        logging.log_first_n(
+          logging.WARNING,
+          f"{path}: a document of over {max_chars} characters is taken as"
+          " several: are the blank lines between documents missing?",
+          1,
+        )
+      if lines and (is_over or not line):
+        yield lines
+        lines, chars = [], 0
+  if lines:
+    yield lines
+
+
+def cut_sentences(
+  document: Sequence[list[str]], truncate_prob: float, rng: random.Random
+) -> list[list[str]]:
+  """Keeps a random number of pieces of some sentences, `truncate_prob` of them.
+
+  The text of fine-tuning is seldom whole sentences; a few in pre-training that
+  are not make the model used to it.
+  """
+  cut = []
+  for sentence in document:
+    if len(sentence) > 1 and rng.random() < truncate_prob:
+      sentence = sentence[: rng.randint(1, len(sentence) - 1)]
+    cut.append(sentence)
+  return cut
+
+
+# ----------------------------------------------------------------- instances
+
+
+def create_training_instances(
+  input_files: Sequence[str],
+  tokenizer,
+  max_seq_length: int,
+  dupe_factor: int,
+  short_seq_prob: float,
+  masked_lm_prob: float,
+  max_predictions_per_seq: int,
+  rng: random.Random,
+  do_whole_word_mask: bool = False,
+  truncate_prob: float = 0.0,
+  reader: SentenceReader | None = None,
+  statistics: Statistics | None = None,
+  on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[TrainingInstance]:
+  """Makes the instances of a corpus, all in memory, from one stream of numbers.
+
+  Args:
+    input_files: paths of utf-8 text, a sentence a line, a blank line between
+      documents.
+    tokenizer: a FullTokenizer.
+    max_seq_length: tokens of an instance at most, at least 5.
+    dupe_factor: rounds over the corpus, each with other masks and pairs.
+    short_seq_prob: share of documents whose instances have a random length.
+    masked_lm_prob: share of an instance's tokens that are masked.
+    max_predictions_per_seq: masked tokens at most.
+    rng: drawn from in the original's order.
+    do_whole_word_mask: mask all pieces of a word or none.
+    truncate_prob: share of sentences that are cut, anew each round.
+    reader: of sentences; by default the tokenizer alone.
+    statistics: what was read is counted there.
+    on_progress: told after each document how many are done, over all rounds.
+
+  Returns:
+    The instances, shuffled.
+  """
+  reader = reader or SentenceReader(tokenizer)
+  documents = map(reader.read, read_documents(input_files))
+  documents = [document for document in documents if document]
+  for document in documents if statistics else ():
+    statistics.count_document(document)
+  rng.shuffle(documents)
+  vocab_words = list(tokenizer.vocab)
+  instances = []
+  for round_number in range(dupe_factor):
+    round_documents = documents
+    if truncate_prob:
+      round_documents = [
+        cut_sentences(document, truncate_prob, rng) for document in documents
+      ]
+    for index in range(len(documents)):
+      instances += create_instances_from_document(
+        round_documents,
+        index,
+        max_seq_length,
+        short_seq_prob,
+        masked_lm_prob,
+        max_predictions_per_seq,
+        vocab_words,
+        rng,
+        do_whole_word_mask,
+      )
+      done = round_number * len(documents) + index + 1
+      on_progress(done, dupe_factor * len(documents))
+  rng.shuffle(instances)
+  return instances
+
+
+def create_instances_from_document(
+  all_documents: Sequence[Sequence[list[str]]],
+  document_index: int,
+  max_seq_length: int,
+  short_seq_prob: float,
+  masked_lm_prob: float,
+  max_predictions_per_seq: int,
+  vocab_words: Sequence[str],
+  rng: random.Random,
+  do_whole_word_mask: bool = False,
+) -> list[TrainingInstance]:
+  """Makes the instances of one document; random second texts are of others.
+
+  Args:
+    all_documents: each a list of sentences, which are lists of pieces.
+    document_index: of the document in `all_documents`.
+    vocab_words: what a masked piece may be replaced with.
+    max_seq_length, short_seq_prob, masked_lm_prob, max_predictions_per_seq,
+      rng, do_whole_word_mask: as `create_training_instances` has them.
+
+  Returns:
+    The instances in the document's order.
+  """
+  document = all_documents[document_index]
+  max_num_tokens = max_seq_length - 3  # [CLS], [SEP], [SEP]
+  target = max_num_tokens
+  if rng.random() < short_seq_prob:
+    target = rng.randint(2, max_num_tokens)
+  instances = []
+  start = 0
+  while start < len(document):
+    end, length = start, 0
+    while end < len(document) and length < target:
+      length += len(document[end])
+      end += 1
+    a_end = start + (rng.randint(1, end - start - 1) if end - start > 1 else 1)
+    tokens_a = _joined(document[start:a_end])
+    is_random_next = end - start == 1 or rng.random() < 0.5
+    if is_random_next:
+      tokens_b = _random_tokens(
+        all_documents, document_index, target - len(tokens_a), rng
+      )
+      start = a_end  # the sentences behind A come again
+    else:
+      tokens_b = _joined(document[a_end:end])
+      start = end
+    truncate_seq_pair(tokens_a, tokens_b, max_num_tokens, rng)
+    tokens, positions, labels = create_masked_lm_predictions(
+      ["[CLS]", *tokens_a, "[SEP]", *tokens_b, "[SEP]"],
+      masked_lm_prob,
+      max_predictions_per_seq,
+      vocab_words,
+      rng,
+      do_whole_word_mask,
+    )
+    segment_ids = [0] * (len(tokens_a) + 2) + [1] * (len(tokens_b) + 1)
+    instances.append(
+      TrainingInstance(tokens, segment_ids, positions, labels, is_random_next)
+    )
+  return instances
+
+
+def _joined(sentences):
+  """The pieces of several sentences, in a new list."""
+  return [piece for sentence in sentences for piece in sentence]
+
+
+def _random_tokens(all_documents, document_index, wanted, rng):
+  """At least `wanted` pieces from a random place of a random document."""
+  for _ in range(10):  # the only document would be drawn for ever
+    index = rng.randint(0, len(all_documents) - 1)
+    if index != document_index:
+      break
+  document = all_documents[index]
+  tokens = []
+  for sentence in document[rng.randint(0, len(document) - 1) :]:
+    tokens += sentence
+    if len(tokens) >= wanted:
+      break
+  return tokens
+
+
+def truncate_seq_pair(
+  tokens_a: list[str],
+  tokens_b: list[str],
+  max_num_tokens: int,
+  rng: random.Random,
+) -> None:
+  """Cuts a pair in place, from either end of the longer (of B on a tie)."""
+  while len(tokens_a) + len(tokens_b) > max_num_tokens:
+    longer = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
+    del longer[0 if rng.random() < 0.5 else -1]
+
+
+def create_masked_lm_predictions(
+  tokens: Sequence[str],
+  masked_lm_prob: float,
+  max_predictions_per_seq: int,
+  vocab_words: Sequence[str],
+  rng: random.Random,
+  do_whole_word_mask: bool = False,
+) -> tuple[list[str], list[int], list[str]]:
+  """Masks a share of the tokens, [CLS] and [SEP] never (BERT, section 3.1).
+
+  Of those chosen 80 % become [MASK], 10 % a random word, and 10 % stay.
+
+  Returns:
+    The tokens after it, the positions chosen, ascending, and what stood there.
+  """
+  share = int(round(len(tokens) * masked_lm_prob))
+  wanted = min(max_predictions_per_seq, max(1, share))
+  positions = [i for i, t in enumerate(tokens) if t not in _NEVER_MASKED]
+  if do_whole_word_mask:
+    words = _words(tokens, positions)
+    _shuffle(words, rng)
+    chosen = _take_whole(words, wanted)
+  else:
+    _shuffle(positions, rng)
+    chosen = positions[:wanted]
+  output = list(tokens)
+  for position in chosen:
+    if rng.random() < 0.8:
+      output[position] = "[MASK]"
+    elif rng.random() >= 0.5:
+      output[position] = vocab_words[rng.randint(0, len(vocab_words) - 1)]
+  chosen.sort()
+  return output, chosen, [tokens[position] for position in chosen]
+
+
+def _words(tokens, positions):
+  """The positions of each word."""
+  words = []
+  for position in positions:
+    token = tokens[position]
+    if words and (token[:2] == "##" or isinstance(token, JoinedPiece)):
+      words[-1].append(position)
+    else:
+      words.append([position])
+  return words
+
+
+def _take_whole(words, wanted):
+  """Positions of words, in turn, but of those that would pass the number."""
+  chosen = []
+  for word in words:
+    if len(chosen) + len(word) <= wanted:
+      chosen += word
+  return chosen
+
+
+def _shuffle(items: list, rng: random.Random) -> None:
+  """`rng.shuffle(items)`: the same draws, in half the time."""
+  draw = rng.getrandbits
+  for last in range(len(items) - 1, 0, -1):
+    bits = (last + 1).bit_length()
+    other = draw(bits)
+    while other > last:
+      other = draw(bits)
+    items[last], items[other] = items[other], items[last]
+
+
+# -------------------------------------------------------- blocks and records
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+  """Documents that stand together in the corpus."""
+
+  group: int  # of files, from 0
+  first: int  # number of its first document in the group, from 0
+  documents: list[list[str]]  # their lines
+
+  @property
+  def num_bytes(self) -> int:
+    lines = (line for lines in self.documents for line in lines)
+    return sum(len(line.encode("utf-8")) + 1 for line in lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """How the documents of a block become records; workers are handed one.
+
+  The fields that are not explained have the meaning of
+  `create_training_instances`' arguments.
+  """
+
+  reader: SentenceReader
+  encode: tf_example.ExampleEncoder  # of `instance_values`
+  max_seq_length: int
+  max_predictions_per_seq: int
+  dupe_factor: int
+  short_seq_prob: float
+  masked_lm_prob: float
+  do_whole_word_mask: bool
+  truncate_prob: float
+  random_seed: int
+
+
+def file_size(path: str) -> int:
+  """Bytes of a file; TensorFlow asks where the path has a scheme."""
+  if "://" in path:
+    import tensorflow.compat.v1 as tf
+
+    return tf.io.gfile.stat(path).length
+  return os.path.getsize(path)
+
+
+def group_files(input_files: Sequence[str]) -> list[list[str]]:
+  """Puts files that follow on each other together, by their sizes.
+
+  Returns:
+    Groups of at least GROUP_BYTES, if the files are as large together. Groups
+    can be read at the same time.
+  """
+  groups, room = [], 0
+  for path in input_files:
+    if room <= 0:
+      groups.append([])
+      room = GROUP_BYTES
+    groups[-1].append(path)
+    room -= file_size(path)
+  if room > 0 and len(groups) > 1:
+    groups[-2] += groups.pop()
+  return groups
+
+
+def read_blocks(group: int, input_files: Sequence[str]) -> Iterator[Block]:
+  """Yields the blocks of a group of files.
+
+  A block has BLOCK_CHARS characters and BLOCK_DOCUMENTS documents at least, if
+  there are as many; the last documents join the block before them if they are
+  fewer.
+  """
+  block, documents, chars, first = None, [], 0, 0
+  for lines in read_documents(input_files, MAX_DOCUMENT_CHARS):
+    documents.append(lines)
+    chars += sum(map(len, lines))
+    if chars >= BLOCK_CHARS and len(documents) >= BLOCK_DOCUMENTS:
+      if block:
+        yield block
+      block = Block(group, first, documents)
+      first += len(documents)
+      documents, chars = [], 0
+  if block and len(documents) < BLOCK_DOCUMENTS:
+    block.documents.extend(documents)
+    documents = []
+  if block:
+    yield block
+  if documents:
+    yield Block(group, first, documents)
+
+
+def block_records(
+  block: Block, recipe: Recipe, statistics: Statistics
+) -> Iterator[tuple[int, bytes]]:
+  """Yields the records of a block's documents, each with a key.
+
+  Every document and round draws from a generator of its own, and random second
+  texts are of the same block: the records depend on the corpus and the recipe
+  alone, not on who makes them, and sorting them by key shuffles the corpus.
+
+  Args:
+    block: of documents.
+    recipe: for all blocks.
+    statistics: what is read and made is counted there.
+
+  Yields:
+    (key of 64 bits, bytes of a tf.Example).
+  """
+  documents, numbers = [], []
+  for number, lines in enumerate(block.documents, block.first):
+    document = recipe.reader.read(lines)
+    if document:
+      documents.append(document)
+      numbers.append(number)
+      statistics.count_document(document)
+  tokenizer = recipe.reader.tokenizer
+  vocab_words = list(tokenizer.vocab)
+  for round_number in range(recipe.dupe_factor):
+    rngs = [
+      # random.Random hashes a string by SHA-512, the same everywhere.
+      random.Random(f"{recipe.random_seed} {block.group} {n} {round_number}")
+      for n in numbers
+    ]
+    round_documents = documents
+    if recipe.truncate_prob:
+      round_documents = [
+        cut_sentences(document, recipe.truncate_prob, rng)
+        for document, rng in zip(documents, rngs)
+      ]
+    for index, rng in enumerate(rngs):
+      for instance in create_instances_from_document(
+        round_documents,
+        index,
+        recipe.max_seq_length,
+        recipe.short_seq_prob,
+        recipe.masked_lm_prob,
+        recipe.max_predictions_per_seq,
+        vocab_words,
+        rng,
+        recipe.do_whole_word_mask,
+      ):
+        statistics.count_instance(instance)
+        values = instance_values(
+          instance,
+          tokenizer,
+          recipe.max_seq_length,
+          recipe.max_predictions_per_seq,
+        )
+        yield rng.getrandbits(64), recipe.encode(values)
+
+
+def instance_values(
+  instance: TrainingInstance,
+  tokenizer,
+  max_seq_length: int,
+  max_predictions_per_seq: int,
+) -> dict:
+  """The values of an instance's record, padded, by name."""
+  convert = tokenizer.convert_tokens_to_ids
+  padding = [0] * (max_seq_length - len(instance.tokens))
+  masked = len(instance.masked_lm_positions)
+  unused = max_predictions_per_seq - masked
+  return {
+    "input_ids": convert(instance.tokens) + padding,
+    "input_mask": [1] * len(instance.tokens) + padding,
+    "segment_ids": instance.segment_ids + padding,
+    "masked_lm_positions": instance.masked_lm_positions + [0] * unused,
+    "masked_lm_ids": convert(instance.masked_lm_labels) + [0] * unused,
+    "masked_lm_weights": [1.0] * masked + [0.0] * unused,
+    "next_sentence_labels": [int(instance.is_random_next)],
+  }
