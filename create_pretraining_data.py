@@ -596,8 +596,7 @@ def _define_process_flags():
     " random second texts are of the same block of documents (1 MB of text, 16"
     " documents at least). The output is the same for any number of processes;"
     " memory does not grow with the corpus. Records are shuffled over all"
-    " output files, for which the disk needs room twice. A document over 4 M"
-    " characters is taken as several.",
+    " output files. A document over 4 M characters is taken as several.",
     lower_bound=1,
   )
   flags.DEFINE_string(

@@ -469,7 +469,8 @@ def group_files(input_files: Sequence[str]) -> list[list[str]]:
     groups[-1].append(path)
     room -= file_size(path)
   if room > 0 and len(groups) > 1:
-    groups[-2] += groups.pop()
+    rest = groups.pop()
+    groups[-1] += rest
   return groups
 
 

@@ -1,0 +1,520 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Pre-training instances and records: the original's, and the streamed ones.
+
+`tests/golden/pretraining_*.json` holds the original's instances of
+`tests/golden/texts/corpus*.txt`.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import types
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+import create_pretraining_data
+import features
+import pretraining_instances
+import tokenization
+from pretraining_instances import JoinedPiece
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+VOCAB = str(GOLDEN / "vocab.txt")
+CORPUS = str(GOLDEN / "texts" / "corpus.txt")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+  return tokenization.FullTokenizer(VOCAB)
+
+
+def recipe_of(tokenizer, **changes):
+  values = dict(
+    reader=pretraining_instances.SentenceReader(tokenizer),
+    encode=features.record_encoder(features.pretraining_schema(32, 5)),
+    max_seq_length=32,
+    max_predictions_per_seq=5,
+    dupe_factor=2,
+    short_seq_prob=0.1,
+    masked_lm_prob=0.15,
+    do_whole_word_mask=False,
+    truncate_prob=0.0,
+    random_seed=7,
+  )
+  return pretraining_instances.Recipe(**{**values, **changes})
+
+
+def parsed(path, length=32, predictions=5):
+  """The records of a file as {name: list}."""
+  schema = features.pretraining_schema(length, predictions)
+  raw = tf.placeholder(tf.string, [])
+  parse = tf.parse_single_example(raw, schema)
+  with tf.Session() as session:
+    return [
+      {
+        name: value.tolist()
+        for name, value in session.run(parse, {raw: record}).items()
+      }
+      for record in tf.python_io.tf_record_iterator(str(path))
+    ]
+
+
+# ----------------------------------------------------- the original's stream
+
+
+@pytest.mark.parametrize(
+  "name", sorted(path.stem for path in GOLDEN.glob("pretraining_*.json"))
+)
+def test_instances_equal_the_originals(name, tokenizer):
+  golden = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+  found = create_pretraining_data.create_training_instances(
+    [str(GOLDEN / "texts" / file) for file in golden["input_files"]],
+    tokenizer,
+    golden["max_seq_length"],
+    golden["dupe_factor"],
+    golden["short_seq_prob"],
+    golden["masked_lm_prob"],
+    golden["max_predictions_per_seq"],
+    random.Random(golden["random_seed"]),
+    do_whole_word_mask=golden["do_whole_word_mask"],
+  )
+  assert len(found) == len(golden["instances"]) > 0
+  assert [dataclasses.asdict(i) for i in found] == golden["instances"]
+
+
+def test_instance_k_is_written_to_file_k_mod_their_number(tokenizer, tmp_path):
+  instances = [
+    create_pretraining_data.TrainingInstance(
+      ["[CLS]", "the", "[SEP]", "[MASK]", "[SEP]"],
+      [0, 0, 0, 1, 1],
+      [3],
+      [label],
+      label == "a",
+    )
+    for label in ("a", "b", "c")
+  ]
+  files = [str(tmp_path / "0"), str(tmp_path / "1")]
+  create_pretraining_data.write_instance_to_example_files(
+    instances, tokenizer, 7, 2, files
+  )
+  ids = tokenizer.vocab
+  first, third = parsed(files[0], 7, 2)
+  (second,) = parsed(files[1], 7, 2)
+  tokens = ["[CLS]", "the", "[SEP]", "[MASK]", "[SEP]", "[PAD]", "[PAD]"]
+  assert first == {
+    "input_ids": [ids[token] for token in tokens],
+    "input_mask": [1, 1, 1, 1, 1, 0, 0],
+    "segment_ids": [0, 0, 0, 1, 1, 0, 0],
+    "masked_lm_positions": [3, 0],
+    "masked_lm_ids": [ids["a"], 0],
+    "masked_lm_weights": [1.0, 0.0],
+    "next_sentence_labels": [1],
+  }
+  assert second["masked_lm_ids"] == [ids["b"], 0]
+  assert third["masked_lm_ids"] == [ids["c"], 0]
+  assert third["next_sentence_labels"] == [0]
+  assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+
+
+def test_shuffling_draws_what_random_does():
+  ours, theirs = random.Random(3), random.Random(3)
+  for size in [*range(70), 127, 128, 129, 511, 512]:
+    a, b = list(range(size)), list(range(size))
+    pretraining_instances._shuffle(a, ours)
+    theirs.shuffle(b)
+    assert a == b
+  assert ours.random() == theirs.random()
+
+
+def test_a_pair_is_cut_at_both_ends_of_the_longer():
+  class Rng:
+    draws = iter([0.4, 0.6, 0.5, 0.1])
+
+    def random(self):
+      return next(self.draws)
+
+  a, b = list("abcd"), list("vwxyz")
+  create_pretraining_data.truncate_seq_pair(a, b, 5, Rng())
+  # b at its front; then, at 4 to 4, b at its end; a at its end; b at its front
+  assert (a, b) == (list("abc"), list("xy"))
+
+
+# -------------------------------------------------------------------- masks
+
+
+def masked_sets(tokens, rng, rounds=400, wanted=0.3):
+  found = set()
+  for _ in range(rounds):
+    _, positions, labels = create_pretraining_data.create_masked_lm_predictions(
+      tokens, wanted, 10, ["x"], rng, do_whole_word_mask=True
+    )
+    assert labels == [tokens[position] for position in positions]
+    found.add(tuple(positions))
+  return found
+
+
+def test_pieces_of_a_word_are_masked_together_or_not_at_all():
+  tokens = ["[CLS]", "a", "##b", "##c", "d", "[SEP]", "##e", "f", "[SEP]"]
+  # round(9 * 0.3) = 3 at most; "##e" joins the word before it, d
+  assert masked_sets(tokens, random.Random(1)) == {(1, 2, 3), (4, 6, 7)}
+
+
+def test_the_characters_of_a_chinese_word_are_masked_together():
+  joined = JoinedPiece
+  tokens = ["[CLS]", "今", joined("天"), "天", joined("气"), "好", "[SEP]"]
+  # round(7 * 0.3) = 2
+  assert masked_sets(tokens, random.Random(1)) == {(1, 2), (3, 4), (5,)}
+
+
+def test_of_chosen_tokens_80_percent_are_masked_10_replaced_10_kept():
+  tokens = ["[CLS]", *["a"] * 98, "[SEP]"]
+  rng, counts = random.Random(5), {"[MASK]": 0, "a": 0, "other": 0}
+  for _ in range(400):
+    output, positions, _ = create_pretraining_data.create_masked_lm_predictions(
+      tokens, 0.2, 1000, ["other"], rng
+    )
+    assert len(positions) == 20
+    assert positions == sorted(set(positions))
+    assert (output[0], output[-1]) == ("[CLS]", "[SEP]")
+    for position in positions:
+      counts[output[position]] += 1
+  assert counts["[MASK]"] / 8000 == pytest.approx(0.8, abs=0.02)
+  assert counts["other"] / 8000 == pytest.approx(0.1, abs=0.015)
+
+
+# ---------------------------------------------------------------- documents
+
+
+def write(path, text):
+  path.write_text(text, encoding="utf-8")
+  return str(path)
+
+
+def test_blank_lines_divide_documents_and_ends_of_files_do_not(tmp_path):
+  files = [
+    write(tmp_path / "a", "\n one \r\ntwo\n\n \t\nthree"),
+    write(tmp_path / "b", "four\n\n"),
+  ]
+  found = list(pretraining_instances.read_documents(files))
+  assert found == [["one", "two"], ["three", "four"]]
+
+
+def test_a_document_without_end_is_taken_as_several(tmp_path):
+  path = write(tmp_path / "a", "aaaa\nbbbb\ncccc\ndd\n\nee\n")
+  found = list(pretraining_instances.read_documents([path], max_chars=8))
+  assert found == [["aaaa", "bbbb"], ["cccc", "dd"], ["ee"]]
+
+
+@pytest.mark.parametrize("separator", ["/", " "])
+def test_words_end_where_the_separator_stands(tokenizer, separator):
+  reader = pretraining_instances.SentenceReader(tokenizer, separator)
+  line = separator.join(["workshop", "ab.", "the"])
+  (sentence,) = reader.read([line, separator])
+  assert sentence == tokenizer.tokenize("workshop ab. the")
+  starts = [
+    p for p in sentence if p[:2] != "##" and not isinstance(p, JoinedPiece)
+  ]
+  assert starts == ["work", "a", "the"]
+  assert [p for p in sentence if isinstance(p, JoinedPiece)] == ["."]
+
+
+def test_paragraphs_are_split_into_sentences(tokenizer):
+  pytest.importorskip("sentencex", reason="requirements-sentences.txt")
+  reader = pretraining_instances.SentenceReader(tokenizer, language="en")
+  found = reader.read(["Dr. Smith went home. She ran!", "The end."])
+  expected = ["Dr. Smith went home.", "She ran!", "The end."]
+  assert found == [tokenizer.tokenize(sentence) for sentence in expected]
+
+
+def test_the_share_of_sentences_that_are_cut():
+  document = [list("abcdefgh")] * 2000 + [["one"]]
+  found = pretraining_instances.cut_sentences(document, 0.1, random.Random(2))
+  shorter = [sentence for sentence in found if len(sentence) < 8][:-1]
+  assert len(shorter) / 2000 == pytest.approx(0.1, abs=0.02)
+  assert {len(sentence) for sentence in shorter} == set(range(1, 8))
+  assert all(s == list("abcdefgh")[: len(s)] for s in shorter)
+  assert found[-1] == ["one"]
+
+
+# ------------------------------------------------------------- blocks, workers
+
+
+def test_files_are_grouped_and_documents_come_in_blocks(tmp_path, monkeypatch):
+  monkeypatch.setattr(pretraining_instances, "GROUP_BYTES", 20)
+  monkeypatch.setattr(pretraining_instances, "BLOCK_CHARS", 4)
+  monkeypatch.setattr(pretraining_instances, "BLOCK_DOCUMENTS", 2)
+  text = "".join(f"{letter}{letter}\n\n" for letter in "abcde")  # 20 bytes
+  paths = [write(tmp_path / name, text) for name in "123"]
+  paths.append(write(tmp_path / "4", "zz\n"))
+  groups = pretraining_instances.group_files(paths)
+  assert groups == [[paths[0]], [paths[1]], paths[2:]]
+  blocks = list(pretraining_instances.read_blocks(2, groups[2]))
+  assert [(b.group, b.first, b.num_bytes) for b in blocks] == [
+    (2, 0, 6),
+    (2, 2, 6),
+    (2, 4, 6),  # e of one file, z of the next
+  ]
+  (alone,) = pretraining_instances.read_blocks(0, paths[3:])
+  assert alone.documents == [["zz"]]
+  last = list(pretraining_instances.read_blocks(0, paths[:1]))[-1]
+  assert last.documents == [["cc"], ["dd"], ["ee"]]  # not one by itself
+
+
+def small_blocks(monkeypatch):
+  monkeypatch.setattr(pretraining_instances, "BLOCK_CHARS", 300)
+  monkeypatch.setattr(pretraining_instances, "BLOCK_DOCUMENTS", 2)
+
+
+def contents(paths):
+  return [pathlib.Path(path).read_bytes() for path in paths]
+
+
+def test_any_number_of_workers_gives_the_same_files(
+  tokenizer, tmp_path, monkeypatch
+):
+  small_blocks(monkeypatch)
+  monkeypatch.setattr(create_pretraining_data, "BUCKET_BYTES", 1500)
+  recipe = recipe_of(tokenizer, truncate_prob=0.2)
+  blocks = list(pretraining_instances.read_blocks(0, [CORPUS]))
+  assert len(blocks) > 2
+  found, counted = [], []
+  for num_workers in (1, 3):
+    files = [str(tmp_path / f"{num_workers}-{shard}") for shard in range(2)]
+    counted.append(
+      create_pretraining_data.run_workers([CORPUS], recipe, files, num_workers)
+    )
+    found.append(contents(files))
+  assert found[0] == found[1]
+  assert counted[0] == counted[1]
+  assert len(list(tmp_path.iterdir())) == 4  # and no folder of theirs
+
+  # They are the blocks' records, by remainder and order of their keys.
+  statistics = pretraining_instances.Statistics()
+  pairs = [
+    pair
+    for block in blocks
+    for pair in pretraining_instances.block_records(block, recipe, statistics)
+  ]
+  assert statistics == counted[0]
+  assert statistics.instances == len(pairs)
+  for shard in range(2):
+    path = str(tmp_path / f"1-{shard}")
+    expected = [record for key, record in sorted(pairs) if key % 2 == shard]
+    assert list(tf.python_io.tf_record_iterator(path)) == expected
+    assert len(expected) > 10
+
+
+def test_a_documents_records_depend_on_its_block_alone(tokenizer):
+  (first, *_) = pretraining_instances.read_documents([CORPUS])
+  lines = [[line] for line in first[:6]]
+  block = pretraining_instances.Block(0, 10, lines)
+  later = pretraining_instances.Block(0, 11, lines)
+
+  def records(block, **changes):
+    recipe = recipe_of(tokenizer, **changes)
+    statistics = pretraining_instances.Statistics()
+    return list(pretraining_instances.block_records(block, recipe, statistics))
+
+  assert records(block) == records(block)
+  assert records(block, dupe_factor=1) == records(block)[: len(lines)]
+  assert not set(records(block)) & set(records(later))
+  assert not set(records(block)) & set(records(block, random_seed=8))
+
+
+def test_statistics_count_what_a_corpus_became(tokenizer):
+  block = pretraining_instances.Block(
+    0, 0, [["the work", "a \u2603"], ["\u200b"], ["the", "the"]]
+  )
+  statistics = pretraining_instances.Statistics()
+  recipe = recipe_of(tokenizer, dupe_factor=1, short_seq_prob=0.0)
+  list(pretraining_instances.block_records(block, recipe, statistics))
+  found = dataclasses.asdict(statistics)
+  assert found.pop("random_next") <= found["instances"]
+  assert found.pop("tokens") >= 5 * found["instances"]
+  assert found.pop("masked") == found.pop("instances") >= 2
+  assert found == {"documents": 2, "sentences": 4, "pieces": 6, "unknown": 1}
+
+
+def test_a_failing_worker_leaves_what_was_there(tokenizer, tmp_path):
+  path = tmp_path / "out"
+  path.write_bytes(b"old")
+  wrong = features.record_encoder(features.pretraining_schema(16, 5))
+  with pytest.raises(ValueError, match="input_ids has 32 values instead of 16"):
+    create_pretraining_data.run_workers(
+      [CORPUS], recipe_of(tokenizer, encode=wrong), [str(path)], 1
+    )
+  assert path.read_bytes() == b"old"
+  assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_workers_load_no_tensorflow():
+  code = (
+    "import sys, create_pretraining_data;"
+    "sys.exit('tensorflow' in sys.modules or 'numpy' in sys.modules)"
+  )
+  assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_beam_gives_the_workers_files(tokenizer, tmp_path, monkeypatch):
+  pytest.importorskip("apache_beam", reason="requirements-beam.txt")
+  small_blocks(monkeypatch)
+  recipe = recipe_of(tokenizer)
+  ours = [str(tmp_path / f"ours-{shard}") for shard in range(2)]
+  beams = [str(tmp_path / f"beam-{shard}") for shard in range(2)]
+  counted = create_pretraining_data.run_workers([CORPUS], recipe, ours, 1)
+  # What DirectRunner comes to, without its asking the network for another.
+  runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+  assert counted == create_pretraining_data.run_beam(
+    [CORPUS], recipe, beams, runner, []
+  )
+  assert contents(ours) == contents(beams)
+
+
+# ------------------------------------------------------- report, bad input
+
+
+def statistics_of(**changes):
+  values = dict(
+    documents=4,
+    sentences=20,
+    pieces=400,
+    unknown=2,
+    instances=10,
+    tokens=240,
+    masked=40,
+    random_next=5,
+  )
+  return pretraining_instances.Statistics(**{**values, **changes})
+
+
+def test_the_report():
+  assert create_pretraining_data.report(statistics_of(), 32, ["a", "b"]) == [
+    "documents 4, sentences 20, pieces 400, unknown pieces 2 (0.50%)",
+    "instances 10: tokens used 240, padded 80 (25.0%)",
+    "random next 50.0%, masked a sequence 4.0",
+    "wrote 10 records to 2 file(s): a, b",
+  ]
+  assert create_pretraining_data.warnings(statistics_of()) == []
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"documents": 1}, "are the blank lines between documents missing"),
+    ({"random_next": 10, "sentences": 4}, "100% of next .* not between sent"),
+    ({"unknown": 100}, "25% of the pieces are .UNK."),
+  ],
+)
+def test_what_looks_wrong_is_said(changes, message):
+  found = create_pretraining_data.warnings(statistics_of(**changes))
+  assert len(found) == 1
+  assert re.search(message, found[0])
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"documents": 0}, "no document with any text in a, b, c, ..."),
+    ({"unknown": 400}, "all 400 pieces of a, b, c, ... are .UNK."),
+  ],
+)
+def test_text_that_gives_nothing_is_an_error(changes, message):
+  with pytest.raises(ValueError, match=message):
+    create_pretraining_data.check_statistics(
+      statistics_of(**changes), ["a", "b", "c", "d"]
+    )
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    (dict(num_workers=2, runner="DirectRunner"), "or --runner, not both"),
+    (dict(beam_options="--x"), "--beam_options needs --runner"),
+    (dict(word_separator="/"), "--word_separator needs --do_whole_word_mask"),
+    (
+      dict(word_separator="", do_whole_word_mask=True),
+      "--word_separator is empty",
+    ),
+    (dict(output_file=" , "), "--output_file is empty"),
+    (dict(output_file="a,b, a"), "--output_file names a twice"),
+    (dict(output_file="in"), "--output_file=in is an input file too"),
+    (dict(output_file="no/a"), "there is no folder no; make it first"),
+    (dict(output_file="/"), "--output_file=/ is a folder"),
+    (dict(runner="DirectRunner"), "--runner needs the library apache_beam"),
+    (dict(split_sentences=True), "--split_sentences needs the library senten"),
+  ],
+)
+def test_flags_that_do_not_fit_are_named(monkeypatch, changes, message):
+  values = dict(
+    num_workers=None,
+    runner=None,
+    beam_options="",
+    word_separator=None,
+    do_whole_word_mask=False,
+    split_sentences=False,
+    max_seq_length=32,
+    masked_lm_prob=0.15,
+    max_predictions_per_seq=5,
+    output_file="a",
+    vocab_file="v",
+  )
+  flags = types.SimpleNamespace(**{**values, **changes})
+  monkeypatch.setattr(create_pretraining_data, "FLAGS", flags)
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+  with pytest.raises(ValueError, match=message):
+    create_pretraining_data.check_flags(["in"], ["[PAD]", "word"])
+  flags.__dict__.update(values)
+  assert create_pretraining_data.check_flags(["in"], ["word"]) == ["a"]
+  with pytest.raises(ValueError, match="nothing can fill --max_seq_length=32"):
+    create_pretraining_data.check_flags(["in"], tokenization.SPECIAL_TOKENS)
+
+
+def run_script(folder, *flags):
+  command = [sys.executable, str(ROOT / "create_pretraining_data.py"), *flags]
+  return subprocess.run(
+    [*command, f"--vocab_file={VOCAB}", "--max_seq_length=32"],
+    capture_output=True,
+    text=True,
+    cwd=folder,
+  )
+
+
+def test_the_script_writes_the_originals_records(tokenizer, tmp_path):
+  golden = json.loads((GOLDEN / "pretraining_piece_32.json").read_text())
+  found = run_script(
+    tmp_path,
+    f"--input_file={CORPUS[:-1]}?",
+    "--output_file=out",
+    "--max_predictions_per_seq=5",
+    "--dupe_factor=3",
+    "--random_seed=20181031",
+    "--nocheck_vocab_case",
+  )
+  assert found.returncode == 0, found.stderr
+  tokens = [
+    tokenizer.convert_ids_to_tokens(
+      record["input_ids"][: sum(record["input_mask"])]
+    )
+    for record in parsed(tmp_path / "out")
+  ]
+  assert tokens == [instance["tokens"] for instance in golden["instances"]]
+  assert f"wrote {len(tokens)} records to 1 file(s): out" in found.stderr
+  assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_script_streams_and_names_the_byte_that_is_not_utf8(tmp_path):
+  (tmp_path / "a").write_bytes(b"fine\nb\xe9d\n")
+  found = run_script(
+    tmp_path, "--input_file=a", "--output_file=out", "--num_workers=1"
+  )
+  assert found.returncode == 1
+  assert "error: a is not utf-8: byte 6 is 0xe9" in found.stderr
+  assert "Traceback" not in found.stderr
+  assert [path.name for path in tmp_path.iterdir()] == ["a"]
