@@ -13,6 +13,7 @@ the same rng gives the original's instances, one by one.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -221,30 +222,35 @@ def create_training_instances(
   for document in documents if statistics else ():
     statistics.count_document(document)
   rng.shuffle(documents)
-  vocab_words = list(tokenizer.vocab)
-  instances = []
-  for round_number in range(dupe_factor):
-    round_documents = documents
-    if truncate_prob:
-      round_documents = [
-        cut_sentences(document, truncate_prob, rng) for document in documents
-      ]
-    for index in range(len(documents)):
-      instances += create_instances_from_document(
-        round_documents,
-        index,
-        max_seq_length,
-        short_seq_prob,
-        masked_lm_prob,
-        max_predictions_per_seq,
-        vocab_words,
-        rng,
-        do_whole_word_mask,
-      )
-      done = round_number * len(documents) + index + 1
+  make = functools.partial(
+    create_instances_from_document,
+    max_seq_length=max_seq_length,
+    short_seq_prob=short_seq_prob,
+    masked_lm_prob=masked_lm_prob,
+    max_predictions_per_seq=max_predictions_per_seq,
+    vocab_words=list(tokenizer.vocab),
+    do_whole_word_mask=do_whole_word_mask,
+  )
+  instances, done = [], 0
+  for _ in range(dupe_factor):
+    rngs = [rng] * len(documents)
+    for _, made in _make_round(make, documents, rngs, truncate_prob):
+      instances += made
+      done += 1
       on_progress(done, dupe_factor * len(documents))
   rng.shuffle(instances)
   return instances
+
+
+def _make_round(make, documents, rngs, truncate_prob):
+  """Yields (rng, its instances) of each document; each has an rng."""
+  if truncate_prob:
+    documents = [
+      cut_sentences(document, truncate_prob, rng)
+      for document, rng in zip(documents, rngs)
+    ]
+  for index, rng in enumerate(rngs):
+    yield rng, make(documents, index, rng=rng)
 
 
 def create_instances_from_document(
@@ -525,38 +531,26 @@ def block_records(
       numbers.append(number)
       statistics.count_document(document)
   tokenizer = recipe.reader.tokenizer
-  vocab_words = list(tokenizer.vocab)
+  make = functools.partial(
+    create_instances_from_document,
+    max_seq_length=recipe.max_seq_length,
+    short_seq_prob=recipe.short_seq_prob,
+    masked_lm_prob=recipe.masked_lm_prob,
+    max_predictions_per_seq=recipe.max_predictions_per_seq,
+    vocab_words=list(tokenizer.vocab),
+    do_whole_word_mask=recipe.do_whole_word_mask,
+  )
+  lengths = recipe.max_seq_length, recipe.max_predictions_per_seq
   for round_number in range(recipe.dupe_factor):
     rngs = [
       # random.Random hashes a string by SHA-512, the same everywhere.
       random.Random(f"{recipe.random_seed} {block.group} {n} {round_number}")
       for n in numbers
     ]
-    round_documents = documents
-    if recipe.truncate_prob:
-      round_documents = [
-        cut_sentences(document, recipe.truncate_prob, rng)
-        for document, rng in zip(documents, rngs)
-      ]
-    for index, rng in enumerate(rngs):
-      for instance in create_instances_from_document(
-        round_documents,
-        index,
-        recipe.max_seq_length,
-        recipe.short_seq_prob,
-        recipe.masked_lm_prob,
-        recipe.max_predictions_per_seq,
-        vocab_words,
-        rng,
-        recipe.do_whole_word_mask,
-      ):
+    for rng, made in _make_round(make, documents, rngs, recipe.truncate_prob):
+      for instance in made:
         statistics.count_instance(instance)
-        values = instance_values(
-          instance,
-          tokenizer,
-          recipe.max_seq_length,
-          recipe.max_predictions_per_seq,
-        )
+        values = instance_values(instance, tokenizer, *lengths)
         yield rng.getrandbits(64), recipe.encode(values)
 
 
