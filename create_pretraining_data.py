@@ -47,6 +47,7 @@ from pretraining_instances import (
   file_size,
   group_files,
   instance_values,
+  num_bytes,
   read_blocks,
   Recipe,
   SentenceReader,
@@ -77,8 +78,8 @@ class Progress:
   """Share done, rate and time left: a bar on a terminal, else lines."""
 
   def __init__(self, task: str, total: int, unit: str):
-    self.total, self._done = total, 0
     self._task, self._unit = task, unit
+    self._total, self._done = total, 0
     self._started = self._told = time.monotonic()
     self._bar = tqdm(
       total=total, desc=task, unit=unit, unit_scale=True, disable=None
@@ -86,14 +87,13 @@ class Progress:
 
   def update(self, count: int) -> None:
     self._done += count
-    self._bar.total = self.total
     self._bar.update(count)
     now = time.monotonic()
     if self._bar.disable and now - self._told >= LOG_SECONDS:
       self._told = now
       meter = tqdm.format_meter(
         self._done,
-        self.total,
+        self._total,
         now - self._started,
         ncols=0,
         prefix=self._task,
@@ -139,15 +139,31 @@ def write_instance_to_example_files(
       progress.update(1)
 
 
+@dataclasses.dataclass(frozen=True)
+class _ReaderWithProgress:
+  """A reader of sentences that tells how many bytes have gone through."""
+
+  reader: SentenceReader
+  progress: Progress
+
+  def read(self, lines):
+    self.progress.update(num_bytes(lines))
+    return self.reader.read(lines)
+
+
 def run_in_memory(
   input_files: Sequence[str], recipe: Recipe, output_files: Sequence[str]
 ) -> Statistics:
   """Makes and writes the original's records; returns what they are."""
   statistics = Statistics()
-  making = Progress("making instances", 0, "document")
+  reading = Progress("reading", sum(map(file_size, input_files)), "B")
+  making = None
 
   def tell(done, total):
-    making.total = total
+    nonlocal making
+    if not making:
+      reading.close()
+      making = Progress("making instances", total, "document")
     making.update(1)
 
   gc.disable()  # lists by the million, no cycles: looking takes a third
@@ -162,11 +178,12 @@ def run_in_memory(
     random.Random(recipe.random_seed),
     recipe.do_whole_word_mask,
     recipe.truncate_prob,
-    recipe.reader,
+    _ReaderWithProgress(recipe.reader, reading),
     statistics,
     tell,
   )
-  making.close()
+  for progress in filter(None, (reading, making)):
+    progress.close()
   check_statistics(statistics, input_files)
   for instance in instances:
     statistics.count_instance(instance)

@@ -161,6 +161,11 @@ def read_documents(
     yield lines
 
 
+def num_bytes(lines: Iterable[str]) -> int:
+  """About what the lines of a document take in its file."""
+  return sum(len(line.encode("utf-8")) + 1 for line in lines)
+
+
 def cut_sentences(
   document: Sequence[list[str]], truncate_prob: float, rng: random.Random
 ) -> list[list[str]]:
@@ -427,8 +432,7 @@ class Block:
 
   @property
   def num_bytes(self) -> int:
-    lines = (line for lines in self.documents for line in lines)
-    return sum(len(line.encode("utf-8")) + 1 for line in lines)
+    return sum(map(num_bytes, self.documents))
 
 
 @dataclasses.dataclass(frozen=True)
