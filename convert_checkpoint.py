@@ -2,8 +2,9 @@
 """Converts BERT checkpoints between PyTorch (Hugging Face) and TensorFlow.
 
 In: a .safetensors file, a Hugging Face folder or a TensorFlow checkpoint.
-Out: a folder with the other kind: weights, configuration and vocabulary; or,
-with --strip, the TensorFlow checkpoint without its optimiser's state.
+Out: a folder with the other kind: weights, configuration and vocabulary; or the
+TensorFlow checkpoint without its optimiser's state (--strip), or with another
+vocabulary, to train on from there (--new_vocab_file).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import collections
+import functools
 import json
 import os
 import re
@@ -22,6 +24,7 @@ import tensorflow.compat.v1 as tf
 from absl import flags
 
 import modeling
+import tokenization
 
 FLAGS = flags.FLAGS
 
@@ -99,6 +102,11 @@ ACTIVATIONS = {  # Hugging Face's name: ours; the last of equals is written
 }
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 CHECKPOINT = "bert_model.ckpt"
+WORDS = "bert/embeddings/word_embeddings"
+BY_TOKEN = (
+  WORDS,
+  "cls/predictions/output_bias",
+)  # variables with a row a token
 
 
 def define_flags():
@@ -111,9 +119,20 @@ def define_flags():
   )
   flags.DEFINE_string("output", None, "The folder to write.")
   flags.DEFINE_bool("strip", False, "Only drop TensorFlow's slots and step.")
+  flags.DEFINE_string(
+    "new_vocab_file",
+    None,
+    "Give a TensorFlow checkpoint this vocabulary. Tokens that it had keep"
+    " their vectors; a new one has the mean of those of its pieces so far.",
+  )
   flags.DEFINE_string("config_file", None, "By default beside the input.")
   flags.DEFINE_string("vocab_file", None, "By default beside the input.")
-  flags.DEFINE_bool("do_lower_case", None, "The case, to note for PyTorch.")
+  flags.DEFINE_bool(
+    "do_lower_case",
+    None,
+    "The case, to note for PyTorch; with --new_vocab_file, that of the"
+    " vocabulary so far, by default told by its capitals.",
+  )
   flags.DEFINE_bool("overwrite", False, "Replace files that are in --output.")
   flags.mark_flags_as_required(["input", "output"])
 
@@ -357,6 +376,111 @@ def strip(path: str, config_file: str):
   return files, [f"kept: {len(variables)} variables", left_out]
 
 
+def change_vocabulary(
+  path: str, config_file: str, old_file: str, new_file: str, do_lower_case=None
+):
+  """Returns ({file: content}, [lines to show]) for another vocabulary.
+
+  A new token's vector is the mean of those of the pieces that its text had
+  (Kuratov and Arkhipov, 2019, https://arxiv.org/abs/1905.07213); where it had
+  none, the mean of all. So with its bias in the masked LM head.
+
+  Args:
+    path: prefix of a TensorFlow checkpoint.
+    config_file: its bert_config.json.
+    old_file: its vocabulary.
+    new_file: the vocabulary to give it.
+    do_lower_case: the case of the old one; None: told by its capitals.
+
+  Raises:
+    ValueError: the files do not fit each other.
+  """
+  if is_pytorch(path):
+    raise ValueError(f"--new_vocab_file: first convert {path} to TensorFlow")
+  old, new = map(tokenization.load_vocab, (old_file, new_file))
+  lacking = tokenization.missing_special_tokens(new)
+  if lacking:
+    raise ValueError(f"{new_file} lacks {', '.join(lacking)}: add them")
+  variables, left_out = read_tensorflow(path)
+  num_rows = len(variables.get(WORDS, ()))
+  if num_rows <= max(old.values()):
+    raise ValueError(
+      f"{old_file} has {max(old.values()) + 1} tokens, but {path} has"
+      f" {num_rows} word vectors: they belong to different models"
+    )
+  rows = old_rows(old, new, do_lower_case)
+  num_tokens = max(new.values()) + 1
+  for name in set(BY_TOKEN) & set(variables):
+    variables[name] = average_rows(variables[name], rows, num_tokens)
+  config = modeling.BertConfig.from_json_file(config_file).to_dict()
+  config = {**config, V: num_tokens}
+  files = {CHECKPOINT: variables, "bert_config.json": to_json(config)}
+  return files, [*report_rows(rows, old, new), left_out]
+
+
+def old_rows(old: dict, new: dict, do_lower_case=None) -> dict[int, list[int]]:
+  """Returns {new id: old ids of the same token, or of its pieces}.
+
+  Args:
+    old, new: {token: id}.
+    do_lower_case: as the old tokenizer has it; None: told by its capitals.
+  """
+  if do_lower_case is None:
+    do_lower_case = not tokenization.vocab_is_cased(old)
+  basic = tokenization.BasicTokenizer(do_lower_case)
+  wordpiece = tokenization.WordpieceTokenizer(old)
+  rows = {}
+  for token, index in new.items():
+    pieces = [token]
+    if token not in old:
+      pieces = _old_pieces(token, basic, wordpiece)
+    rows[index] = [old[piece] for piece in pieces]
+  return rows
+
+
+def _old_pieces(token, basic, wordpiece) -> list[str]:
+  """Returns the pieces of a token's text, those that are unknown left out."""
+  if re.fullmatch(r"\[.+\]", token):  # [unused7] is a name, not a text
+    return []
+  continues = token.startswith("##") and len(token) > len("##")
+  words = basic.tokenize(token[len("##") :] if continues else token)
+  pieces = []
+  for number, word in enumerate(words):
+    pieces += wordpiece.split_word(word, continues and number == 0)
+  return [piece for piece in pieces if piece != wordpiece.unk_token]
+
+
+def average_rows(values: np.ndarray, rows: dict, num_tokens: int) -> np.ndarray:
+  """Returns [num_tokens, ...] of the means of rows of `values`.
+
+  Args:
+    values: [old tokens, ...], float32.
+    rows: {new id: rows to take the mean of}; of all where there are none.
+    num_tokens: size of the new vocabulary.
+  """
+  mean = np.mean(values, axis=0, dtype=np.float64)
+  averaged = np.repeat(mean[None], num_tokens, axis=0).astype(np.float32)
+  for index, old in rows.items():
+    if old:
+      averaged[index] = np.mean(values[old], axis=0)
+  return averaged
+
+
+def report_rows(rows: dict, old: dict, new: dict) -> list[str]:
+  """Returns lines that count the tokens by where their vectors came from."""
+  others = {token: rows[new[token]] for token in new if token not in old}
+  sizes = [len(pieces) for pieces in others.values() if pieces]
+  none = [token for token, pieces in others.items() if not pieces]
+  mean = f", {np.mean(sizes):.1f} each" if sizes else ""
+  listed = f" ({', '.join(none[:10])}{', ...' * (len(none) > 10)})"
+  return [
+    f"vocabulary: {max(old.values()) + 1} -> {max(new.values()) + 1} tokens",
+    f"copied: {len(new) - len(others)} tokens",
+    f"mean of the pieces so far: {len(sizes)} tokens{mean}",
+    f"mean of all, having no piece: {len(none)} tokens{listed if none else ''}",
+  ]
+
+
 def report(parts, missing, unmapped, old_config, config) -> list[str]:
   """Returns lines that say what was mapped and, by name, what was not."""
   counts = ", ".join(f"{part} {parts[part]}" for part in parts)
@@ -413,22 +537,42 @@ def write_folder(output: str, files: dict, overwrite: bool):
       gfile.rmtree(partial)
 
 
+def choose_task(path: str, vocab_file: str):
+  """Returns the function that makes the files, by the flags and the input.
+
+  Raises:
+    ValueError: flags that contradict each other.
+  """
+  if FLAGS.new_vocab_file:
+    if FLAGS.strip:
+      raise ValueError("--new_vocab_file strips as well, omit --strip")
+    return functools.partial(
+      change_vocabulary,
+      old_file=vocab_file,
+      new_file=FLAGS.new_vocab_file,
+      do_lower_case=FLAGS.do_lower_case,
+    )
+  task = to_tensorflow if is_pytorch(path) else to_pytorch
+  task = strip if FLAGS.strip else task
+  if task is not to_pytorch and FLAGS.do_lower_case is not None:
+    raise ValueError("--do_lower_case is only noted for PyTorch, omit it here")
+  return task
+
+
 def main(_):
   path = find_input(FLAGS.input)
   beside = os.path.dirname(path)
   name = "config.json" if is_pytorch(path) else "bert_config.json"
   config_file = FLAGS.config_file or os.path.join(beside, name)
   vocab_file = FLAGS.vocab_file or os.path.join(beside, "vocab.txt")
-  task = to_tensorflow if is_pytorch(path) else to_pytorch
-  task = strip if FLAGS.strip else task
+  task = choose_task(path, vocab_file)
   if task is not strip and not tf.io.gfile.exists(config_file):
     raise ValueError(f"{config_file} is missing: name it with --config_file")
-  if task is not to_pytorch and FLAGS.do_lower_case is not None:
-    raise ValueError("--do_lower_case is only noted for PyTorch, omit it here")
   files, lines = task(path, config_file)
-  if FLAGS.do_lower_case is not None:
+  if task is to_pytorch and FLAGS.do_lower_case is not None:
     case = {"do_lower_case": FLAGS.do_lower_case}
     files["tokenizer_config.json"] = to_json(case)
+  vocab_file = FLAGS.new_vocab_file or vocab_file
   if FLAGS.vocab_file or tf.io.gfile.exists(vocab_file):
     files["vocab.txt"] = read_bytes(vocab_file)
   else:

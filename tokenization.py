@@ -388,13 +388,19 @@ class WordpieceTokenizer:
     words = convert_to_unicode(text).split()
     return [piece for word in words for piece in self.split_word(word)]
 
-  def split_word(self, word: str) -> list[str]:
-    """Returns the pieces of one word; [unk_token] where some part has none."""
+  def split_word(self, word: str, continues: bool = False) -> list[str]:
+    """Returns the pieces of one word; [unk_token] where some part has none.
+
+    Args:
+      word: without white space.
+      continues: whether it is the rest of a word that began before.
+    """
     if len(word) > self.max_input_chars_per_word:
       return [self.unk_token]
-    if word in self._heads:  # as most words are
-      return [self._heads[word]]
-    pieces, start, known = [], 0, self._heads
+    known = self._tails if continues else self._heads
+    if word in known:  # as most words are
+      return [known[word]]
+    pieces, start = [], 0
     while start < len(word):
       end = min(len(word), start + self._longest)
       while end > start and word[start:end] not in known:

@@ -131,7 +131,7 @@ def convert(monkeypatch, capsys):
 
   def run(source, output, **others):
     defaults = {"strip": False, "overwrite": False, "do_lower_case": None}
-    defaults.update(config_file=None, vocab_file=None)
+    defaults.update(config_file=None, vocab_file=None, new_vocab_file=None)
     given = {"input": str(source), "output": str(output), **others}
     values = types.SimpleNamespace(**{**defaults, **given})
     monkeypatch.setattr(convert_checkpoint, "FLAGS", values)
@@ -510,6 +510,82 @@ def test_strip_keeps_the_weights_only(tmp_path, convert):
     "bert_model.ckpt.index",
     "vocab.txt",
   ]
+
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+TABLES = ("bert/embeddings/word_embeddings", "cls/predictions/output_bias")
+
+
+def write_small_model(folder, tokens, rows=8):
+  """A TensorFlow checkpoint of tables only, whose row i holds 2 ** i."""
+  os.makedirs(folder)
+  powers = 2.0 ** np.arange(rows, dtype=np.float32)
+  variables = {
+    TABLES[0]: np.stack([powers, -powers], axis=1),
+    TABLES[1]: powers,
+    "bert/pooler/dense/bias": np.ones(2, np.float32),
+    "global_step": np.int64(7),
+  }
+  convert_checkpoint.save_checkpoint(str(folder / "model.ckpt"), variables)
+  config = {**CONFIG, "vocab_size": rows, "language": "xx"}
+  write(folder / "bert_config.json", json.dumps(config))
+  write(folder / "vocab.txt", "\n".join(tokens))
+
+
+def test_a_new_vocabulary_starts_from_the_old_vectors(tmp_path, convert):
+  write_small_model(tmp_path / "old", [*SPECIAL, "go", "##es", "##e"])
+  tokens = ["go", *SPECIAL, "goes", "##eés", "##go", "##e", "[unused0]", "Go"]
+  write(tmp_path / "new.txt", "\n".join([*tokens, "", "##", "goées!"]))
+  new_vocab_file = str(tmp_path / "new.txt")
+  said = convert(
+    tmp_path / "old", tmp_path / "out", new_vocab_file=new_vocab_file
+  )
+  assert "vocabulary: 8 -> 15 tokens\n" in said
+  assert "copied: 7 tokens\n" in said
+  assert "mean of the pieces so far: 4 tokens, 2.0 each\n" in said
+  assert "having no piece: 4 tokens (##go, [unused0], , ##)\n" in said
+  go, es, e, every = 32, 64, 128, 255 / 8
+  wanted = [go, 1, 2, 4, 8, 16, (go + es) / 2, (e + es) / 2, every, e, every]
+  wanted += [go, every, every, (go + e + es) / 3]
+  variables = read_variables(tmp_path / "out" / "bert_model.ckpt")
+  words, bias = (variables.pop(name) for name in TABLES)
+  np.testing.assert_allclose(bias, wanted, rtol=1e-6)
+  np.testing.assert_array_equal(words, np.stack([bias, -bias], axis=1))
+  assert_equal(variables, {"bert/pooler/dense/bias": np.ones(2)})
+  config = read_json(tmp_path / "out" / "bert_config.json")
+  assert config["vocab_size"] == 15 and config["language"] == "xx"
+  assert (tmp_path / "out" / "vocab.txt").read_bytes() == (
+    (tmp_path / "new.txt").read_bytes()
+  )
+
+
+def test_the_old_case_tells_how_new_tokens_are_split():
+  old = {token: index for index, token in enumerate(["a", "##b", "A", "##B"])}
+  for lower, rows in ((True, [0, 1]), (False, [2, 3])):
+    assert convert_checkpoint.old_rows(old, {"AB": 5}, lower) == {5: rows}
+  names = ["Paris", "Rome", "Oslo", *"abcdefgh"]
+  cased = {name * 2: index for index, name in enumerate(names)}
+  assert convert_checkpoint.old_rows(cased, {"A": 0, "AA": 1}) == {0: [], 1: []}
+
+
+@pytest.mark.parametrize(
+  "rows, new, flags, sentence",
+  [
+    (8, ["a"], {}, "new.txt lacks .PAD., .UNK., .CLS., .SEP., .MASK.: add"),
+    (5, SPECIAL, {}, "vocab.txt has 6 tokens, but .* has 5 word vectors"),
+    (8, SPECIAL, {"strip": True}, "strips as well, omit --strip"),
+    (8, SPECIAL, {"vocab_file": "none"}, "cannot read the vocabulary file"),
+  ],
+)
+def test_a_new_vocabulary_that_does_not_fit_is_told(
+  tmp_path, convert, rows, new, flags, sentence
+):
+  write_small_model(tmp_path / "old", [*SPECIAL, "go"], rows)
+  write(tmp_path / "new.txt", "\n".join(new))
+  flags = {"new_vocab_file": str(tmp_path / "new.txt"), **flags}
+  with pytest.raises(ValueError, match=sentence):
+    convert(tmp_path / "old", tmp_path / "out", **flags)
+  assert not (tmp_path / "out").exists()
 
 
 def test_existing_files_are_kept_unless_overwrite(tmp_path, convert):

@@ -509,6 +509,15 @@ def test_a_vocabulary_for_both_cases_is_neither():
   assert tokenization.vocab_is_cased(vocab) is None
 
 
+def test_the_rest_of_a_word_has_pieces_of_its_own():
+  vocab = ["ab", "##a", "##b", "##abc", "b"]
+  wordpiece = tokenization.WordpieceTokenizer(vocab)
+  assert wordpiece.split_word("abab", continues=True) == ["##a", "##b"] * 2
+  assert wordpiece.split_word("abc", continues=True) == ["##abc"]
+  assert wordpiece.split_word("abc") == ["[UNK]"]
+  assert wordpiece.split_word("abcd", continues=True) == ["[UNK]"]
+
+
 # Files of text
 
 
