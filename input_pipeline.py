@@ -9,21 +9,37 @@ by length into buckets and each batch is cut to its bucket's bound, so that
 little padding is computed. Batches for evaluation and prediction carry
 `example_index`, the record's place in the files, so that results can be put
 back in order; it is -1 for the padding that fills the last batch on TPU.
+
+A corpus is more than fits in memory, in many files. Each pass over it has an
+order of its own that follows from the seed and the number of the pass, so that
+training that goes on finds its place again.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
+from google.protobuf.message import DecodeError
 
 # What has one value a position in every kind of record, and is cut to length.
 _PER_POSITION = ("input_ids", "input_mask", "segment_ids")
 _MAX_BUCKETS = 8
 _BOUND_MULTIPLE = 8  # lengths that suit vector units
+_THREADS = 8  # files that are read at a time, to count their records
+_SAMPLE = 10000  # records of a corpus that are looked at before training
+_FILES_AT_A_TIME = 16  # whose records are mixed
+_SHUFFLED = 10000  # records that are shuffled at a time
+# Examples that are sorted by length and then cut into batches.
+_POOL_EXAMPLES, _POOL_BATCHES = 8192, 64
 
 
 def bucket_bounds(
@@ -106,21 +122,307 @@ def check_records(path: str, schema: Mapping) -> None:
     raise ValueError(f"{path} is not a TFRecord file, or damaged") from None
   if record is None:
     raise ValueError(f"{path} holds no record")
-  found = tf.train.Example.FromString(record).features.feature
+  _read_checked(path, record, schema)
+
+
+def _read_checked(path, record, schema):
+  """{name: values} of a record that has the layout of `schema`."""
+  try:
+    found = tf.train.Example.FromString(record).features.feature
+  except DecodeError:
+    raise ValueError(f"{path} holds records that are no tf.Examples") from None
+  values = {}
   for name, spec in schema.items():
     if name not in found:
       raise ValueError(
         f"{path} has no {name!r} in its records, which hold"
         f" {', '.join(sorted(found))}: was it made for another task?"
       )
-    values = found[name].int64_list.value or found[name].float_list.value
+    values[name] = found[name].int64_list.value or found[name].float_list.value
     wanted = int(np.prod(spec.shape, dtype=int))
-    if len(values) != wanted:
+    if len(values[name]) != wanted:
+      flag = "max_seq_length"
+      if name.startswith("masked_lm_"):
+        flag = "max_predictions_per_seq"
       raise ValueError(
-        f"{path} was made with {len(values)} values of {name!r} a record, but"
-        f" the flags ask for {wanted}: make the records again or change"
-        " --max_seq_length"
+        f"{path} was made with {len(values[name])} values of {name!r} a record,"
+        f" but the flags ask for {wanted}: make the records again or change"
+        f" --{flag}"
       )
+  return values
+
+
+# ----------------------------------------------------------------- corpora
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """One record file of a corpus."""
+
+  path: str
+  num_examples: int  # that can be read, from the first on
+
+
+def count_examples(
+  paths: Sequence[str],
+  note_file: str | None = None,
+  skip_corrupted: bool = False,
+) -> list[Shard]:
+  """Reads record files through once, to count and to verify what they hold.
+
+  Args:
+    paths: TFRecord files, each once.
+    note_file: JSON file that keeps the counts: files that have not changed
+      since are not read again. None: they are not kept.
+    skip_corrupted: leave out what follows on the first damaged record of a
+      file, and tell how much that is.
+
+  Returns:
+    Those files that have records, in order.
+
+  Raises:
+    ValueError: a file is damaged, or holds no record; it is named.
+  """
+  kept = _read_counts(note_file)
+  stats = {path: tf.io.gfile.stat(path) for path in paths}
+  marks = {path: [s.length, s.mtime_nsec] for path, s in stats.items()}
+  new = [path for path in paths if kept.get(path, [None])[0] != marks[path]]
+  with futures.ThreadPoolExecutor(_THREADS) as pool:
+    for path, found in zip(new, pool.map(_count, new)):
+      kept[path] = [marks[path], *found]
+  shards = []
+  for path in paths:
+    (size, _), count, damaged_byte = kept[path]
+    _check_file(path, size, count, damaged_byte, skip_corrupted)
+    shards.append(Shard(path, count))
+  if new and note_file:
+    with tf.io.gfile.GFile(note_file + ".partial", "w") as writer:
+      json.dump({path: kept[path] for path in paths}, writer)
+    tf.io.gfile.rename(note_file + ".partial", note_file, overwrite=True)
+  shards = [shard for shard in shards if shard.num_examples]
+  if not shards:
+    raise ValueError(f"{', '.join(paths)}: no record can be read")
+  return shards
+
+
+def _check_file(path, size, count, damaged_byte, skip_corrupted):
+  """Tells what is damaged, as an error or as a warning."""
+  if damaged_byte is None:
+    if not count:
+      raise ValueError(f"{path} holds no record")
+    return
+  told = (
+    f"{path} is damaged at byte {damaged_byte} of {size}, after {count} records"
+  )
+  if not skip_corrupted:
+    raise ValueError(
+      f"{told}: make or copy it again, or leave out the rest of it with"
+      " --skip_corrupted"
+    )
+  logging.warning(f"{told}: its last {size - damaged_byte} bytes are left out")
+
+
+def _count(path):
+  """The number of whole records, and the byte where the first damage is."""
+  count = 0
+  try:
+    for _ in tf.python_io.tf_record_iterator(path):
+      count += 1
+  except tf.errors.DataLossError as error:
+    place = re.search(r"record at (\d+)", error.message)
+    return count, int(place.group(1)) if place else 0
+  return count, None
+
+
+def _read_counts(note_file):
+  """{path: [mark, count, damaged byte or None]} of earlier runs."""
+  if not note_file or not tf.io.gfile.exists(note_file):
+    return {}
+  with tf.io.gfile.GFile(note_file) as reader:
+    try:
+      return dict(json.load(reader))
+    except (TypeError, ValueError):
+      return {}
+
+
+def sample_lengths(
+  shards: Sequence[Shard], schema: Mapping, vocab_size: int
+) -> list[int]:
+  """Checks the first records of every file, and tells their lengths.
+
+  Args:
+    shards: the files.
+    schema: {name: tf.FixedLenFeature}, the layout they should have.
+    vocab_size: what ids have to be under.
+
+  Returns:
+    How many tokens each record has.
+
+  Raises:
+    ValueError: a record has another layout, or an id over the vocabulary.
+  """
+  lengths = []
+  for shard in shards:
+    most = min(shard.num_examples, max(_SAMPLE // len(shards), 1))
+    records = tf.python_io.tf_record_iterator(shard.path)
+    for record in itertools.islice(records, most):
+      values = _read_checked(shard.path, record, schema)
+      largest = max(values["input_ids"])
+      if largest >= vocab_size:
+        raise ValueError(
+          f"{shard.path} holds the id {largest}, but the model's vocab_size is"
+          f" {vocab_size}: the records were made with another vocabulary"
+        )
+      lengths.append(sum(values["input_mask"]))
+  return lengths
+
+
+def corpus_input_fn_builder(
+  shards: Sequence[Shard],
+  schema: Mapping,
+  is_training: bool,
+  drop_remainder: bool,
+  bounds: Sequence[int] = (),
+  random_seed: int = 0,
+  first_example: int = 0,
+  num_examples: int | None = None,
+  transform: Callable | None = None,
+):
+  """Makes an `input_fn` from a corpus of record files.
+
+  Training reads the corpus again and again. The order of each pass follows
+  from the seed and its number: that of the files, of the records of several
+  files by turns, and of records within a window. What was used before is
+  skipped unparsed, and an example's place in this order is its number, on all
+  hosts and workers alike: each takes its own of the same order.
+
+  Args:
+    shards: the files.
+    schema: {name: tf.FixedLenFeature}.
+    is_training: or else each example comes once, in the order of the files.
+    drop_remainder: as of `input_fn_builder`.
+    bounds: as of `input_fn_builder`; empty: never cut.
+    random_seed: of the order.
+    first_example: how many were used before, in training.
+    num_examples: how many come, if not in training; None: all.
+    transform: `(number, example) -> example`, such as drawing a mask; the
+      number is an int64 scalar, the example's place in the order.
+
+  Returns:
+    `input_fn(params, input_context=None)`, as of `input_fn_builder`.
+  """
+
+  def example(number, record):
+    parsed = _parse(record, schema)
+    return transform(number, parsed) if transform else parsed
+
+  def training(batch_size, context, input_context):
+    start = first_example
+    if bounds:  # a pool is made again from its first example on
+      start -= start % _pool_size(batch_size)
+    dataset = _endless(shards, random_seed, start)
+    dataset = _host_share(dataset, context).map(example, tf.data.AUTOTUNE)
+    if bounds:
+      dataset = _batch_pools(dataset, bounds, batch_size, random_seed, start)
+      dataset = dataset.skip((first_example - start) // batch_size)
+    else:
+      dataset = dataset.batch(batch_size, drop_remainder=True)
+    if input_context:
+      dataset = _replica_shares(dataset, batch_size, input_context)
+    return dataset
+
+  def input_fn(params, input_context=None):
+    batch_size = params["batch_size"]
+    if is_training:
+      dataset = training(batch_size, params.get("context"), input_context)
+    else:
+      count = sum(shard.num_examples for shard in shards)
+      count = min(count, num_examples or count)
+      dataset = tf.data.Dataset.from_tensor_slices(_columns(shards))
+      dataset = dataset.flat_map(_records).take(count).enumerate()
+      dataset = _batch_in_order(
+        dataset.map(example, tf.data.AUTOTUNE),
+        *(count, batch_size, drop_remainder, bounds),
+      )
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+  return input_fn
+
+
+def _columns(shards):
+  """The files' paths and counts as tensors."""
+  paths = tf.constant([shard.path for shard in shards])
+  return paths, tf.constant([s.num_examples for s in shards], tf.int64)
+
+
+def _records(path, count):
+  return tf.data.TFRecordDataset(path).take(count)
+
+
+def _endless(shards, random_seed, first_example):
+  """Dataset of (number, record), from `first_example` on without end."""
+  columns = _columns(shards)
+  each_pass = sum(shard.num_examples for shard in shards)
+  first_pass, used = divmod(first_example, each_pass)
+
+  def one_pass(number):
+    seed = tf.stack([tf.cast(random_seed, tf.int64), number])
+    order = tf.random.experimental.stateless_shuffle(
+      tf.range(len(shards)), seed, alg="philox"
+    )
+    files = tf.data.Dataset.from_tensor_slices(
+      tuple(tf.gather(column, order) for column in columns)
+    )
+    records = files.interleave(
+      _records,
+      cycle_length=min(len(shards), _FILES_AT_A_TIME),
+      num_parallel_calls=tf.data.AUTOTUNE,
+      deterministic=True,
+    )
+    return records.shuffle(
+      min(each_pass, _SHUFFLED), random_seed + number, False
+    )
+
+  passes = tf.data.Dataset.range(first_pass, tf.int64.max)
+  return passes.flat_map(one_pass).skip(used).enumerate(first_example)
+
+
+def _pool_size(batch_size):
+  """How many examples are sorted at a time, a multiple of the batch."""
+  batches = min(_POOL_BATCHES, _POOL_EXAMPLES // batch_size)
+  return max(batches, 1) * batch_size
+
+
+def _batch_pools(dataset, bounds, batch_size, random_seed, first_example):
+  """Batches of like length: pools are sorted, cut and put out of order.
+
+  Unlike buckets that fill, a pool holds nothing back, so that where training
+  stands follows from the number of its steps.
+  """
+  size = _pool_size(batch_size)
+  # A sample may have missed the longest examples.
+  bounds = [*bounds, int(dataset.element_spec["input_mask"].shape[0])]
+
+  def batches(number, pool):
+    lengths = tf.reduce_sum(pool["input_mask"], axis=1)
+    rows = tf.reshape(tf.argsort(lengths, stable=True), [-1, batch_size])
+    seed = tf.stack([tf.cast(random_seed, tf.int64), number])
+    rows = tf.random.experimental.stateless_shuffle(rows, seed, alg="philox")
+
+    def batch(rows):
+      longest = tf.reduce_max(tf.gather(lengths, rows))
+      place = tf.searchsorted(bounds, [longest])[0]
+      bound = tf.gather(bounds, place)
+      chosen = {name: tf.gather(v, rows) for name, v in pool.items()}
+      return _cut(chosen, bound)
+
+    return tf.data.Dataset.from_tensor_slices(rows).map(batch)
+
+  pools = dataset.batch(size, drop_remainder=True)
+  return pools.enumerate(first_example // size).flat_map(batches)
+
+
+# ----------------------------------------------------------------- batches
 
 
 def input_fn_builder(
@@ -161,16 +463,12 @@ def input_fn_builder(
     dataset = dataset.map(
       lambda record: _parse(record, schema), tf.data.AUTOTUNE
     )
-    if not is_training:
-      dataset = dataset.enumerate().map(_with_index)
-      if drop_remainder:
-        dataset = dataset.concatenate(
-          _padding(dataset, -num_examples % batch_size)
-        )
-    if drop_remainder or not bounds:
-      dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    if is_training:
+      dataset = _batch(dataset, batch_size, drop_remainder, bounds)
     else:
-      dataset = _batch_by_length(dataset, bounds, batch_size)
+      dataset = _batch_in_order(
+        dataset, num_examples, batch_size, drop_remainder, bounds
+      )
     if is_training and input_context:
       dataset = _replica_shares(dataset, batch_size, input_context)
     return dataset.prefetch(tf.data.AUTOTUNE)
@@ -237,6 +535,20 @@ def in_input_order(batches, names: Sequence[str]) -> Iterator[dict]:
       following += 1
 
 
+def _batch_in_order(dataset, num_examples, batch_size, drop_remainder, bounds):
+  """Batches with `example_index`, the last filled up if batches are whole."""
+  dataset = dataset.enumerate().map(_with_index)
+  if drop_remainder:
+    dataset = dataset.concatenate(_padding(dataset, -num_examples % batch_size))
+  return _batch(dataset, batch_size, drop_remainder, bounds)
+
+
+def _batch(dataset, batch_size, drop_remainder, bounds):
+  if drop_remainder or not bounds:
+    return dataset.batch(batch_size, drop_remainder=drop_remainder)
+  return _batch_by_length(dataset, bounds, batch_size)
+
+
 def _parse(record, schema):
   """One serialised example as {name: tensor}, int64 narrowed to int32."""
   example = tf.io.parse_single_example(record, dict(schema))
@@ -296,13 +608,16 @@ def _batch_by_length(dataset, bounds, batch_size):
 
   def batch(key, examples):
     bound = tf.gather(bounds, key)
-    return examples.batch(batch_size).map(
-      lambda rows: {
-        name: value[:, :bound] if name in _PER_POSITION else value
-        for name, value in rows.items()
-      }
-    )
+    return examples.batch(batch_size).map(lambda rows: _cut(rows, bound))
 
   return dataset.apply(
     tf.data.experimental.group_by_window(bucket, batch, batch_size)
   )
+
+
+def _cut(batch, bound):
+  """A batch's first `bound` positions."""
+  return {
+    name: value[:, :bound] if name in _PER_POSITION else value
+    for name, value in batch.items()
+  }

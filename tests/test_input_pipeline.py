@@ -205,3 +205,197 @@ def test_what_is_no_record_file_is_refused(tmp_path, data):
   path.write_bytes(data)
   with pytest.raises(ValueError, match=r"a.tf_record (is not|holds no)"):
     input_pipeline.check_records(str(path), SCHEMA)
+
+
+# ----------------------------------------------------------------- corpora
+
+FILE_SIZES = [7, 1, 12, 10]
+
+
+@pytest.fixture
+def shards(tmp_path):
+  """30 records in 4 files; label_ids counts them over all files."""
+  rng, paths, place = np.random.RandomState(0), [], 0
+  for i, size in enumerate(FILE_SIZES):
+    rows = []
+    for _ in range(size):
+      n = rng.randint(1, 17)
+      rows.append(
+        {
+          "input_ids": [*range(1, n + 1), *[0] * (16 - n)],
+          "input_mask": [1] * n + [0] * (16 - n),
+          "segment_ids": [0] * 16,
+          "label_ids": place,
+          "is_real_example": 1,
+        }
+      )
+      place += 1
+    paths.append(str(tmp_path / f"{i}.tf_record"))
+    features.write_records(rows, SCHEMA, paths[-1])
+  return input_pipeline.count_examples(paths)
+
+
+def with_number(number, example):
+  return {**example, "number": number}
+
+
+def corpus_batches(shards, steps, first=0, context=None, workers=None, **given):
+  """`steps` batches of 5, from the one on that comes after `first` others."""
+  options = {"is_training": True, "drop_remainder": False, **given}
+  input_fn = input_pipeline.corpus_input_fn_builder(
+    *(shards, SCHEMA),
+    random_seed=7,
+    first_example=5 * first,
+    transform=with_number,
+    **options,
+  )
+  params = {"batch_size": 5, "context": context}
+  following = tf.data.make_one_shot_iterator(
+    input_fn(params, workers)
+  ).get_next()
+  with tf.Session() as session:
+    return [session.run(following) for _ in range(steps)]
+
+
+def labels_of(batches):
+  return [batch["label_ids"].tolist() for batch in batches]
+
+
+def test_a_corpus_is_counted_and_each_pass_has_an_order_of_its_own(shards):
+  assert [shard.num_examples for shard in shards] == FILE_SIZES
+  found = corpus_batches(shards, 12)
+  order = np.concatenate(labels_of(found))
+  first, second = order[:30].tolist(), order[30:].tolist()
+  assert sorted(first) == sorted(second) == list(range(30))
+  assert first != second
+  numbers = np.concatenate([batch["number"] for batch in found])
+  assert numbers.tolist() == list(range(60))
+
+
+@pytest.mark.parametrize("bounds", [[], [4, 8, 16]])
+@pytest.mark.parametrize("first", [3, 6, 8])
+def test_a_corpus_goes_on_where_it_stopped(shards, monkeypatch, bounds, first):
+  monkeypatch.setattr(input_pipeline, "_POOL_EXAMPLES", 20)  # 4 batches
+  whole = labels_of(corpus_batches(shards, 12, bounds=bounds))
+  rest = labels_of(corpus_batches(shards, 12 - first, first, bounds=bounds))
+  assert rest == whole[first:]
+
+
+def test_pools_are_batched_by_length_and_lose_nothing(shards, monkeypatch):
+  monkeypatch.setattr(input_pipeline, "_POOL_EXAMPLES", 30)
+  found = corpus_batches(shards, 6, bounds=[4, 8, 16])
+  assert sorted(sum(labels_of(found), [])) == list(range(30))
+  widths = [batch["input_ids"].shape[1] for batch in found]
+  assert set(widths) == {4, 8, 16}
+  assert widths != sorted(widths)  # batches come out of order
+  for batch, width in zip(found, widths):
+    longest = batch["input_mask"].sum(axis=1).max()
+    assert width == min(bound for bound in (4, 8, 16) if bound >= longest)
+
+
+def test_a_length_that_the_sample_missed_is_not_cut(shards):
+  found = corpus_batches(shards, 6, bounds=[4])
+  assert {batch["input_ids"].shape[1] for batch in found} == {4, 16}
+
+
+class Host:
+  """What TPUEstimator tells an input_fn of its host."""
+
+  num_hosts = 2
+
+  def __init__(self, current_host):
+    self.current_host = current_host
+
+
+class Worker:
+  """What a tf.distribute strategy tells an input_fn of its worker."""
+
+  num_replicas_in_sync = num_input_pipelines = 5
+
+  def __init__(self, input_pipeline_id):
+    self.input_pipeline_id = input_pipeline_id
+
+
+def test_hosts_share_each_pass(shards):
+  parts = [
+    labels_of(
+      corpus_batches(shards, 3, context=Host(host), drop_remainder=True)
+    )
+    for host in range(2)
+  ]
+  assert sorted(np.ravel(parts)) == list(range(30))
+
+
+def test_workers_share_each_batch(shards):
+  whole = labels_of(corpus_batches(shards, 7, bounds=[8, 16]))
+  parts = [
+    labels_of(corpus_batches(shards, 7, bounds=[8, 16], workers=Worker(worker)))
+    for worker in range(5)
+  ]
+  assert np.concatenate(parts, axis=1).tolist() == whole
+
+
+def test_a_corpus_is_evaluated_once_and_in_order(shards):
+  options = dict(is_training=False, bounds=[8, 16], num_examples=12)
+  found = corpus_batches(shards, 3, **options)
+  rows = list(input_pipeline.in_input_order(found, ["label_ids"]))
+  assert [row["label_ids"] for row in rows] == list(range(12))
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_damaged_files_are_named_and_may_be_left_out(
+  shards, tmp_path, caplog, is_cut
+):
+  paths = [shard.path for shard in shards]
+  file = tmp_path / "2.tf_record"
+  data = file.read_bytes()
+  end = b"" if is_cut else bytes([data[-10] ^ 255]) + data[-9:]
+  file.write_bytes(data[:-10] + end)
+  with pytest.raises(
+    ValueError, match=r"2.tf_record is damaged at byte \d+ of \d+, after 11 rec"
+  ):
+    input_pipeline.count_examples(paths)
+  rest = input_pipeline.count_examples(paths, skip_corrupted=True)
+  assert [shard.num_examples for shard in rest] == [7, 1, 11, 10]
+  assert "bytes are left out" in caplog.text
+  found = np.concatenate(labels_of(corpus_batches(rest, 11)))[:29]
+  assert sorted(found) == [*range(19), *range(20, 30)]
+
+
+def test_counts_are_kept_until_a_file_changes(shards, tmp_path, monkeypatch):
+  paths, note = [shard.path for shard in shards], str(tmp_path / "note.json")
+  input_pipeline.count_examples(paths, note)
+  read = []
+  count = input_pipeline._count
+  monkeypatch.setattr(
+    input_pipeline, "_count", lambda path: read.append(path) or count(path)
+  )
+  assert input_pipeline.count_examples(paths, note) == shards
+  assert read == []
+  first, second = (tmp_path / f"{i}.tf_record" for i in range(2))
+  second.write_bytes(second.read_bytes() + first.read_bytes())
+  changed = input_pipeline.count_examples(paths, note)
+  assert read == [paths[1]]
+  assert changed[1].num_examples == 8
+
+
+def test_the_vocabulary_and_every_file_are_looked_at(shards):
+  lengths = input_pipeline.sample_lengths(shards, SCHEMA, 17)
+  assert len(lengths) == 30
+  with pytest.raises(
+    ValueError, match=r"id 13, but the model's vocab_size is 9"
+  ):
+    input_pipeline.sample_lengths(shards, SCHEMA, 9)
+
+
+def test_masked_words_over_the_flag_are_named(tmp_path):
+  schema = features.pretraining_schema(8, 3)
+  row = {name: [0] * spec.shape[0] for name, spec in schema.items()}
+  path = str(tmp_path / "a.tf_record")
+  features.write_records([row], schema, path)
+  shards = input_pipeline.count_examples([path])
+  with pytest.raises(
+    ValueError, match=r"with 3 values .*for 5.*change --max_predictions_per_seq"
+  ):
+    wanted = features.pretraining_schema(8, 5)
+    input_pipeline.sample_lengths(shards, wanted, 10)

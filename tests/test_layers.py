@@ -20,8 +20,11 @@ LAYERS = (
   ("features", "input_pipeline", "heads", "estimators", "common_flags"),
   (
     "run_classifier",
-    "create_vocab",
+  (
+    "run_pretraining",
     "create_pretraining_data",
+    "create_vocab",
+  ),
     "convert_checkpoint",
   ),
 )

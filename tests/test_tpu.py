@@ -22,6 +22,7 @@ import input_pipeline
 import modeling
 import optimization
 import run_classifier
+import run_pretraining
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
 CONFIG = modeling.BertConfig(
@@ -42,6 +43,7 @@ class Script:
   schema: dict  # of its training records
   largest: dict  # {name: bound of its integers}, 2 where it is missing
   num_weights: int = 1  # losses with weights of their own
+  shown: tuple = ()  # beside the loss and the learning rate
 
 
 def classifier(options):
@@ -50,7 +52,20 @@ def classifier(options):
   )
 
 
+def pretraining(options):
+  return run_pretraining.model_fn_builder(
+    *(CONFIG, None, 0.1, 10, 2, True, True), optimizer_options=options
+  )
+
+
 SCRIPTS = {
+  "pretraining": Script(
+    pretraining,
+    features.pretraining_schema(LENGTH, 3),
+    {"input_ids": 20, "masked_lm_positions": LENGTH, "masked_lm_ids": 20},
+    num_weights=2,
+    shown=run_pretraining.SHOWN,
+  ),
   "classifier": Script(
     classifier, features.classification_schema(LENGTH), {"input_ids": 20}
   ),
@@ -106,9 +121,14 @@ def test_each_gradient_is_summed_once_and_then_clipped(script, slices):
   sums = sums_over_replicas()
   shapes = sorted(op.outputs[0].shape.as_list() for op in sums)
   gradients = sorted(v.shape.as_list() for v in tf.trainable_variables())
-  # Beside the gradients, each a sum, the loss and what it is divided by.
-  assert shapes == [[]] * (1 + script.num_weights) + gradients
-  of_gradients = [op for op in sums if op.outputs[0].shape.rank]
+  # Beside the gradients, each a sum, what losses are divided by, and the loss,
+  # which is a vector with all that is shown.
+  loss = [1 + len(script.shown)] if script.shown else []
+  others = [loss, *[[]] * script.num_weights]
+  assert shapes == sorted(others + gradients)
+  of_gradients = [
+    op for op in sums if op.outputs[0].shape.as_list() not in others
+  ]
   norm = next(
     op
     for op in tf.get_default_graph().get_operations()
@@ -146,12 +166,13 @@ def test_shapes_are_static_and_words_are_looked_up_by_products(script):
 def test_summaries_are_written_by_the_host(script, tmp_path):
   spec = training_spec(script, model_dir=tmp_path)
   write, rows = spec.host_call
-  assert [row.shape.as_list() for row in rows] == [[1]] * 3
+  shown = [0.75, 0.125, *[0.5] * len(script.shown)]
+  assert [row.shape.as_list() for row in rows] == [[1]] * (1 + len(shown))
   with tf.Graph().as_default(), tf.Session() as session:
     # As TPUEstimator does it: a row of each replica, the writer opened first.
     ops = write(
       tf.constant([3, 3], tf.int64),
-      *map(tf.constant, ([0.75] * 2, [0.125] * 2)),
+      *(tf.constant([value] * 2) for value in shown),
     )
     opened = summary_ops_v2.summary_writer_initializer_op()
     session.run(opened)
@@ -165,7 +186,9 @@ def test_summaries_are_written_by_the_host(script, tmp_path):
     for event in tf.train.summary_iterator(str(path))
     for value in event.summary.value
   }
-  assert found == {("train/loss", 3): 0.75, ("train/learning_rate", 3): 0.125}
+  names = ("loss", "learning_rate", *script.shown)
+  tags = [(f"train/{name}", 3) for name in names]
+  assert found == dict(zip(tags, shown))
 
 
 def compiled_losses(script, slices, steps, monkeypatch):
