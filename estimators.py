@@ -594,17 +594,11 @@ def make_model_fn(
       _training_loss(
         *(forward, loss_weights, features, random_seed, use_tpu), names
       ),
-      features,
-      learning_rate,
-      num_train_steps,
-      num_warmup_steps,
-      use_tpu,
+      *(features, learning_rate, num_train_steps, num_warmup_steps, use_tpu),
       options,
     )
-    loss, *others = tf.unstack(step.loss) if names else [step.loss]
-    spec = {"loss": loss, "train_op": step.train_op}
-    shown = {"loss": loss, "learning_rate": step.learning_rate}
-    shown.update(zip(names, others))
+    shown = _shown(step, names)
+    spec = {"loss": shown["loss"], "train_op": step.train_op}
     if use_tpu:
       return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
     for name, scalar in shown.items():
@@ -700,6 +694,13 @@ def _training_loss(
     return tf.stack([loss, *map(tf.stop_gradient, others)])
 
   return loss_fn
+
+
+def _shown(step, names):
+  """{name: scalar} of a step: the loss, the rate, and what `names` tells."""
+  loss, *others = tf.unstack(step.loss) if names else [step.loss]
+  shown = {"loss": loss, "learning_rate": step.learning_rate}
+  return {**shown, **dict(zip(names, others))}
 
 
 def _weighted(sums, weights):

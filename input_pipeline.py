@@ -316,37 +316,42 @@ def corpus_input_fn_builder(
     parsed = _parse(record, schema)
     return transform(number, parsed) if transform else parsed
 
-  def training(batch_size, context, input_context):
-    start = first_example
-    if bounds:  # a pool is made again from its first example on
-      start -= start % _pool_size(batch_size)
-    dataset = _endless(shards, random_seed, start)
-    dataset = _host_share(dataset, context).map(example, tf.data.AUTOTUNE)
-    if bounds:
-      dataset = _batch_pools(dataset, bounds, batch_size, random_seed, start)
-      dataset = dataset.skip((first_example - start) // batch_size)
-    else:
-      dataset = dataset.batch(batch_size, drop_remainder=True)
-    if input_context:
-      dataset = _replica_shares(dataset, batch_size, input_context)
-    return dataset
+  def evaluation(batch_size):
+    count = sum(shard.num_examples for shard in shards)
+    count = min(count, num_examples or count)
+    dataset = tf.data.Dataset.from_tensor_slices(_columns(shards))
+    dataset = dataset.flat_map(_records).take(count).enumerate()
+    dataset = dataset.map(example, tf.data.AUTOTUNE)
+    return _batch_in_order(dataset, count, batch_size, drop_remainder, bounds)
 
   def input_fn(params, input_context=None):
     batch_size = params["batch_size"]
-    if is_training:
-      dataset = training(batch_size, params.get("context"), input_context)
-    else:
-      count = sum(shard.num_examples for shard in shards)
-      count = min(count, num_examples or count)
-      dataset = tf.data.Dataset.from_tensor_slices(_columns(shards))
-      dataset = dataset.flat_map(_records).take(count).enumerate()
-      dataset = _batch_in_order(
-        dataset.map(example, tf.data.AUTOTUNE),
-        *(count, batch_size, drop_remainder, bounds),
-      )
+    if not is_training:
+      return evaluation(batch_size).prefetch(tf.data.AUTOTUNE)
+    dataset = _training_batches(
+      *(shards, example, params.get("context"), batch_size),
+      *(bounds, random_seed, first_example),
+    )
+    if input_context:
+      dataset = _replica_shares(dataset, batch_size, input_context)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
   return input_fn
+
+
+def _training_batches(
+  shards, example, context, batch_size, bounds, random_seed, first_example
+):
+  """The batches from `first_example` on, a host's share of them."""
+  start = first_example
+  if bounds:  # a pool is made again from its first example on
+    start -= start % _pool_size(batch_size)
+  dataset = _endless(shards, random_seed, start)
+  dataset = _host_share(dataset, context).map(example, tf.data.AUTOTUNE)
+  if not bounds:
+    return dataset.batch(batch_size, drop_remainder=True)
+  dataset = _batch_pools(dataset, bounds, batch_size, random_seed, start)
+  return dataset.skip((first_example - start) // batch_size)
 
 
 def _columns(shards):
