@@ -20,11 +20,9 @@ LAYERS = (
   ("features", "input_pipeline", "heads", "estimators", "common_flags"),
   (
     "run_classifier",
-  (
     "run_pretraining",
-    "create_pretraining_data",
     "create_vocab",
-  ),
+    "create_pretraining_data",
     "convert_checkpoint",
   ),
 )
