@@ -610,10 +610,11 @@ def _define_process_flags():
     " default, where one stream of random numbers runs through the whole"
     " corpus as in the original code, each document draws in each round from a"
     " stream of its own, made of --random_seed, its number and the round, and"
-    " random second texts are of the same block of documents (1 MB of text, 16"
-    " documents at least). The output is the same for any number of processes;"
-    " memory does not grow with the corpus. Records are shuffled over all"
-    " output files. A document over 4 M characters is taken as several.",
+    " random second texts are of the same block of documents (1 to 8 MB of"
+    " text, 16 documents if they fit). The output is the same for any number"
+    " of processes; memory does not grow with the corpus. Records are shuffled"
+    " over all output files. A document over 4 M characters is taken as"
+    " several.",
     lower_bound=1,
   )
   flags.DEFINE_string(

@@ -29,6 +29,7 @@ _NEVER_MASKED = frozenset(("[CLS]", "[SEP]"))
 # are random come from: large enough for variety, small enough for memory.
 BLOCK_CHARS = 1 << 20
 BLOCK_DOCUMENTS = 16
+MAX_BLOCK_CHARS = 1 << 23  # however few documents they are
 MAX_DOCUMENT_CHARS = 1 << 22  # longer ones are taken as several
 GROUP_BYTES = 1 << 26  # of files that one reader takes, one after the other
 
@@ -488,20 +489,21 @@ def read_blocks(group: int, input_files: Sequence[str]) -> Iterator[Block]:
   """Yields the blocks of a group of files.
 
   A block has BLOCK_CHARS characters and BLOCK_DOCUMENTS documents at least, if
-  there are as many; the last documents join the block before them if they are
-  fewer.
+  there are as many, but ends where it reaches MAX_BLOCK_CHARS. The last
+  documents join the block before them if they are few and short.
   """
   block, documents, chars, first = None, [], 0, 0
   for lines in read_documents(input_files, MAX_DOCUMENT_CHARS):
     documents.append(lines)
     chars += sum(map(len, lines))
-    if chars >= BLOCK_CHARS and len(documents) >= BLOCK_DOCUMENTS:
+    is_full = chars >= BLOCK_CHARS and len(documents) >= BLOCK_DOCUMENTS
+    if is_full or chars >= MAX_BLOCK_CHARS:
       if block:
         yield block
       block = Block(group, first, documents)
       first += len(documents)
       documents, chars = [], 0
-  if block and len(documents) < BLOCK_DOCUMENTS:
+  if block and len(documents) < BLOCK_DOCUMENTS and chars < BLOCK_CHARS:
     block.documents.extend(documents)
     documents = []
   if block:

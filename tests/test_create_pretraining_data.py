@@ -265,6 +265,10 @@ def test_files_are_grouped_and_documents_come_in_blocks(tmp_path, monkeypatch):
   assert alone.documents == [["zz"]]
   last = list(pretraining_instances.read_blocks(0, paths[:1]))[-1]
   assert last.documents == [["cc"], ["dd"], ["ee"]]  # not one by itself
+  monkeypatch.setattr(pretraining_instances, "BLOCK_DOCUMENTS", 100)
+  monkeypatch.setattr(pretraining_instances, "MAX_BLOCK_CHARS", 6)
+  blocks = list(pretraining_instances.read_blocks(0, paths[:1]))
+  assert [len(block.documents) for block in blocks] == [3, 2]
 
 
 def small_blocks(monkeypatch):
