@@ -39,7 +39,7 @@ import tokenization
 FLAGS = flags.FLAGS
 
 RANGE_BYTES = 1 << 23  # that a worker counts at a time
-MAX_WORDS = 2_000_000  # distinct ones that are counted: about 400 MB
+MAX_WORDS = 1_000_000  # distinct ones that are counted, to bound memory
 # The trainer counts words itself, so it is shown each word as often as it was
 # seen; of a larger text, in proportion: this many are a matter of seconds.
 MAX_SHOWN = 20_000_000
