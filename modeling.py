@@ -16,6 +16,7 @@ from __future__ import annotations
 import collections
 import copy
 import dataclasses
+import functools
 import json
 import math
 import zlib
@@ -155,6 +156,9 @@ class BertModel:
     self._compute_dtype = tf.as_dtype(compute_dtype)
     self._recompute = recompute_layers and is_training
     self._initializer = create_initializer(config.initializer_range)
+    self._activation = get_activation(config.hidden_act)
+    if is_training:
+      self._activation = for_training(self._activation)
 
     with tf.variable_scope(scope, default_name="bert"):
       with tf.variable_scope("embeddings"):
@@ -232,10 +236,8 @@ class BertModel:
       with tf.variable_scope("output"):
         tokens = self._add_to_residual(context, tokens, seed)
     with tf.variable_scope("intermediate"):
-      activation = get_activation(config.hidden_act)
-      inner = self._dense(
-        tokens, config.intermediate_size, activation=activation
-      )
+      width = config.intermediate_size
+      inner = self._dense(tokens, width, activation=self._activation)
     with tf.variable_scope("output"):
       return self._add_to_residual(inner, tokens, seed)
 
@@ -253,11 +255,7 @@ class BertModel:
 
     query, key, value = project("query"), project("key"), project("value")
     rate = self._rate(config.attention_probs_dropout_prob)
-    kept = None
-    if rate:
-      shape = [batch, heads, length, length]
-      kept = dropout_mask(shape, rate, seed, self._compute_dtype)
-    context = attend(query, key, value, mask_scores, kept)
+    context = attend(query, key, value, mask_scores, rate, seed)
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, H]
     return tf.reshape(context, [-1, heads * size])
 
@@ -378,40 +376,43 @@ def attention_mask_scores(input_mask):
   return scores[:, tf.newaxis, tf.newaxis, :]
 
 
-def attend(query, key, value, mask_scores=None, kept=None):
+def attend(query, key, value, mask_scores=None, dropout_prob=0.0, seed=None):
   """Scaled dot-product attention (arXiv:1706.03762, equation 1).
 
   Its gradient passes over the [B, N, S, S] tensors less often than the chain of
-  their ops would, and does not keep the dropout mask: the sum over keys that
-  softmax's gradient needs is also a sum over H, of context * upstream.
+  their ops would: the sum over keys that softmax's gradient needs is also a sum
+  over H, of context * upstream.
 
   Args:
     query: any float type, [B, N, S, H]; the softmax is float32.
     key: like query.
     value: like query.
     mask_scores: float32 [B, 1, 1, S], added to the scores; None: nothing.
-    kept: type of query, [B, N, S, S], a dropout mask of the probabilities;
-      None: no dropout.
+    dropout_prob: float below 1, of the probabilities.
+    seed: int32 [2], see `dropout`.
 
   Returns:
     Type and shape of query.
   """
   dtype = query.dtype
+  seed = _site_seed(seed) if dropout_prob else None
 
   @tf.custom_gradient
   def attention(query, key, value):
     scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
     if mask_scores is not None:
       scores += mask_scores  # [B, N, S, S]
-    probs = tf.cast(tf.nn.softmax(scores), dtype)
-    dropped = probs if kept is None else probs * kept
+    probs = tf.nn.softmax(scores)
+    dropped = probs = tf.cast(probs, dtype)
+    if dropout_prob:
+      dropped = _drop(probs, dropout_prob, seed)
     context = tf.matmul(dropped, value)  # [B, N, S, H]
 
     def gradient(upstream):
       to_dropped = tf.matmul(upstream, value, transpose_b=True)
       products = tf.cast(upstream, tf.float32) * tf.cast(context, tf.float32)
-      total = tf.cast(tf.reduce_sum(products, -1, keepdims=True), dtype)
-      to_scores = dropped * to_dropped - probs * total
+      total = tf.reduce_sum(products, -1, keepdims=True)
+      to_scores = _softmax_gradient(probs, dropped, to_dropped, total)
       to_query = tf.matmul(to_scores, key)
       to_key = tf.matmul(to_scores, query, transpose_a=True)
       return to_query, to_key, tf.matmul(dropped, upstream, transpose_a=True)
@@ -438,75 +439,53 @@ def layer_norm(input_tensor, name=None):
   with tf.variable_scope(name, default_name="LayerNorm"):
     beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
     gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
-  rows = tf.reshape(tf.cast(input_tensor, tf.float32), [-1, width])
-  outputs = tf.reshape(_normalise(rows, gamma, beta), tf.shape(input_tensor))
-  return tf.cast(outputs, input_tensor.dtype)
+  rows = tf.reshape(input_tensor, [-1, width])
+  return tf.reshape(_normalise(rows, gamma, beta), tf.shape(input_tensor))
 
 
 @tf.custom_gradient
 def _normalise(rows, gamma, beta):
   """LayerNorm of [M, D], whose gradient keeps `normed` and [M, 1] only."""
-  centred = rows - tf.reduce_mean(rows, axis=-1, keepdims=True)
-  variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-  inverse = tf.rsqrt(variance + LAYER_NORM_EPSILON)  # [M, 1]
-  normed = centred * inverse
-
-  def gradient(upstream):
-    scaled = upstream * gamma
-    mean = tf.reduce_mean(scaled, axis=-1, keepdims=True)
-    slope = tf.reduce_mean(scaled * normed, axis=-1, keepdims=True)
-    to_rows = (scaled - mean - normed * slope) * inverse
-    to_gamma = tf.reduce_sum(upstream * normed, axis=0)
-    return to_rows, to_gamma, tf.reduce_sum(upstream, axis=0)
-
-  return normed * gamma + beta, gradient
+  outputs, normed, inverse = _normalise_forward(rows, gamma, beta)
+  return outputs, lambda upstream: _normalise_backward(
+    upstream, normed, inverse, gamma
+  )
 
 
 def dropout(input_tensor, dropout_prob, seed=None):
   """Sets elements to 0 at random and scales the others up (JMLR 15:1929).
 
+  Which elements, depends on the seed and the name of the current variable scope
+  alone, so a scope draws one mask. Its gradient draws it again.
+
   Args:
     input_tensor: any float type, any shape.
     dropout_prob: float below 1, probability of 0; None or 0: no dropout.
-    seed: int32 [2], see `dropout_mask`; None: drawn when the graph runs.
+    seed: int32 [2]; None: drawn when the graph runs.
 
   Returns:
     Type and shape of the input.
+
+  Raises:
+    ValueError: the probability is not from 0 to 1.
   """
   if not dropout_prob:
     return input_tensor
-  seed = _draw_seed() if seed is None else seed
-  shape = get_shape_list(input_tensor)
-  return input_tensor * dropout_mask(
-    shape, dropout_prob, seed, input_tensor.dtype
-  )
+  seed = _site_seed(_draw_seed() if seed is None else seed)
+
+  @tf.custom_gradient
+  def run(inputs):
+    return _drop(inputs, dropout_prob, seed), lambda upstream: _drop(
+      upstream, dropout_prob, seed
+    )
+
+  return run(input_tensor)
 
 
-def dropout_mask(shape, dropout_prob, seed, dtype=tf.float32):
-  """What dropout multiplies by: 0, or 1 / (1 - dropout_prob).
-
-  It depends on the seed and the name of the current variable scope alone, so a
-  scope draws one mask.
-
-  Args:
-    shape: list of ints and scalar int32 tensors.
-    dropout_prob: float, above 0 and below 1.
-    seed: int32 [2].
-    dtype: of the result.
-
-  Returns:
-    A tensor of that shape.
-  """
-  if not 0.0 < dropout_prob < 1.0:
-    raise ValueError(f"dropout probability {dropout_prob} is not from 0 to 1")
+def _site_seed(seed):
+  """The seed int32 [2] of the current variable scope, from the model's."""
   site = zlib.crc32(tf.get_variable_scope().name.encode()) & 0x7FFFFFFF
-  seed = tf.random.experimental.stateless_fold_in(seed, site, alg="philox")
-  # Whole numbers, for XLA makes the same ones, and rounds fractions otherwise.
-  drawn = tf.random.stateless_uniform(
-    shape, seed, None, None, tf.int32, alg="philox"
-  )
-  kept = drawn >= round(dropout_prob * 2**32) - 2**31
-  return tf.cast(kept, dtype) * (1.0 / (1.0 - dropout_prob))
+  return tf.random.experimental.stateless_fold_in(seed, site, alg="philox")
 
 
 def _draw_seed():
@@ -515,15 +494,112 @@ def _draw_seed():
   return tf.random.uniform([2], limits.min, limits.max, tf.int32)
 
 
+# ------------------------------------------------- one pass over memory each
+
+
+def _one_pass(function):
+  """Lets XLA make one pass over memory of an element-wise function, on CPU.
+
+  A chain of TensorFlow's ops would read and write its tensors once an op.
+  """
+  compiled = tf.function(function, autograph=False, jit_compile=True)
+
+  @functools.wraps(function)
+  def run(*args):
+    return (compiled if _compiles_here() else function)(*args)
+
+  return run
+
+
+def _compiles_here():
+  """Whether a function compiled by XLA can join the graph being built.
+
+  Not in a `tf.while_loop` of TensorFlow 1, nor on a TPU, where XLA has all of
+  the graph; GPUs may lack the libraries that XLA compiles with.
+  """
+  context = tf.get_default_graph()._get_control_flow_context()
+  return context is None and not _has_gpu()
+
+
+def _has_gpu():
+  return bool(tf.config.list_physical_devices("GPU"))
+
+
+@_one_pass
+def _drop(inputs, dropout_prob, seed):
+  """Dropout's product, 0 or the input / (1 - dropout_prob)."""
+  if not 0.0 < dropout_prob < 1.0:
+    raise ValueError(f"dropout probability {dropout_prob} is not from 0 to 1")
+  drawn = _random_words(tf.shape(inputs), seed)
+  kept = drawn >= np.uint32(round(dropout_prob * 2**32))
+  scaled = tf.cast(inputs, tf.float32) * (1.0 / (1.0 - dropout_prob))
+  return tf.cast(tf.where(kept, scaled, tf.zeros_like(scaled)), inputs.dtype)
+
+
+def _random_words(shape, seed):
+  """Uniform uint32 of that shape, from a seed int32 [2].
+
+  GPUs have a kernel for it. Elsewhere they are hashes of their places, which
+  compiled code makes in registers, many times faster than TensorFlow draws: two
+  rounds of "lowbias32" (C. Wellons, Hash Prospector), a key added before each.
+  """
+  if _has_gpu():
+    drawn = tf.random.stateless_uniform(
+      shape, seed, None, None, tf.int32, alg="philox"
+    )
+    return tf.bitcast(drawn, tf.uint32)
+
+  def folded(words, bits):
+    shifted = tf.bitwise.right_shift(words, np.uint32(bits))
+    return tf.bitwise.bitwise_xor(words, shifted)
+
+  words = tf.cast(tf.range(tf.reduce_prod(shape)), tf.uint32)
+  for key in tf.unstack(tf.bitcast(seed, tf.uint32)):
+    words = folded(words + key, 16) * np.uint32(0x21F0AAAD)
+    words = folded(words, 15) * np.uint32(0x735A2D97)
+    words = folded(words, 15)
+  return tf.reshape(words, shape)
+
+
+@_one_pass
+def _softmax_gradient(probs, dropped, to_dropped, total):
+  """Gradient to the scores [B, N, S, S]; total float32 [B, N, S, 1]."""
+  wide = [tf.cast(x, tf.float32) for x in (probs, dropped, to_dropped)]
+  return tf.cast(wide[1] * wide[2] - wide[0] * total, probs.dtype)
+
+
+@_one_pass
+def _normalise_forward(rows, gamma, beta):
+  """LayerNorm's [M, D], and what its gradient needs: [M, D], [M, 1]."""
+  wide = tf.cast(rows, tf.float32)
+  centred = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
+  variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+  inverse = tf.rsqrt(variance + LAYER_NORM_EPSILON)  # [M, 1]
+  normed = centred * inverse
+  outputs = tf.cast(normed * gamma + beta, rows.dtype)
+  return outputs, tf.cast(normed, rows.dtype), inverse
+
+
+@_one_pass
+def _normalise_backward(upstream, normed, inverse, gamma):
+  """Gradients to LayerNorm's rows [M, D], gamma [D] and beta [D]."""
+  dtype = upstream.dtype
+  upstream, normed = (tf.cast(x, tf.float32) for x in (upstream, normed))
+  scaled = upstream * gamma
+  mean = tf.reduce_mean(scaled, axis=-1, keepdims=True)
+  slope = tf.reduce_mean(scaled * normed, axis=-1, keepdims=True)
+  to_rows = tf.cast((scaled - mean - normed * slope) * inverse, dtype)
+  to_gamma = tf.reduce_sum(upstream * normed, axis=0)
+  return to_rows, to_gamma, tf.reduce_sum(upstream, axis=0)
+
+
 # ------------------------------------------------------------ activations
 
 
-@tf.custom_gradient
 def gelu(x):
   """Gaussian error linear unit, tanh form (arXiv:1606.08415).
 
-  0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), which is x sigmoid(2 u) for
-  u the argument of tanh. The gradient keeps one tensor, the derivative.
+  0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 
   Args:
     x: any float type, any shape.
@@ -531,15 +607,10 @@ def gelu(x):
   Returns:
     Type and shape of x.
   """
-  linear = 2.0 * math.sqrt(2.0 / math.pi)
-  doubled = x * (tf.square(x) * (0.044715 * linear) + linear)  # 2 u
-  gate = tf.sigmoid(doubled)
-  x_by_slope = doubled * 3.0 - x * (2.0 * linear)  # x d(2 u)/dx
-  derivative = gate + tf.raw_ops.SigmoidGrad(y=gate, dy=x_by_slope)
-  return x * gate, lambda upstream: upstream * derivative
+  argument = math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))
+  return 0.5 * x * (1.0 + tf.tanh(argument))
 
 
-@tf.custom_gradient
 def gelu_erf(x):
   """Gaussian error linear unit, exact form x Phi(x) (arXiv:1606.08415).
 
@@ -549,10 +620,36 @@ def gelu_erf(x):
   Returns:
     Type and shape of x.
   """
-  below = 0.5 * tf.erf(x * math.sqrt(0.5)) + 0.5  # Phi(x)
-  density = tf.exp(tf.square(x) * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))
-  derivative = below + x * density
-  return x * below, lambda upstream: upstream * derivative
+  return 0.5 * x * (1.0 + tf.erf(x / tf.cast(math.sqrt(2.0), x.dtype)))
+
+
+def for_training(activation):
+  """The activation, with a gradient that keeps its derivative only.
+
+  Args:
+    activation: function of a tensor, element by element, or None.
+
+  Returns:
+    A function of a tensor of any float type, or None.
+  """
+  if activation not in (gelu, gelu_erf):
+    return activation
+
+  @tf.custom_gradient
+  def run(x):
+    value, derivative = _value_and_derivative(x, activation)
+    return value, lambda upstream: upstream * derivative
+
+  return run
+
+
+@_one_pass
+def _value_and_derivative(x, activation):
+  """An activation and its derivative, computed in float32."""
+  wide = tf.cast(x, tf.float32)
+  value = activation(wide)
+  derivative = tf.gradients(value, wide)[0]
+  return tf.cast(value, x.dtype), tf.cast(derivative, x.dtype)
 
 
 ACTIVATIONS = {

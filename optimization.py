@@ -236,13 +236,17 @@ def _add_slices(share, slices, loss, gradients):
     with tf.control_dependencies(added):
       return [index + 1, *added]
 
-  _, loss, *totals = tf.while_loop(
-    lambda index, *_: index < slices,
-    add,
-    [first, *sums],
-    parallel_iterations=1,
-    back_prop=False,
-  )
+  def add_all(*sums):
+    return tf.while_loop(
+      lambda index, *_: index < slices,
+      add,
+      [first, *sums],
+      parallel_iterations=1,
+      back_prop=False,
+    )
+
+  # In a function, the loop is one whose body may hold compiled functions.
+  _, loss, *totals = tf.function(add_all, autograph=False)(*sums)
   gradients = list(gradients)
   for i, total in zip(present, totals):
     gradients[i] = total

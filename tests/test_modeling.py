@@ -304,8 +304,7 @@ def test_the_rate_is_the_one_asked(rate):
   with tf.Session() as session:
     found = [session.run(output, {seed: [7, step]}) for step in range(200)]
   np.testing.assert_allclose(np.max(found), 3.0 / (1.0 - rate), rtol=1e-6)
-  # A mask's rate is the next byte below or above, so that is what scatters.
-  scatter = 0.5 / 256 / math.sqrt(len(found))
+  scatter = math.sqrt(rate * (1.0 - rate) / np.size(found))
   assert abs(np.mean(np.equal(found, 0.0)) - rate) < 4 * scatter
 
 
@@ -481,10 +480,11 @@ def test_attention_and_its_gradients_are_those_of_its_equation():
   arrays = [normal(2, 3, 4, 5) for _ in range(3)]
   mask_scores = tf.constant([[0.0, 0, 0, -1e4], [0, 0, 0, 0]])
   mask_scores = mask_scores[:, tf.newaxis, tf.newaxis, :]
-  kept = tf.constant(np.random.randint(0, 2, [2, 3, 4, 4]), tf.float32) * 2.0
+  seed = tf.constant([3, 4])
+  kept = modeling.dropout(tf.ones([2, 3, 4, 4]), 0.5, seed)  # 0 or 2
 
   def fast(query, key, value):
-    return modeling.attend(query, key, value, mask_scores, kept)
+    return modeling.attend(query, key, value, mask_scores, 0.5, seed)
 
   def plain(query, key, value):
     scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(5)
@@ -590,4 +590,4 @@ def test_recomputing_takes_less_memory():
     )
     for recompute in (False, True)
   ]
-  assert peaks[1] < 0.6 * peaks[0]
+  assert peaks[1] < 0.5 * peaks[0]
