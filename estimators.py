@@ -124,14 +124,31 @@ def make_estimator(
   Returns:
     tf.estimator.tpu.TPUEstimator.
   """
+  config = run_config(use_tpu=use_tpu, **run_options)
+  if not use_tpu and not tf.config.list_physical_devices("GPU"):
+    _compile_once_quietly()
   return tf.estimator.tpu.TPUEstimator(
     model_fn=model_fn,
-    config=run_config(use_tpu=use_tpu, **run_options),
+    config=config,
     use_tpu=use_tpu,
     train_batch_size=train_batch_size,
     eval_batch_size=eval_batch_size,
     predict_batch_size=predict_batch_size,
   )
+
+
+@functools.lru_cache(maxsize=None)
+def _compile_once_quietly():
+  """Compiles something small: XLA tells on standard error of its first time."""
+  stderr = os.dup(2)
+  try:
+    with open(os.devnull, "w") as nowhere:
+      os.dup2(nowhere.fileno(), 2)
+    with tf.Graph().as_default(), tf.Session() as session:
+      session.run(tf.function(tf.exp, jit_compile=True)(tf.random.uniform([2])))
+  finally:
+    os.dup2(stderr, 2)
+    os.close(stderr)
 
 
 def run_config(
