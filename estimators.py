@@ -137,7 +137,7 @@ def make_estimator(
   )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _compile_once_quietly():
   """Compiles something small: XLA tells on standard error of its first time."""
   stderr = os.dup(2)
