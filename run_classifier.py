@@ -12,7 +12,6 @@ from __future__ import annotations
 import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import dataclasses
-import json
 import math
 import os
 import random
@@ -900,7 +899,9 @@ def prepare() -> Job:
   init_checkpoint = estimators.find_checkpoint(
     FLAGS.init_checkpoint, config, FLAGS.bert_config_file
   )
-  kept = load_note(init_checkpoint)
+  kept = estimators.load_note(
+    TaskNote, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
+  )
   task = find_task(kept)
   if kept and kept.label_type != task.label_type:
     raise ValueError(
@@ -1007,27 +1008,6 @@ def labels_of(examples: Sequence[InputExample]) -> list[str]:
     )
   is_number = all(re.fullmatch(r"-?\d+", label) for label in found)
   return sorted(found, key=int if is_number else str)
-
-
-def load_note(init_checkpoint: str | None) -> TaskNote | None:
-  """task.json of the trained model: in the output folder, if it holds one, or
-  else beside the starting checkpoint."""
-  folders = []
-  if tf.train.latest_checkpoint(FLAGS.output_dir):
-    folders += [FLAGS.output_dir, os.path.dirname(FLAGS.output_dir)]
-  if init_checkpoint and not FLAGS.do_train:
-    folder = os.path.dirname(init_checkpoint)
-    folders += [folder, os.path.dirname(folder)]  # out/best has it in out
-  for folder in folders:
-    path = os.path.join(folder, "task.json")
-    if tf.io.gfile.exists(path):
-      with tf.io.gfile.GFile(path) as reader:
-        text = reader.read()
-      try:
-        return TaskNote(**json.loads(text))
-      except (TypeError, ValueError):
-        raise ValueError(f"{path} is damaged, or another script's") from None
-  return None
 
 
 def make_note(
