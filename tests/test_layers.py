@@ -20,6 +20,7 @@ LAYERS = (
   ("features", "input_pipeline", "heads", "estimators", "common_flags"),
   (
     "run_classifier",
+    "run_squad",
     "run_pretraining",
     "create_vocab",
     "create_pretraining_data",

@@ -23,6 +23,7 @@ import modeling
 import optimization
 import run_classifier
 import run_pretraining
+import run_squad
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
 CONFIG = modeling.BertConfig(
@@ -43,6 +44,7 @@ class Script:
   schema: dict  # of its training records
   largest: dict  # {name: bound of its integers}, 2 where it is missing
   num_weights: int = 1  # losses with weights of their own
+  without_gradient: tuple = ()  # variables that the loss does not depend on
   shown: tuple = ()  # beside the loss and the learning rate
 
 
@@ -58,6 +60,12 @@ def pretraining(options):
   )
 
 
+def squad(options):
+  return run_squad.model_fn_builder(
+    *(CONFIG, None, 0.1, 10, 2, True, True), optimizer_options=options
+  )
+
+
 SCRIPTS = {
   "pretraining": Script(
     pretraining,
@@ -68,6 +76,12 @@ SCRIPTS = {
   ),
   "classifier": Script(
     classifier, features.classification_schema(LENGTH), {"input_ids": 20}
+  ),
+  "squad": Script(
+    squad,
+    features.span_schema(LENGTH, is_training=True),
+    {"input_ids": 20, "start_positions": LENGTH, "end_positions": LENGTH},
+    without_gradient=("bert/pooler/dense/kernel", "bert/pooler/dense/bias"),
   ),
 }
 each_script = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
@@ -120,7 +134,11 @@ def test_each_gradient_is_summed_once_and_then_clipped(script, slices):
   training_spec(script, slices)
   sums = sums_over_replicas()
   shapes = sorted(op.outputs[0].shape.as_list() for op in sums)
-  gradients = sorted(v.shape.as_list() for v in tf.trainable_variables())
+  gradients = sorted(
+    v.shape.as_list()
+    for v in tf.trainable_variables()
+    if v.op.name not in script.without_gradient
+  )
   # Beside the gradients, each a sum, what losses are divided by, and the loss,
   # which is a vector with all that is shown.
   loss = [1 + len(script.shown)] if script.shown else []

@@ -1,0 +1,1444 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Fine-tunes BERT to find answers in a text, predicts, and scores answers.
+
+In: SQuAD's JSON, 1.1 or 2.0, or questions as JSON lines with `id`, `question`
+and `context`. Out, in `output_dir`: checkpoints, `task.json`,
+`predictions.json`, `nbest_predictions.json`, `null_odds.json` (2.0),
+`predictions.jsonl`, and where the answers are known `eval_results.txt` and
+`.json`.
+"""
+
+from __future__ import annotations
+
+import common_flags  # isort: skip (quiets TensorFlow before it starts)
+
+import bisect
+import dataclasses
+import functools
+import json
+import math
+import os
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from absl import flags, logging
+from tqdm import tqdm
+
+import estimators
+import features as record_features
+import heads
+import input_pipeline
+import metrics
+import modeling
+import optimization
+import tokenization
+
+FLAGS = flags.FLAGS
+
+
+# --------------------------------------------------------------- examples
+
+
+@dataclasses.dataclass
+class SquadExample:
+  """One question, its context, and what is known of the answer.
+
+  Questions of one context share its `doc_tokens`, the same list, by which the
+  context is known to be the same and is tokenized once.
+  """
+
+  qas_id: str
+  question_text: str
+  doc_tokens: Sequence[str]  # the context's words
+  orig_answer_text: str | None = None  # for training, as the four below
+  start_position: int | None = None  # of the answer's words in doc_tokens
+  end_position: int | None = None  # the last of them
+  is_impossible: bool = False  # the context has no answer
+  answers: Sequence[str] | None = None  # references; []: none; None: unknown
+  token_starts: Sequence[int] | None = None  # of doc_tokens in the context
+
+
+# Also the narrow no-break space, which is in SQuAD's contexts.
+_WORD = re.compile("[^ \t\r\n\u202f]+")
+_KINDS = {list: "a list", str: "a text", int: "a number", dict: "an object"}
+
+
+class _Question(NamedTuple):
+  """One question as its file has it."""
+
+  where: str  # file, and place in it
+  id: str
+  text: str
+  context: str
+  answers: list | None  # of (text, place in the context); None: no such key
+  is_impossible: bool
+
+
+def read_squad_examples(
+  input_file: str,
+  is_training: bool,
+  version_2_with_negative: bool = False,
+  verbose_logging: bool = False,
+) -> list[SquadExample]:
+  """Reads the questions of a file, in its order.
+
+  Args:
+    input_file: SQuAD's JSON; or an object a line, with the keys of a question
+      (id, question; answers and is_impossible if they are known) and context,
+      if the name ends in .jsonl.
+    is_training: whether answers are needed. A question whose answer is not
+      where it should be is then left out, and counted in the log.
+    version_2_with_negative: whether questions may have no answer.
+    verbose_logging: name each question that is left out, not the first only.
+
+  Raises:
+    ValueError: the file does not have this form, an id comes twice, or, for
+      training, a question has not one answer; the place is named.
+  """
+  questions = list(_read_questions(input_file))
+  _check_questions(input_file, questions, is_training, version_2_with_negative)
+  contexts, examples, left_out = {}, [], []
+  for question in questions:
+    if question.context not in contexts:
+      words = list(_WORD.finditer(question.context))
+      contexts[question.context] = (
+        [word.group() for word in words],
+        [word.start() for word in words],
+      )
+    example = _make_example(question, *contexts[question.context])
+    if not is_training or _add_answer(example, question):
+      examples.append(example)
+    else:
+      left_out.append(question)
+  if left_out:
+    logging.warning(
+      f"{input_file}: left out {len(left_out)} of {len(questions)} questions,"
+      " whose answer is not in the context at answer_start; the first is"
+      f" {left_out[0].id} ({left_out[0].where})"
+    )
+    for question in left_out if verbose_logging else ():
+      logging.warning(f"  left out {question.id}: {question.answers[0]}")
+  if not examples:
+    raise ValueError(f"{input_file} holds no question that can be used")
+  return examples
+
+
+def _read_questions(path: str) -> Iterator[_Question]:
+  """The questions of a file; what is missing is named with its place."""
+  if path.endswith(".jsonl"):
+    for line, row in record_features.Table(path, has_header=False):
+      yield _read_question(f"{path}:{line}", row, row)
+    return
+  try:
+    whole = json.loads(record_features.read_text(path))
+  except json.JSONDecodeError as error:
+    raise ValueError(f"{path} is not JSON: {error}") from None
+  for i, article in enumerate(_part(whole, "data", list, path)):
+    at = f"{path}: data[{i}]"
+    for j, paragraph in enumerate(_part(article, "paragraphs", list, at)):
+      place = f"{at}.paragraphs[{j}]"
+      for k, row in enumerate(_part(paragraph, "qas", list, place)):
+        yield _read_question(f"{place}.qas[{k}]", row, paragraph, place)
+
+
+def _read_question(where, row, paragraph, paragraph_where=None):
+  """One question and its context, whose keys are in `paragraph`."""
+  context = _part(paragraph, "context", str, paragraph_where or where)
+  text = _part(row, "question", str, where)
+  for name, value in (("context", context), ("question", text)):
+    if not value.strip():
+      raise ValueError(f"{where}: the {name} is empty")
+  if isinstance(row.get("id"), int):
+    row = {**row, "id": str(row["id"])}
+  answers = None
+  if row.get("answers") is not None:
+    answers = [
+      (
+        _part(answer, "text", str, f"{where}.answers[{i}]"),
+        _part(answer, "answer_start", int, f"{where}.answers[{i}]"),
+      )
+      for i, answer in enumerate(_part(row, "answers", list, where))
+    ]
+  is_impossible = bool(row.get("is_impossible", False))
+  return _Question(
+    where,
+    _part(row, "id", str, where),
+    text,
+    context,
+    [] if is_impossible else answers,
+    is_impossible,
+  )
+
+
+def _part(value, key, kind, where):
+  """`value[key]`, if it is of its kind."""
+  if not isinstance(value, dict):
+    raise ValueError(f"{where} has to be an object with the key {key!r}")
+  if key not in value:
+    raise ValueError(
+      f"{where} has no key {key!r} but {', '.join(value) or 'none'}: is this"
+      " SQuAD's JSON? (An object a line is read from a file named .jsonl)"
+    )
+  if not isinstance(value[key], kind) or isinstance(value[key], bool):
+    raise ValueError(
+      f"{where}.{key} has to be {_KINDS[kind]}, not {value[key]!r:.40}"
+    )
+  return value[key]
+
+
+def _check_questions(path, questions, is_training, version_2_with_negative):
+  """Raises ValueError for ids that come twice and answers too few or many."""
+  places = {}
+  for question in questions:
+    if question.id in places:
+      raise ValueError(
+        f"{question.where}: the id {question.id} is that of"
+        f" {places[question.id]} too: give each question its own"
+      )
+    places[question.id] = question.where
+  impossible = [q for q in questions if q.is_impossible]
+  if impossible and not version_2_with_negative:
+    message = (
+      f"{path} is SQuAD 2.0 data: {len(impossible)} of {len(questions)}"
+      f" questions have no answer, the first is {impossible[0].id}"
+    )
+    if is_training:
+      raise ValueError(f"{message}; give --version_2_with_negative")
+    logging.warning(
+      f"{message}; without --version_2_with_negative all will be answered"
+    )
+  if version_2_with_negative and not impossible and is_training:
+    logging.warning(
+      f"--version_2_with_negative: {path} has no question without an answer"
+    )
+  for question in questions if is_training else ():
+    if len(question.answers or ()) != 1 and not question.is_impossible:
+      raise ValueError(
+        f"{question.where}: {question.id} has {len(question.answers or ())}"
+        " answers, and training takes exactly one (none only where"
+        " is_impossible is true)"
+      )
+
+
+def _make_example(question, words, starts):
+  answers = question.answers
+  if answers is not None:
+    answers = [text for text, _ in answers]
+  if not answers and not question.is_impossible:
+    answers = None  # a test file may have the key, and nothing in it
+  return SquadExample(
+    question.id, question.text, words, answers=answers, token_starts=starts
+  )
+
+
+def _add_answer(example, question):
+  """Gives an example its answer; False if it is not where it should be."""
+  if question.is_impossible:
+    example.is_impossible = True
+    example.orig_answer_text = ""
+    example.start_position = example.end_position = -1
+    return True
+  text, first = question.answers[0]
+  last = first + len(text) - 1
+  if not 0 <= first <= last < len(question.context):
+    return False
+  start = max(bisect.bisect_right(example.token_starts, first) - 1, 0)
+  end = bisect.bisect_right(example.token_starts, last) - 1
+  words = " ".join(example.doc_tokens[start : end + 1])
+  example.orig_answer_text = text
+  example.start_position, example.end_position = start, end
+  return " ".join(text.split()) in words
+
+
+# --------------------------------------------------------------- features
+
+
+@dataclasses.dataclass
+class InputFeatures:
+  """A question and a window of its context: [CLS] question [SEP] window [SEP].
+
+  Positions are those of `tokens`.
+  """
+
+  unique_id: int
+  example_index: int  # of the question
+  doc_span_index: int  # of the window in its context
+  tokens: Sequence[str]  # without padding
+  token_to_orig_map: Mapping[int, int]  # {position: word of the context}
+  token_is_max_context: Mapping[int, bool]  # {position: whether scored here}
+  input_ids: Sequence[int]  # padded, as the two below
+  input_mask: Sequence[int]
+  segment_ids: Sequence[int]
+  start_position: int | None = None  # of the answer, 0 if it is not here
+  end_position: int | None = None  # the last piece of it
+  is_impossible: bool | None = None
+
+
+@dataclasses.dataclass
+class WindowCounts:
+  """What `convert_examples_to_features` made."""
+
+  windows: int = 0
+  without_answer: int = 0  # where, for training, no answer is held
+
+
+@dataclasses.dataclass
+class _Context:
+  """A tokenized context."""
+
+  doc_tokens: Sequence[str]
+  pieces: list[str]
+  ids: list[int]
+  words: list[int]  # of each piece
+  first_pieces: list[int]  # of each word
+
+
+_FIRST_UNIQUE_ID = 1000000000
+
+
+def convert_examples_to_features(
+  examples: Iterable[SquadExample],
+  tokenizer,
+  max_seq_length: int,
+  doc_stride: int,
+  max_query_length: int,
+  is_training: bool,
+  output_fn: Callable[[InputFeatures], None],
+) -> WindowCounts:
+  """Cuts contexts into windows, beside their questions.
+
+  Args:
+    examples: each context is tokenized once, if its questions share
+      `doc_tokens`.
+    tokenizer: a FullTokenizer.
+    max_seq_length: padded length.
+    doc_stride: pieces from one window to the next.
+    max_query_length: pieces of a question; more are cut off.
+    is_training: whether to find the answers' positions.
+    output_fn: is given the `InputFeatures`, in order.
+
+  Raises:
+    ValueError: a length is too small.
+  """
+  if doc_stride < 1:
+    raise ValueError(f"doc_stride={doc_stride} has to be at least 1")
+  contexts, counts = {}, WindowCounts()
+  bar = tqdm(examples, "features", unit="question", disable=None)
+  for example_index, example in enumerate(bar):
+    key = id(example.doc_tokens)  # of a list that `contexts` keeps alive
+    if key not in contexts:
+      contexts[key] = _tokenize_context(example.doc_tokens, tokenizer)
+    context = contexts[key]
+    query = tokenizer.tokenize(example.question_text)[:max_query_length]
+    answer = None
+    if is_training:
+      answer = _answer_pieces(example, context, tokenizer)
+    for features in _window_features(
+      query, context, answer, tokenizer, max_seq_length, doc_stride
+    ):
+      features.unique_id = _FIRST_UNIQUE_ID + counts.windows
+      features.example_index = example_index
+      features.is_impossible = example.is_impossible
+      counts.windows += 1
+      counts.without_answer += features.end_position == 0
+      output_fn(features)
+  return counts
+
+
+def _tokenize_context(doc_tokens, tokenizer):
+  context = _Context(doc_tokens, [], [], [], [])
+  for word, token in enumerate(doc_tokens):
+    pieces = tokenizer.tokenize(token)
+    context.first_pieces.append(len(context.pieces))
+    context.words += [word] * len(pieces)
+    context.pieces += pieces
+  context.ids = tokenizer.convert_tokens_to_ids(context.pieces)
+  return context
+
+
+def _answer_pieces(example, context, tokenizer):
+  """First and last piece of the answer; (-1, -1) where there is none.
+
+  The answer's words may hold more than the answer: it is narrowed to the first
+  pieces among theirs that are its own, if there are such.
+  """
+  if example.is_impossible:
+    return -1, -1
+  first = context.first_pieces[example.start_position]
+  last = len(context.pieces) - 1
+  if example.end_position < len(example.doc_tokens) - 1:
+    last = context.first_pieces[example.end_position + 1] - 1
+  wanted = tokenizer.tokenize(example.orig_answer_text)
+  for start in range(first, last + 2 - len(wanted) if wanted else first):
+    if context.pieces[start : start + len(wanted)] == wanted:
+      return start, start + len(wanted) - 1
+  return first, last
+
+
+def _window_features(
+  query, context, answer, tokenizer, max_seq_length, doc_stride
+):
+  """The windows of a context, still without their example.
+
+  Args:
+    query: pieces of the question.
+    context: _Context.
+    answer: first and last piece, or None without training.
+    tokenizer: gives ids.
+    max_seq_length: padded length.
+    doc_stride: from one window to the next.
+  """
+  room = max_seq_length - len(query) - 3
+  if room < 1:
+    raise ValueError(
+      f"max_seq_length={max_seq_length} leaves no room for the context beside a"
+      f" question of {len(query)} pieces: it has to be over max_query_length"
+      " + 3"
+    )
+  head = ["[CLS]", *query, "[SEP]"]
+  head_ids = tokenizer.convert_tokens_to_ids(head)
+  starts = _window_starts(len(context.pieces), room, doc_stride)
+  owners = _best_windows(len(context.pieces), room, starts)
+  for index, start in enumerate(starts):
+    end = min(start + room, len(context.pieces))
+    positions = range(len(head), len(head) + end - start)
+    is_best = (owners[start:end] == index).tolist()
+    padding = [0] * (room - len(positions))
+    features = InputFeatures(
+      unique_id=0,
+      example_index=0,
+      doc_span_index=index,
+      tokens=[*head, *context.pieces[start:end], "[SEP]"],
+      token_to_orig_map=dict(zip(positions, context.words[start:end])),
+      token_is_max_context=dict(zip(positions, is_best)),
+      input_ids=[*head_ids, *context.ids[start:end], head_ids[-1], *padding],
+      input_mask=[1] * (positions.stop + 1) + padding,
+      segment_ids=[0] * len(head) + [1] * (len(positions) + 1) + padding,
+    )
+    if answer:
+      is_whole = start <= answer[0] and answer[1] < end
+      features.start_position, features.end_position = (
+        (place - start + len(head) if is_whole else 0) for place in answer
+      )
+    yield features
+
+
+def _window_starts(num_pieces, room, doc_stride):
+  """First pieces of the windows, the last of which reaches the end."""
+  step = min(room, doc_stride)
+  over = max(num_pieces - room, 0)  # what the first window leaves
+  return [i * step for i in range(-(-over // step) + 1)] if num_pieces else []
+
+
+def _best_windows(num_pieces, room, starts):
+  """The window in which each piece has the most context, int [num_pieces].
+
+  That is the greatest min(left, right) + 0.01 * length, the first on a tie. The
+  time is that of writing the windows.
+  """
+  best = np.full(num_pieces, -1.0)
+  owners = np.zeros(num_pieces, int)
+  for index, start in enumerate(starts):
+    window = slice(start, min(start + room, num_pieces))
+    left = np.arange(window.stop - start)
+    scores = np.minimum(left, left[::-1]) + 0.01 * len(left)
+    is_better = scores > best[window]
+    best[window][is_better] = scores[is_better]
+    owners[window][is_better] = index
+  return owners
+
+
+class FeatureWriter(record_features.RecordWriter):
+  """Writes windows to a TFRecord file that appears when it is closed."""
+
+  def __init__(self, filename: str, is_training: bool):
+    super().__init__(filename, {})
+    self._is_training = is_training
+    self._encode_window = None  # made for the length of the first
+
+  @property
+  def num_features(self) -> int:
+    return self.records.num_examples
+
+  def process_feature(self, feature: InputFeatures) -> None:
+    """Adds one window."""
+    if not self._encode_window:
+      self._encode_window = record_features.record_encoder(
+        record_features.span_schema(len(feature.input_ids), self._is_training)
+      )
+    record = self._encode_window(
+      {
+        "unique_ids": feature.unique_id,
+        "input_ids": feature.input_ids,
+        "input_mask": feature.input_mask,
+        "segment_ids": feature.segment_ids,
+        "start_positions": feature.start_position,
+        "end_positions": feature.end_position,
+        "is_impossible": int(bool(feature.is_impossible)),
+      }
+    )
+    self.write_encoded(record)
+    self.records.lengths.append(len(feature.tokens))
+
+
+def input_fn_builder(
+  input_file: str, seq_length: int, is_training: bool, drop_remainder: bool
+):
+  """An input_fn over a file of windows."""
+  schema = record_features.span_schema(seq_length, is_training)
+  input_pipeline.check_records(input_file, schema)
+  num_examples = sum(1 for _ in tf.python_io.tf_record_iterator(input_file))
+  return input_pipeline.input_fn_builder(
+    [input_file], schema, is_training, drop_remainder, num_examples
+  )
+
+
+# ------------------------------------------------------------------ model
+
+
+def create_model(
+  bert_config: modeling.BertConfig,
+  is_training: bool,
+  input_ids: tf.Tensor,
+  input_mask: tf.Tensor,
+  segment_ids: tf.Tensor,
+  use_one_hot_embeddings: bool,
+  dropout_seed: tf.Tensor | None = None,
+  **encoder_options,
+):
+  """BERT with two scores for each token.
+
+  Args:
+    bert_config: sizes of the encoder.
+    is_training: whether dropout is on.
+    input_ids: int32 [B, S].
+    input_mask: int32 [B, S].
+    segment_ids: int32 [B, S].
+    use_one_hot_embeddings: look words up by a product, for TPU.
+    dropout_seed: int32 [2], or None.
+    **encoder_options: of `modeling.BertModel`: precision, recomputation.
+
+  Returns:
+    (start_logits, end_logits), float32 [B, S] each.
+  """
+  model = modeling.BertModel(
+    bert_config,
+    is_training,
+    input_ids,
+    input_mask,
+    segment_ids,
+    use_one_hot_embeddings,
+    dropout_seed=dropout_seed,
+    **encoder_options,
+  )
+  return heads.spans(model.get_sequence_output())
+
+
+def model_fn_builder(
+  bert_config: modeling.BertConfig,
+  init_checkpoint: str | None,
+  learning_rate: float,
+  num_train_steps: int | None,
+  num_warmup_steps: int | None,
+  use_tpu: bool,
+  use_one_hot_embeddings: bool,
+  random_seed: int = 0,
+  optimizer_options: optimization.Options | None = None,
+  encoder_options: Mapping | None = None,
+):
+  """The model_fn for TPUEstimator.
+
+  Predictions are `unique_ids` [B], `start_logits` and `end_logits` [B, S].
+  """
+
+  def forward(features, is_training, dropout_seed):
+    start_logits, end_logits = create_model(
+      bert_config,
+      is_training,
+      features["input_ids"],
+      features["input_mask"],
+      features["segment_ids"],
+      use_one_hot_embeddings,
+      dropout_seed,
+      **(encoder_options or {}),
+    )
+    outputs = estimators.Outputs(
+      loss_sums=[],
+      predictions={
+        "unique_ids": features["unique_ids"],
+        "start_logits": start_logits,
+        "end_logits": end_logits,
+      },
+    )
+    if "start_positions" in features:
+      losses = heads.span_loss(
+        start_logits,
+        end_logits,
+        features["start_positions"],
+        features["end_positions"],
+      )
+      outputs.loss_sums = [tf.reduce_sum(losses)]
+      outputs.metric_fn = _mean_loss
+      outputs.metric_inputs = [losses]
+    return outputs
+
+  return estimators.make_model_fn(
+    forward,
+    init_checkpoint,
+    learning_rate,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu,
+    random_seed,
+    options=optimizer_options,
+  )
+
+
+def _mean_loss(losses):
+  return {"eval_loss": tf.metrics.mean(losses)}
+
+
+# ----------------------------------------------------------------- scores
+
+
+class RawResult(NamedTuple):
+  """What the model says of a window."""
+
+  unique_id: int
+  start_logits: Sequence[float]  # one a position; padding may be cut off
+  end_logits: Sequence[float]
+
+
+class Answer(NamedTuple):
+  """One of the answers to a question."""
+
+  text: str  # "": there is none
+  start_logit: float
+  end_logit: float
+  probability: float = 0.0  # among the answers that are kept
+  start: int | None = None  # of its first character in the context
+  end: int | None = None  # behind its last character
+  window: int | None = None  # the context's window it was found in
+
+
+@dataclasses.dataclass
+class Prediction:
+  """The answers to a question, best first."""
+
+  qas_id: str
+  answer: Answer  # the one that is predicted
+  answers: list[Answer]
+  null_odds: float | None = None  # score of no answer over the best one's
+
+
+def write_predictions(
+  all_examples: Sequence[SquadExample],
+  all_features: Sequence[InputFeatures],
+  all_results: Iterable[RawResult],
+  n_best_size: int,
+  max_answer_length: int,
+  do_lower_case: bool,
+  output_prediction_file: str,
+  output_nbest_file: str,
+  output_null_log_odds_file: str | None,
+  version_2_with_negative: bool = False,
+  null_score_diff_threshold: float = 0.0,
+) -> list[Prediction]:
+  """Finds the answers (`find_answers`), and writes them as JSON.
+
+  Args:
+    all_examples: as the others up to do_lower_case, of `find_answers`.
+    output_prediction_file: {id: text}.
+    output_nbest_file: {id: [{text, probability, start_logit, end_logit}]}.
+    output_null_log_odds_file: {id: float}, for SQuAD 2.0 only.
+    version_2_with_negative: as null_score_diff_threshold, of `find_answers`.
+
+  Returns:
+    What was found, in the order of the examples.
+  """
+  predictions = find_answers(
+    all_examples,
+    all_features,
+    all_results,
+    n_best_size,
+    max_answer_length,
+    do_lower_case,
+    version_2_with_negative,
+    null_score_diff_threshold,
+  )
+  texts = {p.qas_id: p.answer.text for p in predictions}
+  estimators.write_lines(output_prediction_file, [json.dumps(texts, indent=4)])
+  estimators.write_lines(output_nbest_file, [_nbest_json(predictions)])
+  if version_2_with_negative:
+    odds = {p.qas_id: p.null_odds for p in predictions}
+    estimators.write_lines(
+      output_null_log_odds_file, [json.dumps(odds, indent=4)]
+    )
+  return predictions
+
+
+def _nbest_json(predictions):
+  """As json.dumps(..., indent=4), which takes five times as long to indent."""
+  questions = []
+  for prediction in predictions:
+    answers = ",\n".join(
+      f"""        {{
+            "text": {json.dumps(answer.text)},
+            "probability": {answer.probability!r},
+            "start_logit": {answer.start_logit!r},
+            "end_logit": {answer.end_logit!r}
+        }}"""
+      for answer in prediction.answers
+    )
+    name = json.dumps(prediction.qas_id)
+    questions.append(f"    {name}: [\n{answers}\n    ]")
+  return "{\n" + ",\n".join(questions) + "\n}"
+
+
+def find_answers(
+  all_examples: Sequence[SquadExample],
+  all_features: Sequence[InputFeatures],
+  all_results: Iterable[RawResult],
+  n_best_size: int,
+  max_answer_length: int,
+  do_lower_case: bool,
+  version_2_with_negative: bool = False,
+  null_score_diff_threshold: float = 0.0,
+) -> list[Prediction]:
+  """Finds the best answers to each question by its windows' logits.
+
+  Args:
+    all_examples: the questions.
+    all_features: their windows, as `convert_examples_to_features` made them.
+    all_results: the logits of each window, in any order.
+    n_best_size: starts and ends taken of a window, and answers of a question.
+    max_answer_length: in pieces.
+    do_lower_case: of the tokenizer.
+    version_2_with_negative: whether there may be no answer.
+    null_score_diff_threshold: no answer is predicted where its score is
+      greater than the best answer's by more than this.
+
+  Returns:
+    A `Prediction` for each example.
+
+  Raises:
+    ValueError: a window has no result, or logits are no numbers.
+  """
+  results = _in_order(all_features, all_results)
+  spans = _best_spans(all_features, results, n_best_size, max_answer_length)
+  nulls = {}
+  if version_2_with_negative:
+    nulls = _null_spans(all_features, results)
+  ranked = _rank(spans, nulls, all_features, len(all_examples))
+  predictions = []
+  for index, example in enumerate(all_examples):
+    null = None
+    if version_2_with_negative:  # a context of no pieces has no window
+      null = nulls.get(index, _Span(None, 0, 0, 0.0, 0.0))
+    answers = _distinct_answers(
+      example, all_features, ranked[index], n_best_size, do_lower_case, null
+    )
+    predictions.append(
+      _predict(example.qas_id, answers, null, null_score_diff_threshold)
+    )
+  return predictions
+
+
+class _Span(NamedTuple):
+  """A span of a window, or the same of many as arrays."""
+
+  window: int  # place in all_features
+  start: int  # position; 0, of [CLS], where there is no answer
+  end: int
+  start_logit: float
+  end_logit: float
+
+
+_WINDOWS_AT_ONCE = 256
+
+
+def _in_order(all_features, all_results):
+  """The result of each window."""
+  found = {result.unique_id: result for result in all_results}
+  missing = [f.unique_id for f in all_features if f.unique_id not in found]
+  if missing:
+    raise ValueError(
+      f"{len(missing)} of {len(all_features)} windows have no result, the first"
+      f" is {missing[0]}"
+    )
+  return [found[features.unique_id] for features in all_features]
+
+
+def _best_spans(all_features, results, n_best_size, max_answer_length):
+  """Every window's spans of its best starts and ends, by window and ranks."""
+  parts = []
+  for first in range(0, len(results), _WINDOWS_AT_ONCE):
+    features = all_features[first : first + _WINDOWS_AT_ONCE]
+    rows = results[first : first + _WINDOWS_AT_ONCE]
+    starts, start_logits = _highest([r.start_logits for r in rows], n_best_size)
+    ends, end_logits = _highest([r.end_logits for r in rows], n_best_size)
+    may_start = [
+      [f.token_is_max_context.get(position, False) for position in row]
+      for f, row in zip(features, starts.tolist())
+    ]
+    may_end = [
+      [position in f.token_to_orig_map for position in row]
+      for f, row in zip(features, ends.tolist())
+    ]
+    lengths = ends[:, np.newaxis, :] - starts[:, :, np.newaxis] + 1  # [W, n, n]
+    is_span = (lengths > 0) & (lengths <= max_answer_length)
+    is_span &= np.array(may_start, bool)[:, :, np.newaxis]
+    is_span &= np.array(may_end, bool)[:, np.newaxis, :]
+    window, i, j = np.nonzero(is_span)
+    parts.append(
+      _Span(
+        first + window,
+        starts[window, i],
+        ends[window, j],
+        start_logits[window, i],
+        end_logits[window, j],
+      )
+    )
+  return _Span(*map(np.concatenate, zip(*parts))) if parts else None
+
+
+def _highest(rows, count):
+  """Positions and values [W, n] of the highest, ties to the lower position."""
+  logits = np.full([len(rows), max(map(len, rows))], -np.inf)
+  for row, values in zip(logits, rows):
+    row[: len(values)] = values
+  if np.isnan(logits).any():
+    raise ValueError("the logits hold NaN: the model's training has failed")
+  count = min(count, logits.shape[1])
+  lowest = np.partition(logits, -count, axis=1)[:, -count, np.newaxis]
+  windows, places = np.nonzero(logits >= lowest)  # more than count on a tie
+  order = np.lexsort((-logits[windows, places], windows))  # stable
+  first = np.searchsorted(windows, np.arange(len(rows)))[:, np.newaxis]
+  places = places[order[first + np.arange(count)]]  # [W, count]
+  return places, np.take_along_axis(logits, places, axis=1)
+
+
+def _null_spans(all_features, results):
+  """{example: its lowest score of no answer}, of the first window on a tie."""
+  lowest = {}
+  for window, (features, result) in enumerate(zip(all_features, results)):
+    span = _Span(
+      *(window, 0, 0),
+      float(result.start_logits[0]),
+      float(result.end_logits[0]),
+    )
+    kept = lowest.setdefault(features.example_index, span)
+    if span.start_logit + span.end_logit < kept.start_logit + kept.end_logit:
+      lowest[features.example_index] = span
+  return lowest
+
+
+def _rank(spans, nulls, all_features, num_examples):
+  """The spans of each example, best first; of equal scores the first one."""
+  if spans is None:
+    return [[]] * num_examples
+  if nulls:
+    columns = zip(spans, zip(*nulls.values()))
+    spans = _Span(*(np.concatenate([old, new]) for old, new in columns))
+  owners = np.array([f.example_index for f in all_features])[spans.window]
+  order = np.lexsort((-(spans.start_logit + spans.end_logit), owners))
+  bounds = np.searchsorted(owners[order], np.arange(num_examples + 1))
+  rows = list(zip(*(column[order].tolist() for column in spans)))
+  return [rows[a:b] for a, b in zip(bounds, bounds[1:])]
+
+
+def _distinct_answers(
+  example, all_features, spans, n_best_size, do_lower_case, null
+):
+  """The best answers to a question, each text once, still unweighted."""
+  answers, seen = [], set()
+  for window, start, end, start_logit, end_logit in spans:
+    if len(answers) >= n_best_size:
+      break
+    text, place = "", (None, None, None)
+    if start > 0:
+      text, words, cut = _answer_text(
+        example, all_features[window], start, end, do_lower_case
+      )
+    if text in seen:
+      continue
+    seen.add(text)
+    if start > 0:
+      chars = _in_context(example, words, cut)
+      place = (*chars, all_features[window].doc_span_index)
+    answers.append((text, start_logit, end_logit, *place))
+  if null and "" not in seen:
+    answers.append(("", null.start_logit, null.end_logit, None, None, None))
+  return answers or [("empty", 0.0, 0.0, None, None, None)]
+
+
+def _answer_text(example, features, start, end, do_lower_case):
+  """A span's text; its words joined by spaces; and where it is in those."""
+  pieces = " ".join(features.tokens[start : end + 1])
+  text = " ".join(pieces.replace(" ##", "").replace("##", "").split())
+  first = features.token_to_orig_map[start]
+  last = features.token_to_orig_map[end]
+  words = " ".join(example.doc_tokens[first : last + 1])
+  cut = _find_final_text(text, words, do_lower_case) or (0, len(words))
+  return words[cut[0] : cut[1]], (first, words), cut
+
+
+def _in_context(example, words, cut):
+  """Where a part of some words is in the context, in characters."""
+  if example.token_starts is None:
+    return None, None
+  first, text = words
+  places = []
+  for place in (cut[0], cut[1] - 1):
+    word = first + text.count(" ", 0, place)
+    in_word = place - (text.rfind(" ", 0, place) + 1)
+    places.append(example.token_starts[word] + in_word)
+  return places[0], places[1] + 1
+
+
+def get_final_text(pred_text: str, orig_text: str, do_lower_case: bool) -> str:
+  """The part of the original words that a predicted text came from.
+
+  Args:
+    pred_text: pieces joined to words, lower-cased and without accents if the
+      tokenizer did so.
+    orig_text: the words that have these pieces, joined by spaces.
+    do_lower_case: of the tokenizer.
+
+  Returns:
+    A part of orig_text, such as "Steve Smith" of "Steve Smith's"; all of it
+    where the predicted text can't be found.
+  """
+  cut = _find_final_text(pred_text, orig_text, do_lower_case)
+  return orig_text[slice(*cut)] if cut else orig_text
+
+
+def _find_final_text(pred_text, orig_text, do_lower_case):
+  """`get_final_text` as (start, end), or None for the whole."""
+  words = [_spaced(word, do_lower_case) for word in orig_text.split(" ")]
+  spaced = " ".join(filter(None, words))
+  start = spaced.find(pred_text) if pred_text else -1
+  if start < 0:
+    return None
+  if len(orig_text) - orig_text.count(" ") != len(spaced) - spaced.count(" "):
+    return None
+  last = start + len(pred_text) - 1
+  return (
+    _place_of_letter(orig_text, start - spaced.count(" ", 0, start)),
+    _place_of_letter(orig_text, last - spaced.count(" ", 0, last)) + 1,
+  )
+
+
+def _place_of_letter(text, number):
+  """Where the character is that has `number` before it, spaces not counted."""
+  place = number
+  while True:
+    following = number + text.count(" ", 0, place + 1)
+    if following == place:
+      return place
+    place = following
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _spaced(word, do_lower_case):
+  """A word as the tokenizer splits it at punctuation."""
+  return " ".join(_basic_tokenizer(do_lower_case).tokenize(word))
+
+
+@functools.cache
+def _basic_tokenizer(do_lower_case):
+  return tokenization.BasicTokenizer(do_lower_case)
+
+
+def _predict(qas_id, answers, null, threshold):
+  """Weighs the answers to a question, and chooses one."""
+  weights = _softmax([start + end for _, start, end, *_ in answers])
+  answers = [
+    Answer(text, start, end, weight, *place)
+    for (text, start, end, *place), weight in zip(answers, weights)
+  ]
+  if null is None:
+    return Prediction(qas_id, answers[0], answers)
+  odds = null.start_logit + null.end_logit
+  best = next((answer for answer in answers if answer.text), None)
+  if best:
+    odds = odds - best.start_logit - best.end_logit
+  if best is None or odds > threshold:
+    best = next(answer for answer in answers if not answer.text)
+  return Prediction(qas_id, best, answers, odds)
+
+
+def _softmax(scores):
+  """As the original summed it, so that probabilities are equal to the bit."""
+  highest = max(scores)
+  weights = [math.exp(score - highest) for score in scores]
+  total = sum(weights)
+  return [weight / total for weight in weights]
+
+
+def prediction_lines(
+  examples: Sequence[SquadExample], predictions: Sequence[Prediction]
+) -> Iterator[str]:
+  """The lines of predictions.jsonl: a question, its answer, the best answers.
+
+  `start` and `end` are characters of the context, and `window` is the one that
+  the answer was found in, from 0; all are null where there is no answer.
+  """
+  for example, prediction in zip(examples, predictions):
+    line = {"id": prediction.qas_id, "question": example.question_text}
+    line.update(_answer_fields(prediction.answer))
+    if prediction.null_odds is not None:
+      line["null_odds"] = prediction.null_odds
+    line["answers"] = [_answer_fields(a) for a in prediction.answers]
+    yield json.dumps(line, ensure_ascii=False)
+
+
+def _answer_fields(answer):
+  return {
+    "text": answer.text,
+    "probability": answer.probability,
+    "start": answer.start,
+    "end": answer.end,
+    "window": answer.window,
+  }
+
+
+def compute_scores(
+  examples: Sequence[SquadExample], predictions: Sequence[Prediction]
+) -> dict:
+  """Scores of the questions whose answers are known; {} if none are.
+
+  Returns:
+    {name: float}, of `metrics.squad_scores` with "eval_" before the name. With
+    null odds the scores are those of SQuAD 2.0, the best thresholds among them.
+  """
+  known = [
+    (example.answers, prediction)
+    for example, prediction in zip(examples, predictions)
+    if example.answers is not None
+  ]
+  if not known:
+    return {}
+  references = [answers for answers, _ in known]
+  texts = [prediction.answer.text for _, prediction in known]
+  odds = None
+  if known[0][1].null_odds is not None:
+    odds = [prediction.null_odds for _, prediction in known]
+  scores = metrics.squad_scores(references, texts, odds)
+  if odds:
+    best = [_best_text(prediction.answers) for _, prediction in known]
+    scores.update(metrics.squad_best_thresholds(references, best, odds))
+  return {f"eval_{name}": value for name, value in scores.items()}
+
+
+def _best_text(answers):
+  """The best answer that is one; "" if there is none."""
+  return next((answer.text for answer in answers if answer.text), "")
+
+
+# ------------------------------------------------------------------- main
+
+
+@dataclasses.dataclass
+class TaskNote:
+  """What prediction needs to know of a trained model: `task.json`."""
+
+  task_name: str  # squad
+  version_2_with_negative: bool
+  do_lower_case: bool
+  max_seq_length: int
+  max_query_length: int
+  doc_stride: int
+  n_best_size: int
+  max_answer_length: int
+  null_score_diff_threshold: float
+
+
+@dataclasses.dataclass
+class Windows:
+  """The windows of --predict_file: for the model, and for its answers."""
+
+  features: Sequence[InputFeatures]  # without ids and masks
+  input_fn: Callable
+
+
+@dataclasses.dataclass
+class Job:
+  """One run: the model and the data."""
+
+  config: modeling.BertConfig
+  tokenizer: tokenization.FullTokenizer
+  init_checkpoint: str | None
+  note: TaskNote
+  train: Sequence[SquadExample]  # empty without --do_train
+  test: Sequence[SquadExample]  # of --predict_file, empty if not needed
+  windows: Windows | None = None  # of `test`, once they are made
+
+  @property
+  def num_train_steps(self) -> int:
+    return int(
+      len(self.train) / FLAGS.train_batch_size * FLAGS.num_train_epochs
+    )
+
+
+def define_flags() -> None:
+  """This script's flags, beside those of common_flags."""
+  common_flags.define_model_flags(max_seq_length=384)
+  common_flags.define_action_flags(has_eval=False)
+  common_flags.define_training_flags(has_eval=False)
+  common_flags.define_evaluation_flags("eval_f1 or eval_exact_match")
+  common_flags.define_speed_flags()
+  common_flags.define_device_flags()
+  flags.adopt_module_key_flags(common_flags)
+  data = "SQuAD's JSON, 1.1 or 2.0, or JSON lines named .jsonl"
+  flags.DEFINE_string("train_file", None, f"Questions to train on: {data}.")
+  flags.DEFINE_string(
+    "predict_file",
+    None,
+    f"Questions to answer: {data}. Where it has answers, they are scored.",
+  )
+  positive = dict(lower_bound=1)
+  flags.DEFINE_integer(
+    "doc_stride", 128, "Pieces from one window to the next.", **positive
+  )
+  flags.DEFINE_integer(
+    "max_query_length",
+    64,
+    "Pieces of a question; longer ones are cut.",
+    **positive,
+  )
+  flags.DEFINE_integer(
+    "n_best_size", 20, "Answers that are kept of a question.", **positive
+  )
+  flags.DEFINE_integer(
+    "max_answer_length", 30, "Pieces of the longest answer.", **positive
+  )
+  flags.DEFINE_bool(
+    "verbose_logging", False, "Name each question that training leaves out."
+  )
+  flags.DEFINE_bool(
+    "version_2_with_negative", False, "SQuAD 2.0: there may be no answer."
+  )
+  flags.DEFINE_float(
+    "null_score_diff_threshold",
+    0.0,
+    "SQuAD 2.0: no answer is predicted where it scores higher than the best"
+    " answer by more than this.",
+  )
+  flags.mark_flags_as_required(["vocab_file", "bert_config_file", "output_dir"])
+
+
+def main(_):
+  job = prepare()
+  logging.info(
+    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
+  )
+  if FLAGS.do_train:
+    train(job, make_estimator(job))
+  if FLAGS.do_predict and common_flags.is_chief():
+    best = best_checkpoint().checkpoint if FLAGS.keep_best else None
+    predict(job, make_estimator(job), best)
+
+
+def prepare() -> Job:
+  """Checks the flags and reads all data, so that what is wrong shows early."""
+  _check_flags()
+  config, tokenizer = common_flags.load_model_files()
+  init_checkpoint = estimators.find_checkpoint(
+    FLAGS.init_checkpoint, config, FLAGS.bert_config_file
+  )
+  note = make_note(init_checkpoint)
+  if not FLAGS.do_train:
+    estimators.check_trained(FLAGS.output_dir, init_checkpoint)
+  train_examples, test = [], []
+  if FLAGS.do_train:
+    train_examples = read_squad_examples(
+      FLAGS.train_file,
+      True,
+      FLAGS.version_2_with_negative,
+      FLAGS.verbose_logging,
+    )
+    random.Random(12345).shuffle(train_examples)  # as the original's, always
+  if FLAGS.do_predict or FLAGS.eval_steps:
+    test = read_squad_examples(
+      FLAGS.predict_file, False, FLAGS.version_2_with_negative
+    )
+  if FLAGS.eval_steps and all(example.answers is None for example in test):
+    raise ValueError(
+      f"--eval_steps: --predict_file={FLAGS.predict_file} has no answers to"
+      " compare with"
+    )
+  job = Job(config, tokenizer, init_checkpoint, note, train_examples, test)
+  if FLAGS.do_train and job.num_train_steps < 1:
+    raise ValueError(
+      f"{len(train_examples)} questions x --num_train_epochs="
+      f"{FLAGS.num_train_epochs} do not fill one step of --train_batch_size="
+      f"{FLAGS.train_batch_size}: lower the batch size, or train for longer"
+    )
+  tf.io.gfile.makedirs(FLAGS.output_dir)
+  return job
+
+
+def _check_flags():
+  common_flags.check_actions("do_train", "do_predict")
+  common_flags.check_devices()
+  common_flags.check_speed()
+  common_flags.check_output_dir()
+  for flag, file in (
+    ("do_train", "train_file"),
+    ("do_predict", "predict_file"),
+    ("eval_steps", "predict_file"),
+  ):
+    if FLAGS[flag].value and not FLAGS[file].value:
+      raise ValueError(f"--{flag} needs --{file}")
+  if FLAGS.max_seq_length <= FLAGS.max_query_length + 3:
+    raise ValueError(
+      f"--max_seq_length={FLAGS.max_seq_length} has to be over"
+      f" --max_query_length={FLAGS.max_query_length} + 3, or there is no room"
+      " for the context"
+    )
+  if FLAGS.keep_best and not FLAGS.keep_best.startswith("eval_"):
+    FLAGS.keep_best = "eval_" + FLAGS.keep_best
+  scores = ["eval_exact_match", "eval_f1"]
+  if FLAGS.version_2_with_negative:
+    scores += ["eval_best_exact_match", "eval_best_f1"]
+  common_flags.check_evaluation(scores)
+  if FLAGS.keep_best and not FLAGS.do_train:
+    best_checkpoint().check()
+
+
+def make_note(init_checkpoint: str | None) -> TaskNote:
+  """The flags as `task.json` notes them.
+
+  Raises:
+    ValueError: the model that is used was trained with another case.
+  """
+  note = TaskNote(
+    "squad",
+    *(FLAGS[field.name].value for field in dataclasses.fields(TaskNote)[1:]),
+  )
+  kept = estimators.load_note(
+    TaskNote, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
+  )
+  if not kept:
+    return note
+  if kept.do_lower_case != note.do_lower_case:
+    raise ValueError(
+      f"the model was trained with --do_lower_case={kept.do_lower_case}: give"
+      " the same"
+    )
+  if kept.version_2_with_negative != note.version_2_with_negative:
+    logging.warning(
+      "the model was trained with --version_2_with_negative="
+      f"{kept.version_2_with_negative}, and not {note.version_2_with_negative}"
+    )
+  return note
+
+
+def make_estimator(job: Job):
+  """The estimator of the flags."""
+  steps = job.num_train_steps
+  model_fn = model_fn_builder(
+    job.config,
+    job.init_checkpoint,
+    FLAGS.learning_rate,
+    steps,
+    int(steps * FLAGS.warmup_proportion),
+    FLAGS.use_tpu,
+    use_one_hot_embeddings=FLAGS.use_tpu,
+    random_seed=FLAGS.random_seed,
+    optimizer_options=common_flags.optimizer_options(),
+    encoder_options=common_flags.encoder_options(),
+  )
+  options = common_flags.estimator_options()
+  if FLAGS.eval_steps:
+    options["save_checkpoints_steps"] = FLAGS.eval_steps
+  return estimators.make_estimator(model_fn, **options)
+
+
+def best_checkpoint() -> estimators.BestCheckpoint:
+  """The keeper of --keep_best."""
+  return estimators.BestCheckpoint(
+    FLAGS.output_dir, FLAGS.keep_best, FLAGS.patience
+  )
+
+
+def write_windows(job: Job, examples, name: str, output_fn=None):
+  """Writes the windows' records; output_fn is given each one, if it is there.
+
+  Returns:
+    A `features.RecordFile`.
+  """
+  is_training = name == "train"
+  with FeatureWriter(_record_file(name), is_training) as writer:
+
+    def write(features):
+      writer.process_feature(features)
+      if output_fn:
+        output_fn(features)
+
+    counts = convert_examples_to_features(
+      examples,
+      job.tokenizer,
+      FLAGS.max_seq_length,
+      FLAGS.doc_stride,
+      FLAGS.max_query_length,
+      is_training,
+      write,
+    )
+  without = ""
+  if is_training:
+    without = f", {counts.without_answer} of which hold no answer"
+  logging.info(
+    f"{name}: {len(examples)} questions, {counts.windows} windows{without}"
+  )
+  if not counts.windows:
+    raise ValueError(f"{name}: no context has a piece of the vocabulary")
+  return writer.records
+
+
+def _record_file(name):
+  return os.path.join(common_flags.records_dir(), f"{name}.tf_record")
+
+
+def _input_fn(records, is_training):
+  return input_pipeline.batch_input_fn(
+    records,
+    record_features.span_schema(FLAGS.max_seq_length, is_training),
+    is_training,
+    FLAGS.train_batch_size,
+    common_flags.length_buckets(),
+    drop_remainder=FLAGS.use_tpu,
+    # A training that goes on does not meet the first batches once more.
+    random_seed=FLAGS.random_seed + estimators.current_step(FLAGS.output_dir),
+  )
+
+
+def train(job: Job, estimator) -> None:
+  """Trains, and keeps what prediction needs beside the checkpoints."""
+  mark = record_features.fingerprint(
+    record_features.read_text(FLAGS.train_file),
+    dataclasses.asdict(job.note),
+    job.tokenizer.vocab,
+  )
+  records = record_features.cached_records(
+    _record_file("train"), mark, lambda: write_windows(job, job.train, "train")
+  )
+  input_fn = _input_fn(records, is_training=True)
+  if common_flags.is_chief():
+    estimators.write_json(
+      os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(job.note)
+    )
+    common_flags.copy_model_files()
+  listener = None
+  if FLAGS.eval_steps:
+    evaluator = make_estimator(job)
+    listener = estimators.EvaluationListener(
+      lambda checkpoint: evaluate(job, evaluator, checkpoint),
+      FLAGS.output_dir,
+      best_checkpoint() if FLAGS.keep_best else None,
+    )
+  estimators.train(
+    estimator,
+    input_fn,
+    job.num_train_steps,
+    len(job.train),
+    FLAGS.train_batch_size,
+    FLAGS.log_steps,
+    listener,
+  )
+
+
+def evaluate(job: Job, estimator, checkpoint: str | None) -> dict:
+  """Scores of the questions whose answers are known."""
+  features, results = run_model(job, estimator, checkpoint)
+  predictions = find_answers(job.test, features, results, **_answer_options())
+  return compute_scores(job.test, predictions)
+
+
+def _answer_options():
+  """The flags that `find_answers` takes."""
+  names = (
+    "n_best_size",
+    "max_answer_length",
+    "do_lower_case",
+    "version_2_with_negative",
+    "null_score_diff_threshold",
+  )
+  return {name: FLAGS[name].value for name in names}
+
+
+def run_model(job: Job, estimator, checkpoint: str | None):
+  """The windows of the questions to answer, and a `RawResult` of each."""
+  if not job.windows:
+    job.windows = make_windows(job)
+  features = job.windows.features
+  rows = input_pipeline.in_input_order(
+    estimators.predict(
+      estimator, job.windows.input_fn, len(features), checkpoint
+    ),
+    RawResult._fields[1:],
+  )
+  return features, [
+    RawResult(window.unique_id, row["start_logits"], row["end_logits"])
+    for window, row in zip(features, rows)
+  ]
+
+
+def make_windows(job: Job) -> Windows:
+  """Writes the records of the questions to answer, and keeps what is needed."""
+  kept = []
+
+  def keep(features):
+    kept.append(
+      dataclasses.replace(features, input_ids=(), input_mask=(), segment_ids=())
+    )
+
+  records = write_windows(job, job.test, "eval", keep)
+  return Windows(kept, _input_fn(records, is_training=False))
+
+
+def predict(job: Job, estimator, checkpoint: str | None) -> None:
+  """Writes the answers to --predict_file, and their scores where known."""
+  features, results = run_model(job, estimator, checkpoint)
+  paths = {
+    name: os.path.join(FLAGS.output_dir, name)
+    for name in (
+      "predictions.json",
+      "nbest_predictions.json",
+      "null_odds.json",
+      "predictions.jsonl",
+    )
+  }
+  predictions = write_predictions(
+    job.test,
+    features,
+    results,
+    output_prediction_file=paths["predictions.json"],
+    output_nbest_file=paths["nbest_predictions.json"],
+    output_null_log_odds_file=paths["null_odds.json"],
+    **_answer_options(),
+  )
+  estimators.write_lines(
+    paths["predictions.jsonl"], prediction_lines(job.test, predictions)
+  )
+  logging.info(f"wrote {paths['predictions.json']} and what is beside it")
+  unknown = sum(example.answers is None for example in job.test)
+  scores = compute_scores(job.test, predictions)
+  if not scores:
+    return
+  if unknown:
+    logging.warning(f"{unknown} questions have no known answer to score with")
+  used = checkpoint or tf.train.latest_checkpoint(FLAGS.output_dir)
+  scores["global_step"] = estimators.current_step(used or job.init_checkpoint)
+  logging.info("evaluation:")
+  estimators.write_eval_results(FLAGS.output_dir, scores, {})
+
+
+if __name__ == "__main__":
+  define_flags()
+  common_flags.run(main)
