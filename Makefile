@@ -13,16 +13,39 @@ $(shell $(PYTHON) -c '' 2>/dev/null || rm -f $(INSTALLED))
 FITS = import ensurepip, sys, venv; \
   sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))
 
+# The quick start, in four steps: a vocabulary, records, pre-training, and a
+# classifier that starts from it.
 QUICKSTART_DIR = quickstart_output
+QUICKSTART_VOCAB = \
+  --input_file=sample_text.txt \
+  --output_file=$(QUICKSTART_DIR)/vocab.txt \
+  --vocab_size=1000
+QUICKSTART_SIZES = --max_seq_length=48 --max_predictions_per_seq=8
+QUICKSTART_RECORDS = \
+  --input_file=sample_text.txt \
+  --output_file=$(QUICKSTART_DIR)/records.tfrecord \
+  --vocab_file=$(QUICKSTART_DIR)/vocab.txt \
+  $(QUICKSTART_SIZES)
+QUICKSTART_PRETRAINING = \
+  --input_file=$(QUICKSTART_DIR)/records.tfrecord \
+  --vocab_file=$(QUICKSTART_DIR)/vocab.txt \
+  --bert_config_file=sample_data/pretraining_config.json \
+  --output_dir=$(QUICKSTART_DIR)/pretrained \
+  --do_train --do_eval \
+  --mask_dynamically \
+  $(QUICKSTART_SIZES) \
+  --learning_rate=1e-3 \
+  --num_train_steps=4000 --num_warmup_steps=200 --log_steps=200
 QUICKSTART_FLAGS = \
   --task_name=custom \
   --data_dir=sample_data \
   --text_a_column=text \
   --label_column=label \
   --id_column=id \
-  --vocab_file=sample_data/vocab.txt \
-  --bert_config_file=sample_data/bert_config.json \
-  --output_dir=$(QUICKSTART_DIR) \
+  --vocab_file=$(QUICKSTART_DIR)/vocab.txt \
+  --bert_config_file=sample_data/pretraining_config.json \
+  --init_checkpoint=$(QUICKSTART_DIR)/pretrained \
+  --output_dir=$(QUICKSTART_DIR)/classifier \
   --do_train --do_eval --do_predict \
   --max_seq_length=48 \
   --train_batch_size=16 \
@@ -41,7 +64,7 @@ BENCH_VOCAB = sample_data/vocab.txt
 .PHONY: help quickstart test lint bench clean
 
 help:
-	@echo "make quickstart  train, evaluate and predict on sample_data/"
+	@echo "make quickstart  from text to a classifier, on the sample data"
 	@echo "make test        run the tests"
 	@echo "make lint        check style and formatting"
 	@echo "make bench       measure speed (BENCH_TEXT=file BENCH_VOCAB=file)"
@@ -49,12 +72,18 @@ help:
 
 quickstart: $(INSTALLED)
 	@rm -rf $(QUICKSTART_DIR)
+	$(PYTHON) create_vocab.py $(QUICKSTART_VOCAB)
+	$(PYTHON) create_pretraining_data.py $(QUICKSTART_RECORDS)
+	$(PYTHON) run_pretraining.py $(QUICKSTART_PRETRAINING)
 	$(PYTHON) run_classifier.py $(QUICKSTART_FLAGS)
-	@printf '\n%s/eval_results.txt\n' $(QUICKSTART_DIR)
-	@sed 's/^/  /' $(QUICKSTART_DIR)/eval_results.txt
-	@printf '\n%s/predictions.tsv, beside its texts\n' $(QUICKSTART_DIR)
+	@for folder in pretrained classifier; do \
+	  printf '\n%s/eval_results.txt\n' $(QUICKSTART_DIR)/$$folder; \
+	  sed 's/^/  /' $(QUICKSTART_DIR)/$$folder/eval_results.txt; \
+	done
+	@printf '\n%s/classifier/predictions.tsv, beside its texts\n' \
+	  $(QUICKSTART_DIR)
 	@cut -f 2 sample_data/test.tsv \
-	  | paste $(QUICKSTART_DIR)/predictions.tsv - \
+	  | paste $(QUICKSTART_DIR)/classifier/predictions.tsv - \
 	  | head -n 9 | sed 's/^/  /' | expand -t 12
 
 test: $(INSTALLED)
