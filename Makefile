@@ -57,9 +57,11 @@ QUICKSTART_FLAGS = \
 PYTEST_FLAGS = --numprocesses=auto --maxprocesses=4
 
 # For numbers that mean something: make bench BENCH_TEXT=... BENCH_VOCAB=...
-# with a text of some megabytes, one sentence a line, and its vocabulary.
+# with a text of some megabytes, one sentence a line, and its vocabulary; with
+# BENCH_FLAGS="--data_dir=MRPC --model_dir=CHECKPOINT" fine-tuning too.
 BENCH_TEXT = sample_data/train.tsv
 BENCH_VOCAB = sample_data/vocab.txt
+BENCH_FLAGS =
 
 .PHONY: help quickstart test lint bench clean
 
@@ -94,11 +96,11 @@ lint: $(INSTALLED)
 	@$(PYTHON) -m ruff format --check .
 
 bench: $(INSTALLED)
-	$(PYTHON) benchmarks/bench_tokenizer.py \
-	  --vocab_file=$(BENCH_VOCAB) --text_file=$(BENCH_TEXT)
+	$(PYTHON) benchmarks/run_all.py \
+	  --vocab_file=$(BENCH_VOCAB) --text_file=$(BENCH_TEXT) $(BENCH_FLAGS)
 
 clean:
-	rm -rf .venv $(QUICKSTART_DIR) .pytest_cache .ruff_cache
+	rm -rf .venv $(QUICKSTART_DIR) bench_output .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without the stamp .venv may be half made, so it is made anew; with an older

@@ -1,0 +1,96 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Measures the memory of a training step: the largest batch that fits.
+
+In: flags that choose model, precision and lengths. Out: a table, and JSON with
+--json_out. For every length and every way of saving memory, two steps are taken
+at each of two batch sizes, in a process of its own, whose peak is read. Memory
+grows in a straight line with the batch, so the two give what a sequence takes,
+what the rest takes, and the largest batch in 8, 12 and 16 GB. Accumulating in k
+parts, the batch is k times what its parts are.
+
+  python benchmarks/bench_memory.py
+"""
+
+import argparse
+import json
+import pathlib
+
+import bench_step
+
+GIGABYTES = (8, 12, 16)
+# name: (parts, whether layers are computed again, how many times the tokens of
+# "plain" to measure with, for in small batches the weights take the most)
+WAYS = {
+  "plain": (1, False, 1),
+  "accumulating by 4": (4, False, 2),
+  "recomputing": (1, True, 3),
+  "both": (4, True, 6),
+}
+FORM = "{:>7}  {:18}{:>12}{:>10}" + "{:>9}" * len(GIGABYTES)
+
+
+def parse_arguments():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--model", default="base", choices=bench_step.MODELS)
+  parser.add_argument("--precision", default="float32")
+  parser.add_argument("--lengths", default="128,256,384,512")
+  parser.add_argument(
+    "--tokens", type=int, default=4096, help="in the larger of plain's batches"
+  )
+  parser.add_argument("--json_out", help="write the table as JSON here")
+  return parser.parse_args()
+
+
+def peak(args, length, batch, way):
+  """The most memory of a process that takes two steps, in MB."""
+  slices, recompute, _ = WAYS[way]
+  case = {
+    "model": args.model,
+    "mode": "train",
+    "precision": args.precision,
+    "length": length,
+    "batch_size": batch,
+    "rounds": 0,
+    "threads": 0,
+    "recompute_layers": recompute,
+    "gradient_accumulation_steps": slices,
+  }
+  return bench_step.measured_apart(case)["peak_mb"]
+
+
+def measure(args, length, way):
+  """A row: MB of a sequence, MB of the rest, the largest batches."""
+  most = max(8, WAYS[way][2] * args.tokens // length // 8 * 8)
+  low, high = (peak(args, length, batch, way) for batch in (most // 2, most))
+  each = (high - low) / (most - most // 2)
+  rest = high - each * most
+  return {
+    "length": length,
+    "way": way,
+    "batch": most,
+    "peak_mb": high,
+    "mb_a_sequence": each,
+    "mb_fixed": rest,
+    "largest_batch": {g: int((g * 1024 - rest) / each) for g in GIGABYTES},
+  }
+
+
+def main():
+  args = parse_arguments()
+  sizes = [f"{g} GB" for g in GIGABYTES]
+  print(FORM.format("length", "way", "MB/sequence", "MB fixed", *sizes))
+  rows = []
+  for length in map(int, args.lengths.split(",")):
+    for way in WAYS:
+      rows.append(measure(args, length, way))
+      row = rows[-1]
+      numbers = (f"{row[key]:,.1f}" for key in ("mb_a_sequence", "mb_fixed"))
+      batches = row["largest_batch"].values()
+      print(FORM.format(length, way, *numbers, *batches), flush=True)
+  if args.json_out:
+    text = json.dumps({**vars(args), "rows": rows}, indent=2) + "\n"
+    pathlib.Path(args.json_out).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,86 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Runs all benchmarks one after the other and shows their tables at the end.
+
+In: a vocabulary and a text for the tokenizer; for fine-tuning end to end, where
+wanted, a folder in a GLUE task's columns and one with a checkpoint (and one
+with the same checkpoint for transformers). Out: the tables, and beside them
+JSON files in --output_dir. Most of an hour on two cores.
+
+  python benchmarks/run_all.py --vocab_file=V --text_file=T \
+      --data_dir=MRPC --model_dir=CHECKPOINT
+"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def parse_arguments():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--vocab_file", required=True)
+  parser.add_argument("--text_file", required=True)
+  parser.add_argument("--data_dir", help="of fine-tuning; none: left out")
+  parser.add_argument("--task_name", default="mrpc")
+  parser.add_argument("--model_dir", help="of fine-tuning, as bench_finetune's")
+  parser.add_argument("--transformers_model", help="as bench_finetune's")
+  parser.add_argument("--transformers_python", default=sys.executable)
+  parser.add_argument("--output_dir", default="bench_output")
+  args = parser.parse_args()
+  if bool(args.data_dir) != bool(args.model_dir):
+    parser.error("--data_dir and --model_dir go together")
+  return args
+
+
+def benchmarks(args):
+  """{name: its arguments}."""
+
+  def given(*names):
+    values = {name: getattr(args, name) for name in names}
+    return [f"--{name}={value}" for name, value in values.items() if value]
+
+  found = {
+    "bench_tokenizer": given("vocab_file", "text_file"),
+    "bench_step": [],
+    "bench_memory": [],
+  }
+  if args.data_dir:
+    found["bench_finetune"] = given(
+      *("data_dir", "task_name", "model_dir"),
+      *("transformers_model", "transformers_python"),
+    )
+  return found
+
+
+def shown_and_kept(command):
+  """Runs a command; shows its output as it comes, and returns it."""
+  lines = []
+  process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+  for line in process.stdout:
+    print(line, end="", flush=True)
+    lines.append(line)
+  if process.wait():
+    sys.exit(f"{' '.join(command)} failed")
+  return "".join(lines)
+
+
+def main():
+  args = parse_arguments()
+  folder = pathlib.Path(args.output_dir)
+  folder.mkdir(parents=True, exist_ok=True)
+  tables = {}
+  for name, arguments in benchmarks(args).items():
+    script, json_out = HERE / f"{name}.py", folder / f"{name}.json"
+    print(f"\n{name}", flush=True)
+    tables[name] = shown_and_kept(
+      [sys.executable, str(script), *arguments, f"--json_out={json_out}"]
+    )
+  print("\nAll tables; the same as JSON in " + str(folder))
+  for name, table in tables.items():
+    print(f"\n{name}\n{table}", end="")
+
+
+if __name__ == "__main__":
+  main()
