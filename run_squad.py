@@ -847,8 +847,11 @@ def _rank(spans, nulls, all_features, num_examples):
   owners = np.array([f.example_index for f in all_features])[spans.window]
   order = np.lexsort((-(spans.start_logit + spans.end_logit), owners))
   bounds = np.searchsorted(owners[order], np.arange(num_examples + 1))
-  rows = list(zip(*(column[order].tolist() for column in spans)))
-  return [rows[a:b] for a, b in zip(bounds, bounds[1:])]
+  columns = [column[order].tolist() for column in spans]
+  return [
+    zip(*(column[start:end] for column in columns))  # few of them are looked at
+    for start, end in zip(bounds, bounds[1:])
+  ]
 
 
 def _distinct_answers(
