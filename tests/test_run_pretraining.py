@@ -103,6 +103,7 @@ def test_evaluation_gives_the_originals_losses(golden, batch, config):
     "next_sentence_loss": parts[1],
     "next_sentence_accuracy": next_right.mean(),
   }
+  expected = {name: float(value) for name, value in expected.items()}
   assert found == pytest.approx(expected, rel=1e-5)
 
 
