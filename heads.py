@@ -3,7 +3,8 @@
 
 In: the encoder's vectors, [B, S, D] of tokens or [B, D] of sequences. Out:
 logits, log-probabilities and losses. Every variable is made here under the name
-that checkpoints use, in the current variable scope.
+that checkpoints use, in the current variable scope. `FORWARD` has the graph of
+each kind of trained model, from token ids to predictions.
 
 Shapes: B batch, S sequence, D hidden, V vocabulary, P masked positions a
 sequence, L labels, F numbers given beside the text.
@@ -250,6 +251,69 @@ def span_loss(start_logits, end_logits, start_positions, end_positions):
   start_loss, _ = _cross_entropy(start_logits, start_positions)
   end_loss, _ = _cross_entropy(end_logits, end_positions)
   return (start_loss + end_loss) / 2.0
+
+
+# ----------------------------------------------- from ids to predictions
+
+
+def classifier_forward(
+  bert_config,
+  features,
+  note,
+  is_training=False,
+  dropout_seed=None,
+  **encoder_options,
+):
+  """BERT with a classifier on the first token's pooled vector.
+
+  Args:
+    bert_config: modeling.BertConfig.
+    features: `input_ids`, `input_mask` and `segment_ids`, int32 [B, S]; where
+      the task has numbers beside the text, `features`, float32 [B, F].
+    note: of task.json: `labels`, one an output (none: one output), and
+      `label_type`, single, multi or number.
+    is_training: bool, whether dropout is on.
+    dropout_seed: int32 [2], or None.
+    **encoder_options: of `modeling.BertModel`.
+
+  Returns:
+    `logits` and `probabilities`, float32 [B, L]; for a number, the
+    probabilities are the numbers.
+  """
+  model = _encoder(
+    bert_config, features, is_training, dropout_seed, encoder_options
+  )
+  logits = classification(
+    model.get_pooled_output(),
+    len(note["labels"]) or 1,
+    is_training,
+    dropout_seed,
+    features.get("features"),
+  )
+  activation = {
+    "single": tf.nn.softmax,
+    "multi": tf.nn.sigmoid,
+    "number": tf.identity,
+  }[note["label_type"]]
+  return {"logits": logits, "probabilities": activation(logits)}
+
+
+# The graph of a trained model by the `task` of its task.json, for training and
+# prediction alike. All have the arguments of `classifier_forward`: `features`
+# has what the task's records hold, `note` what its task.json does.
+FORWARD = {"classifier": classifier_forward}
+
+
+def _encoder(bert_config, features, is_training, dropout_seed, options):
+  return modeling.BertModel(
+    bert_config,
+    is_training,
+    features["input_ids"],
+    features["input_mask"],
+    features["segment_ids"],
+    dropout_seed=dropout_seed,
+    **options,
+  )
 
 
 # ----------------------------------------------------------------- shared

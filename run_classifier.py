@@ -559,28 +559,28 @@ def create_model(
     (loss, per_example_loss [B], logits [B, num_labels], probabilities
     [B, num_labels]); for a number the probabilities are the numbers.
   """
-  model = modeling.BertModel(
+  inputs = {
+    "input_ids": input_ids,
+    "input_mask": input_mask,
+    "segment_ids": segment_ids,
+    "features": features,
+  }
+  outputs = heads.classifier_forward(
     bert_config,
+    inputs,
+    {"labels": range(num_labels), "label_type": label_type},
     is_training,
-    input_ids,
-    input_mask,
-    segment_ids,
-    use_one_hot_embeddings,
-    dropout_seed=dropout_seed,
+    dropout_seed,
+    use_one_hot_embeddings=use_one_hot_embeddings,
     **encoder_options,
   )
-  logits = heads.classification(
-    model.get_pooled_output(), num_labels, is_training, dropout_seed, features
-  )
+  logits, probabilities = outputs["logits"], outputs["probabilities"]
   if label_type == "single":
     per_example_loss = heads.single_label_loss(logits, labels)
-    probabilities = tf.nn.softmax(logits)
   elif label_type == "multi":
     per_example_loss = heads.multi_label_loss(logits, labels)
-    probabilities = tf.nn.sigmoid(logits)
   else:
     per_example_loss = heads.regression_loss(logits, labels)
-    probabilities = logits
   loss = tf.reduce_mean(per_example_loss)
   return loss, per_example_loss, logits, probabilities
 
@@ -668,6 +668,7 @@ def _mean_loss(per_example_loss, label_ids, logits, is_real):
 class TaskNote:
   """What prediction needs to know of a trained model: `task.json`."""
 
+  task: str  # classifier: the key of heads.FORWARD
   task_name: str
   label_type: str
   labels: Sequence[str]  # in the order of their ids; none for a number
@@ -1024,6 +1025,7 @@ def make_note(
   has_values = values.size > 0
   std = values.std(axis=0) if has_values else np.ones(len(columns))
   note = TaskNote(
+    task="classifier",
     task_name=FLAGS.task_name.lower(),
     label_type=task.label_type,
     labels=list(task.labels),

@@ -230,3 +230,24 @@ def test_a_span_costs_the_mean_of_its_two_ends():
   loss = heads.span_loss(starts, ends, tf.constant([0]), tf.constant([1]))
   expected = (-np.log(3 / 4) - np.log(1 / 2)) / 2
   np.testing.assert_allclose(evaluate(loss)[0], [expected], rtol=1e-5)
+
+
+# ----------------------------------------------- from ids to predictions
+
+
+def test_a_trained_model_is_its_encoder_and_head_by_its_note():
+  config = modeling.BertConfig(12, 8, 1, 2, 16)
+  inputs = {"input_ids": tf.constant([[1, 2]])}
+  inputs.update(
+    input_mask=tf.ones([1, 2], tf.int32), segment_ids=tf.zeros([1, 2], tf.int32)
+  )
+  note = {"task": "classifier", "labels": ["a", "b"], "label_type": "multi"}
+  outputs = heads.FORWARD["classifier"](config, inputs, note)
+  with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+    model = modeling.BertModel(config, False, *inputs.values(), scope="bert")
+    logits = heads.classification(model.get_pooled_output(), 2, False)
+  found, probabilities, expected = evaluate(
+    outputs["logits"], outputs["probabilities"], logits
+  )
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-expected)), 1e-5)

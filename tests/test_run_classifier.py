@@ -295,7 +295,8 @@ def test_numbers_beside_the_text_widen_the_classifier():
 
 def note(label_type="single", labels=("no", "yes"), thresholds=()):
   return run_classifier.TaskNote(
-    "custom", label_type, labels, thresholds, [], [], [], None, True, 16
+    *("classifier", "custom", label_type, labels, thresholds),
+    *([], [], [], None, True, 16),
   )
 
 
