@@ -858,10 +858,10 @@ class ProgressHook(tf.train.SessionRunHook):
     for name in values.keys() - self._recorded:
       summary.value.add(tag=f"train/{name}", simple_value=float(values[name]))
     self._writer.add_summary(summary, self._step)
-    parts = [f"{name} {_number(value)}" for name, value in values.items()]
-    if self._bar:
-      self._bar.set_postfix_str(", ".join(parts))
+    if self._bar:  # a terminal's line has no room for more
+      self._bar.set_postfix_str(f"loss {_number(values['loss'])}")
     else:
+      parts = [f"{name} {_number(value)}" for name, value in values.items()]
       logging.info(
         f"step {self._step}/{self._total}, {', '.join(parts)},"
         f" {_duration(left)} left"
