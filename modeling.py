@@ -544,10 +544,9 @@ def _random_words(shape, seed):
   rounds of "lowbias32" (C. Wellons, Hash Prospector), a key added before each.
   """
   if _has_gpu():
-    drawn = tf.random.stateless_uniform(
-      shape, seed, None, None, tf.int32, alg="philox"
+    return tf.random.stateless_uniform(
+      shape, seed, None, None, tf.uint32, alg="philox"
     )
-    return tf.bitcast(drawn, tf.uint32)
 
   def folded(words, bits):
     shifted = tf.bitwise.right_shift(words, np.uint32(bits))
