@@ -14,6 +14,8 @@ tokens of all sequences stand in one matrix [B*S, D].
 from __future__ import annotations
 
 import collections
+import contextlib
+import contextvars
 import copy
 import dataclasses
 import functools
@@ -518,7 +520,24 @@ def _compiles_here():
   the graph; GPUs may lack the libraries that XLA compiles with.
   """
   context = tf.get_default_graph()._get_control_flow_context()
-  return context is None and not _has_gpu()
+  return context is None and not _has_gpu() and not _IS_PLAIN.get()
+
+
+_IS_PLAIN = contextvars.ContextVar("is_plain", default=False)
+
+
+@contextlib.contextmanager
+def plain_ops():
+  """Within, graphs are built without functions that XLA compiles.
+
+  For models that are served: elsewhere, perhaps without XLA, and with texts of
+  every length, each of which would be compiled for.
+  """
+  token = _IS_PLAIN.set(True)
+  try:
+    yield
+  finally:
+    _IS_PLAIN.reset(token)
 
 
 def _has_gpu():

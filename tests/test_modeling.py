@@ -591,3 +591,28 @@ def test_recomputing_takes_less_memory():
     for recompute in (False, True)
   ]
   assert peaks[1] < 0.5 * peaks[0]
+
+
+def test_plain_ops_are_the_same_model_without_compiled_functions():
+  config = modeling.BertConfig(12, 8, 1, 2, 16)
+  ids = tf.constant([[1, 2, 3]])
+
+  def functions():
+    return [
+      function
+      for function in tf.get_default_graph().as_graph_def().library.function
+      if "_XlaMustCompile" in function.attr
+    ]
+
+  with modeling.plain_ops():
+    plain = modeling.BertModel(config, False, ids, scope="bert")
+  assert not functions()
+  with tf.variable_scope("", reuse=True):
+    compiled = modeling.BertModel(config, False, ids, scope="bert")
+  assert functions()
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    found, wanted = session.run(
+      [plain.get_pooled_output(), compiled.get_pooled_output()]
+    )
+  np.testing.assert_allclose(found, wanted, rtol=1e-5)
