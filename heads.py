@@ -298,10 +298,34 @@ def classifier_forward(
   return {"logits": logits, "probabilities": activation(logits)}
 
 
+def span_forward(
+  bert_config,
+  features,
+  note,
+  is_training=False,
+  dropout_seed=None,
+  **encoder_options,
+):
+  """BERT with two scores for each token.
+
+  Args:
+    bert_config: as all others, of `classifier_forward`; `note` is not used.
+
+  Returns:
+    `start_logits` and `end_logits`, float32 [B, S].
+  """
+  del note
+  model = _encoder(
+    bert_config, features, is_training, dropout_seed, encoder_options
+  )
+  start_logits, end_logits = spans(model.get_sequence_output())
+  return {"start_logits": start_logits, "end_logits": end_logits}
+
+
 # The graph of a trained model by the `task` of its task.json, for training and
 # prediction alike. All have the arguments of `classifier_forward`: `features`
 # has what the task's records hold, `note` what its task.json does.
-FORWARD = {"classifier": classifier_forward}
+FORWARD = {"classifier": classifier_forward, "squad": span_forward}
 
 
 def _encoder(bert_config, features, is_training, dropout_seed, options):

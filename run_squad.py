@@ -14,16 +14,12 @@ import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import bisect
 import dataclasses
-import functools
 import json
-import math
 import os
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import flags, logging
 from tqdm import tqdm
@@ -36,6 +32,18 @@ import metrics
 import modeling
 import optimization
 import tokenization
+from answers import (  # noqa: F401  (of this script, for other programs)
+  Answer,
+  convert_examples_to_features,
+  find_answers,
+  get_final_text,
+  InputFeatures,
+  Prediction,
+  prediction_fields,
+  RawResult,
+  split_context,
+  SquadExample,
+)
 
 FLAGS = flags.FLAGS
 
@@ -43,27 +51,6 @@ FLAGS = flags.FLAGS
 # --------------------------------------------------------------- examples
 
 
-@dataclasses.dataclass
-class SquadExample:
-  """One question, its context, and what is known of the answer.
-
-  Questions of one context share its `doc_tokens`, the same list, by which the
-  context is known to be the same and is tokenized once.
-  """
-
-  qas_id: str
-  question_text: str
-  doc_tokens: Sequence[str]  # the context's words
-  orig_answer_text: str | None = None  # for training, as the four below
-  start_position: int | None = None  # of the answer's words in doc_tokens
-  end_position: int | None = None  # the last of them
-  is_impossible: bool = False  # the context has no answer
-  answers: Sequence[str] | None = None  # references; []: none; None: unknown
-  token_starts: Sequence[int] | None = None  # of doc_tokens in the context
-
-
-# Also the narrow no-break space, which is in SQuAD's contexts.
-_WORD = re.compile("[^ \t\r\n\u202f]+")
 _KINDS = {list: "a list", str: "a text", int: "a number", dict: "an object"}
 
 
@@ -104,11 +91,7 @@ def read_squad_examples(
   contexts, examples, left_out = {}, [], []
   for question in questions:
     if question.context not in contexts:
-      words = list(_WORD.finditer(question.context))
-      contexts[question.context] = (
-        [word.group() for word in words],
-        [word.start() for word in words],
-      )
+      contexts[question.context] = split_context(question.context)
     example = _make_example(question, *contexts[question.context])
     if not is_training or _add_answer(example, question):
       examples.append(example)
@@ -257,201 +240,6 @@ def _add_answer(example, question):
 # --------------------------------------------------------------- features
 
 
-@dataclasses.dataclass
-class InputFeatures:
-  """A question and a window of its context: [CLS] question [SEP] window [SEP].
-
-  Positions are those of `tokens`.
-  """
-
-  unique_id: int
-  example_index: int  # of the question
-  doc_span_index: int  # of the window in its context
-  tokens: Sequence[str]  # without padding
-  token_to_orig_map: Mapping[int, int]  # {position: word of the context}
-  token_is_max_context: Mapping[int, bool]  # {position: whether scored here}
-  input_ids: Sequence[int]  # padded, as the two below
-  input_mask: Sequence[int]
-  segment_ids: Sequence[int]
-  start_position: int | None = None  # of the answer, 0 if it is not here
-  end_position: int | None = None  # the last piece of it
-  is_impossible: bool | None = None
-
-
-@dataclasses.dataclass
-class WindowCounts:
-  """What `convert_examples_to_features` made."""
-
-  windows: int = 0
-  without_answer: int = 0  # where, for training, no answer is held
-
-
-@dataclasses.dataclass
-class _Context:
-  """A tokenized context."""
-
-  doc_tokens: Sequence[str]
-  pieces: list[str]
-  ids: list[int]
-  words: list[int]  # of each piece
-  first_pieces: list[int]  # of each word
-
-
-_FIRST_UNIQUE_ID = 1000000000
-
-
-def convert_examples_to_features(
-  examples: Iterable[SquadExample],
-  tokenizer,
-  max_seq_length: int,
-  doc_stride: int,
-  max_query_length: int,
-  is_training: bool,
-  output_fn: Callable[[InputFeatures], None],
-) -> WindowCounts:
-  """Cuts contexts into windows, beside their questions.
-
-  Args:
-    examples: each context is tokenized once, if its questions share
-      `doc_tokens`.
-    tokenizer: a FullTokenizer.
-    max_seq_length: padded length.
-    doc_stride: pieces from one window to the next.
-    max_query_length: pieces of a question; more are cut off.
-    is_training: whether to find the answers' positions.
-    output_fn: is given the `InputFeatures`, in order.
-
-  Raises:
-    ValueError: a length is too small.
-  """
-  if doc_stride < 1:
-    raise ValueError(f"doc_stride={doc_stride} has to be at least 1")
-  contexts, counts = {}, WindowCounts()
-  bar = tqdm(examples, "features", unit="question", disable=None)
-  for example_index, example in enumerate(bar):
-    key = id(example.doc_tokens)  # of a list that `contexts` keeps alive
-    if key not in contexts:
-      contexts[key] = _tokenize_context(example.doc_tokens, tokenizer)
-    context = contexts[key]
-    query = tokenizer.tokenize(example.question_text)[:max_query_length]
-    answer = None
-    if is_training:
-      answer = _answer_pieces(example, context, tokenizer)
-    for features in _window_features(
-      query, context, answer, tokenizer, max_seq_length, doc_stride
-    ):
-      features.unique_id = _FIRST_UNIQUE_ID + counts.windows
-      features.example_index = example_index
-      features.is_impossible = example.is_impossible
-      counts.windows += 1
-      counts.without_answer += features.end_position == 0
-      output_fn(features)
-  return counts
-
-
-def _tokenize_context(doc_tokens, tokenizer):
-  context = _Context(doc_tokens, [], [], [], [])
-  for word, token in enumerate(doc_tokens):
-    pieces = tokenizer.tokenize(token)
-    context.first_pieces.append(len(context.pieces))
-    context.words += [word] * len(pieces)
-    context.pieces += pieces
-  context.ids = tokenizer.convert_tokens_to_ids(context.pieces)
-  return context
-
-
-def _answer_pieces(example, context, tokenizer):
-  """First and last piece of the answer; (-1, -1) where there is none.
-
-  The answer's words may hold more than the answer: it is narrowed to the first
-  pieces among theirs that are its own, if there are such.
-  """
-  if example.is_impossible:
-    return -1, -1
-  first = context.first_pieces[example.start_position]
-  last = len(context.pieces) - 1
-  if example.end_position < len(example.doc_tokens) - 1:
-    last = context.first_pieces[example.end_position + 1] - 1
-  wanted = tokenizer.tokenize(example.orig_answer_text)
-  for start in range(first, last + 2 - len(wanted) if wanted else first):
-    if context.pieces[start : start + len(wanted)] == wanted:
-      return start, start + len(wanted) - 1
-  return first, last
-
-
-def _window_features(
-  query, context, answer, tokenizer, max_seq_length, doc_stride
-):
-  """The windows of a context, still without their example.
-
-  Args:
-    query: pieces of the question.
-    context: _Context.
-    answer: first and last piece, or None without training.
-    tokenizer: gives ids.
-    max_seq_length: padded length.
-    doc_stride: from one window to the next.
-  """
-  room = max_seq_length - len(query) - 3
-  if room < 1:
-    raise ValueError(
-      f"max_seq_length={max_seq_length} leaves no room for the context beside a"
-      f" question of {len(query)} pieces: it has to be over max_query_length"
-      " + 3"
-    )
-  head = ["[CLS]", *query, "[SEP]"]
-  head_ids = tokenizer.convert_tokens_to_ids(head)
-  starts = _window_starts(len(context.pieces), room, doc_stride)
-  owners = _best_windows(len(context.pieces), room, starts)
-  for index, start in enumerate(starts):
-    end = min(start + room, len(context.pieces))
-    positions = range(len(head), len(head) + end - start)
-    is_best = (owners[start:end] == index).tolist()
-    padding = [0] * (room - len(positions))
-    features = InputFeatures(
-      unique_id=0,
-      example_index=0,
-      doc_span_index=index,
-      tokens=[*head, *context.pieces[start:end], "[SEP]"],
-      token_to_orig_map=dict(zip(positions, context.words[start:end])),
-      token_is_max_context=dict(zip(positions, is_best)),
-      input_ids=[*head_ids, *context.ids[start:end], head_ids[-1], *padding],
-      input_mask=[1] * (positions.stop + 1) + padding,
-      segment_ids=[0] * len(head) + [1] * (len(positions) + 1) + padding,
-    )
-    if answer:
-      is_whole = start <= answer[0] and answer[1] < end
-      features.start_position, features.end_position = (
-        (place - start + len(head) if is_whole else 0) for place in answer
-      )
-    yield features
-
-
-def _window_starts(num_pieces, room, doc_stride):
-  """First pieces of the windows, the last of which reaches the end."""
-  step = min(room, doc_stride)
-  over = max(num_pieces - room, 0)  # what the first window leaves
-  return [i * step for i in range(-(-over // step) + 1)] if num_pieces else []
-
-
-def _best_windows(num_pieces, room, starts):
-  """The window in which each piece has the most context, int [num_pieces].
-
-  That is the greatest min(left, right) + 0.01 * length, the first on a tie. The
-  time is that of writing the windows.
-  """
-  best = np.full(num_pieces, -1.0)
-  owners = np.zeros(num_pieces, int)
-  for index, start in enumerate(starts):
-    window = slice(start, min(start + room, num_pieces))
-    left = np.arange(window.stop - start)
-    scores = np.minimum(left, left[::-1]) + 0.01 * len(left)
-    is_better = scores > best[window]
-    best[window][is_better] = scores[is_better]
-    owners[window][is_better] = index
-  return owners
-
-
 class FeatureWriter(record_features.RecordWriter):
   """Writes windows to a TFRecord file that appears when it is closed."""
 
@@ -525,17 +313,20 @@ def create_model(
   Returns:
     (start_logits, end_logits), float32 [B, S] each.
   """
-  model = modeling.BertModel(
+  outputs = heads.span_forward(
     bert_config,
+    {
+      "input_ids": input_ids,
+      "input_mask": input_mask,
+      "segment_ids": segment_ids,
+    },
+    {},
     is_training,
-    input_ids,
-    input_mask,
-    segment_ids,
-    use_one_hot_embeddings,
-    dropout_seed=dropout_seed,
+    dropout_seed,
+    use_one_hot_embeddings=use_one_hot_embeddings,
     **encoder_options,
   )
-  return heads.spans(model.get_sequence_output())
+  return outputs["start_logits"], outputs["end_logits"]
 
 
 def model_fn_builder(
@@ -605,36 +396,6 @@ def _mean_loss(losses):
 # ----------------------------------------------------------------- scores
 
 
-class RawResult(NamedTuple):
-  """What the model says of a window."""
-
-  unique_id: int
-  start_logits: Sequence[float]  # one a position; padding may be cut off
-  end_logits: Sequence[float]
-
-
-class Answer(NamedTuple):
-  """One of the answers to a question."""
-
-  text: str  # "": there is none
-  start_logit: float
-  end_logit: float
-  probability: float = 0.0  # among the answers that are kept
-  start: int | None = None  # of its first character in the context
-  end: int | None = None  # behind its last character
-  window: int | None = None  # the context's window it was found in
-
-
-@dataclasses.dataclass
-class Prediction:
-  """The answers to a question, best first."""
-
-  qas_id: str
-  answer: Answer  # the one that is predicted
-  answers: list[Answer]
-  null_odds: float | None = None  # score of no answer over the best one's
-
-
 def write_predictions(
   all_examples: Sequence[SquadExample],
   all_features: Sequence[InputFeatures],
@@ -699,315 +460,14 @@ def _nbest_json(predictions):
   return "{\n" + ",\n".join(questions) + "\n}"
 
 
-def find_answers(
-  all_examples: Sequence[SquadExample],
-  all_features: Sequence[InputFeatures],
-  all_results: Iterable[RawResult],
-  n_best_size: int,
-  max_answer_length: int,
-  do_lower_case: bool,
-  version_2_with_negative: bool = False,
-  null_score_diff_threshold: float = 0.0,
-) -> list[Prediction]:
-  """Finds the best answers to each question by its windows' logits.
-
-  Args:
-    all_examples: the questions.
-    all_features: their windows, as `convert_examples_to_features` made them.
-    all_results: the logits of each window, in any order.
-    n_best_size: starts and ends taken of a window, and answers of a question.
-    max_answer_length: in pieces.
-    do_lower_case: of the tokenizer.
-    version_2_with_negative: whether there may be no answer.
-    null_score_diff_threshold: no answer is predicted where its score is
-      greater than the best answer's by more than this.
-
-  Returns:
-    A `Prediction` for each example.
-
-  Raises:
-    ValueError: a window has no result, or logits are no numbers.
-  """
-  results = _in_order(all_features, all_results)
-  spans = _best_spans(all_features, results, n_best_size, max_answer_length)
-  nulls = {}
-  if version_2_with_negative:
-    nulls = _null_spans(all_features, results)
-  ranked = _rank(spans, nulls, all_features, len(all_examples))
-  predictions = []
-  for index, example in enumerate(all_examples):
-    null = None
-    if version_2_with_negative:  # a context of no pieces has no window
-      null = nulls.get(index, _Span(None, 0, 0, 0.0, 0.0))
-    answers = _distinct_answers(
-      example, all_features, ranked[index], n_best_size, do_lower_case, null
-    )
-    predictions.append(
-      _predict(example.qas_id, answers, null, null_score_diff_threshold)
-    )
-  return predictions
-
-
-class _Span(NamedTuple):
-  """A span of a window, or the same of many as arrays."""
-
-  window: int  # place in all_features
-  start: int  # position; 0, of [CLS], where there is no answer
-  end: int
-  start_logit: float
-  end_logit: float
-
-
-_WINDOWS_AT_ONCE = 256
-
-
-def _in_order(all_features, all_results):
-  """The result of each window."""
-  found = {result.unique_id: result for result in all_results}
-  missing = [f.unique_id for f in all_features if f.unique_id not in found]
-  if missing:
-    raise ValueError(
-      f"{len(missing)} of {len(all_features)} windows have no result, the first"
-      f" is {missing[0]}"
-    )
-  return [found[features.unique_id] for features in all_features]
-
-
-def _best_spans(all_features, results, n_best_size, max_answer_length):
-  """Every window's spans of its best starts and ends, by window and ranks."""
-  parts = []
-  for first in range(0, len(results), _WINDOWS_AT_ONCE):
-    features = all_features[first : first + _WINDOWS_AT_ONCE]
-    rows = results[first : first + _WINDOWS_AT_ONCE]
-    starts, start_logits = _highest([r.start_logits for r in rows], n_best_size)
-    ends, end_logits = _highest([r.end_logits for r in rows], n_best_size)
-    may_start = [
-      [f.token_is_max_context.get(position, False) for position in row]
-      for f, row in zip(features, starts.tolist())
-    ]
-    may_end = [
-      [position in f.token_to_orig_map for position in row]
-      for f, row in zip(features, ends.tolist())
-    ]
-    lengths = ends[:, np.newaxis, :] - starts[:, :, np.newaxis] + 1  # [W, n, n]
-    is_span = (lengths > 0) & (lengths <= max_answer_length)
-    is_span &= np.array(may_start, bool)[:, :, np.newaxis]
-    is_span &= np.array(may_end, bool)[:, np.newaxis, :]
-    window, i, j = np.nonzero(is_span)
-    parts.append(
-      _Span(
-        first + window,
-        starts[window, i],
-        ends[window, j],
-        start_logits[window, i],
-        end_logits[window, j],
-      )
-    )
-  return _Span(*map(np.concatenate, zip(*parts))) if parts else None
-
-
-def _highest(rows, count):
-  """Positions and values [W, n] of the highest, ties to the lower position."""
-  logits = np.full([len(rows), max(map(len, rows))], -np.inf)
-  for row, values in zip(logits, rows):
-    row[: len(values)] = values
-  if np.isnan(logits).any():
-    raise ValueError("the logits hold NaN: the model's training has failed")
-  count = min(count, logits.shape[1])
-  lowest = np.partition(logits, -count, axis=1)[:, -count, np.newaxis]
-  windows, places = np.nonzero(logits >= lowest)  # more than count on a tie
-  order = np.lexsort((-logits[windows, places], windows))  # stable
-  first = np.searchsorted(windows, np.arange(len(rows)))[:, np.newaxis]
-  places = places[order[first + np.arange(count)]]  # [W, count]
-  return places, np.take_along_axis(logits, places, axis=1)
-
-
-def _null_spans(all_features, results):
-  """{example: its lowest score of no answer}, of the first window on a tie."""
-  lowest = {}
-  for window, (features, result) in enumerate(zip(all_features, results)):
-    span = _Span(
-      *(window, 0, 0),
-      float(result.start_logits[0]),
-      float(result.end_logits[0]),
-    )
-    kept = lowest.setdefault(features.example_index, span)
-    if span.start_logit + span.end_logit < kept.start_logit + kept.end_logit:
-      lowest[features.example_index] = span
-  return lowest
-
-
-def _rank(spans, nulls, all_features, num_examples):
-  """The spans of each example, best first; of equal scores the first one."""
-  if spans is None:
-    return [[]] * num_examples
-  if nulls:
-    columns = zip(spans, zip(*nulls.values()))
-    spans = _Span(*(np.concatenate([old, new]) for old, new in columns))
-  owners = np.array([f.example_index for f in all_features])[spans.window]
-  order = np.lexsort((-(spans.start_logit + spans.end_logit), owners))
-  bounds = np.searchsorted(owners[order], np.arange(num_examples + 1))
-  columns = [column[order].tolist() for column in spans]
-  return [
-    zip(*(column[start:end] for column in columns))  # few of them are looked at
-    for start, end in zip(bounds, bounds[1:])
-  ]
-
-
-def _distinct_answers(
-  example, all_features, spans, n_best_size, do_lower_case, null
-):
-  """The best answers to a question, each text once, still unweighted."""
-  answers, seen = [], set()
-  for window, start, end, start_logit, end_logit in spans:
-    if len(answers) >= n_best_size:
-      break
-    text, place = "", (None, None, None)
-    if start > 0:
-      text, words, cut = _answer_text(
-        example, all_features[window], start, end, do_lower_case
-      )
-    if text in seen:
-      continue
-    seen.add(text)
-    if start > 0:
-      chars = _in_context(example, words, cut)
-      place = (*chars, all_features[window].doc_span_index)
-    answers.append((text, start_logit, end_logit, *place))
-  if null and "" not in seen:
-    answers.append(("", null.start_logit, null.end_logit, None, None, None))
-  return answers or [("empty", 0.0, 0.0, None, None, None)]
-
-
-def _answer_text(example, features, start, end, do_lower_case):
-  """A span's text; its words joined by spaces; and where it is in those."""
-  pieces = " ".join(features.tokens[start : end + 1])
-  text = " ".join(pieces.replace(" ##", "").replace("##", "").split())
-  first = features.token_to_orig_map[start]
-  last = features.token_to_orig_map[end]
-  words = " ".join(example.doc_tokens[first : last + 1])
-  cut = _find_final_text(text, words, do_lower_case) or (0, len(words))
-  return words[cut[0] : cut[1]], (first, words), cut
-
-
-def _in_context(example, words, cut):
-  """Where a part of some words is in the context, in characters."""
-  if example.token_starts is None:
-    return None, None
-  first, text = words
-  places = []
-  for place in (cut[0], cut[1] - 1):
-    word = first + text.count(" ", 0, place)
-    in_word = place - (text.rfind(" ", 0, place) + 1)
-    places.append(example.token_starts[word] + in_word)
-  return places[0], places[1] + 1
-
-
-def get_final_text(pred_text: str, orig_text: str, do_lower_case: bool) -> str:
-  """The part of the original words that a predicted text came from.
-
-  Args:
-    pred_text: pieces joined to words, lower-cased and without accents if the
-      tokenizer did so.
-    orig_text: the words that have these pieces, joined by spaces.
-    do_lower_case: of the tokenizer.
-
-  Returns:
-    A part of orig_text, such as "Steve Smith" of "Steve Smith's"; all of it
-    where the predicted text can't be found.
-  """
-  cut = _find_final_text(pred_text, orig_text, do_lower_case)
-  return orig_text[slice(*cut)] if cut else orig_text
-
-
-def _find_final_text(pred_text, orig_text, do_lower_case):
-  """`get_final_text` as (start, end), or None for the whole."""
-  words = [_spaced(word, do_lower_case) for word in orig_text.split(" ")]
-  spaced = " ".join(filter(None, words))
-  start = spaced.find(pred_text) if pred_text else -1
-  if start < 0:
-    return None
-  if len(orig_text) - orig_text.count(" ") != len(spaced) - spaced.count(" "):
-    return None
-  last = start + len(pred_text) - 1
-  return (
-    _place_of_letter(orig_text, start - spaced.count(" ", 0, start)),
-    _place_of_letter(orig_text, last - spaced.count(" ", 0, last)) + 1,
-  )
-
-
-def _place_of_letter(text, number):
-  """Where the character is that has `number` before it, spaces not counted."""
-  place = number
-  while True:
-    following = number + text.count(" ", 0, place + 1)
-    if following == place:
-      return place
-    place = following
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def _spaced(word, do_lower_case):
-  """A word as the tokenizer splits it at punctuation."""
-  return " ".join(_basic_tokenizer(do_lower_case).tokenize(word))
-
-
-@functools.cache
-def _basic_tokenizer(do_lower_case):
-  return tokenization.BasicTokenizer(do_lower_case)
-
-
-def _predict(qas_id, answers, null, threshold):
-  """Weighs the answers to a question, and chooses one."""
-  weights = _softmax([start + end for _, start, end, *_ in answers])
-  answers = [
-    Answer(text, start, end, weight, *place)
-    for (text, start, end, *place), weight in zip(answers, weights)
-  ]
-  if null is None:
-    return Prediction(qas_id, answers[0], answers)
-  odds = null.start_logit + null.end_logit
-  best = next((answer for answer in answers if answer.text), None)
-  if best:
-    odds = odds - best.start_logit - best.end_logit
-  if best is None or odds > threshold:
-    best = next(answer for answer in answers if not answer.text)
-  return Prediction(qas_id, best, answers, odds)
-
-
-def _softmax(scores):
-  """As the original summed it, so that probabilities are equal to the bit."""
-  highest = max(scores)
-  weights = [math.exp(score - highest) for score in scores]
-  total = sum(weights)
-  return [weight / total for weight in weights]
-
-
 def prediction_lines(
   examples: Sequence[SquadExample], predictions: Sequence[Prediction]
 ) -> Iterator[str]:
-  """The lines of predictions.jsonl: a question, its answer, the best answers.
-
-  `start` and `end` are characters of the context, and `window` is the one that
-  the answer was found in, from 0; all are null where there is no answer.
-  """
+  """The lines of predictions.jsonl: a question and `prediction_fields`."""
   for example, prediction in zip(examples, predictions):
     line = {"id": prediction.qas_id, "question": example.question_text}
-    line.update(_answer_fields(prediction.answer))
-    if prediction.null_odds is not None:
-      line["null_odds"] = prediction.null_odds
-    line["answers"] = [_answer_fields(a) for a in prediction.answers]
+    line.update(prediction_fields(prediction))
     yield json.dumps(line, ensure_ascii=False)
-
-
-def _answer_fields(answer):
-  return {
-    "text": answer.text,
-    "probability": answer.probability,
-    "start": answer.start,
-    "end": answer.end,
-    "window": answer.window,
-  }
 
 
 def compute_scores(
@@ -1050,7 +510,7 @@ def _best_text(answers):
 class TaskNote:
   """What prediction needs to know of a trained model: `task.json`."""
 
-  task_name: str  # squad
+  task: str  # squad: the key of heads.FORWARD
   version_2_with_negative: bool
   do_lower_case: bool
   max_seq_length: int
@@ -1285,7 +745,7 @@ def write_windows(job: Job, examples, name: str, output_fn=None):
         output_fn(features)
 
     counts = convert_examples_to_features(
-      examples,
+      tqdm(examples, "features", unit="question", disable=None),
       job.tokenizer,
       FLAGS.max_seq_length,
       FLAGS.doc_stride,

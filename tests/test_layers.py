@@ -16,8 +16,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # A file imports only from layers below its own.
 LAYERS = (
   ("tokenization", "tf_example", "metrics"),
-  ("modeling", "optimization", "pretraining_instances"),
+  ("modeling", "optimization", "pretraining_instances", "answers"),
   ("features", "input_pipeline", "heads", "estimators", "common_flags"),
+  ("inference",),
   (
     "run_classifier",
     "run_squad",
@@ -25,6 +26,8 @@ LAYERS = (
     "create_vocab",
     "create_pretraining_data",
     "convert_checkpoint",
+    "export_model",
+    "predict",
   ),
 )
 LAYER_OF = {name: i for i, layer in enumerate(LAYERS) for name in layer}
