@@ -3,9 +3,11 @@
 
 Nothing comes in. Each test starts in an empty default graph whose seed, like
 those of random and numpy, is 1. The environment is set before TensorFlow is
-imported and is handed on to the scripts that tests start.
+imported and is handed on to the scripts that tests start. Some fixtures make
+small trained models.
 """
 
+import json
 import os
 import random
 
@@ -19,6 +21,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import heads
+import inference
+import modeling
+
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_v2_behavior()
 tf.enable_resource_variables()
@@ -31,3 +37,74 @@ def fresh_graph():
   tf.set_random_seed(1)
   np.random.seed(1)
   random.seed(1)
+
+
+_WORDS = (
+  "[PAD] [UNK] [CLS] [SEP] [MASK] good bad day ##s one two a the cafe , . ! é"
+)
+
+
+@pytest.fixture
+def trained_model(tmp_path):
+  """Makes the output folder of a training, with weights drawn at random.
+
+  Called with keys of task.json, it returns the folder.
+  """
+
+  def make(task, folder=None, **note):
+    folder = folder or tmp_path / task
+    folder.mkdir(parents=True)
+    config = modeling.BertConfig(
+      len(_WORDS.split()), 8, 2, 2, 16, initializer_range=0.5
+    )
+    (folder / "bert_config.json").write_text(config.to_json_string())
+    (folder / "vocab.txt").write_text("\n".join([*_WORDS.split(), ""]))
+    note = {"task": task, "do_lower_case": True, "max_seq_length": 12, **note}
+    (folder / "task.json").write_text(json.dumps(note))
+    with tf.Graph().as_default(), tf.Session() as session:
+      tf.set_random_seed(1)
+      heads.FORWARD[task](config, inference.placeholders(note), note)
+      tf.get_variable("bert/pooler/dense/bias/adam_m", [8])
+      session.run(tf.global_variables_initializer())
+      saver = tf.train.Saver()
+      saver.save(session, str(folder / "model.ckpt"), global_step=3)
+    return folder
+
+  return make
+
+
+@pytest.fixture
+def classifier(trained_model):
+  """Makes the output folder of run_classifier.py, by keys of task.json."""
+
+  def make(**note):
+    kept = {
+      "label_type": "single",
+      "labels": ["no", "yes"],
+      "thresholds": [],
+      "feature_columns": [],
+      "feature_mean": [],
+      "feature_std": [],
+      "text_template": None,
+    }
+    return trained_model("classifier", **{**kept, **note})
+
+  return make
+
+
+@pytest.fixture
+def squad_model(trained_model):
+  """Makes the output folder of run_squad.py, by keys of task.json."""
+
+  def make(**note):
+    kept = {
+      "version_2_with_negative": False,
+      "max_query_length": 4,
+      "doc_stride": 3,
+      "n_best_size": 3,
+      "max_answer_length": 4,
+      "null_score_diff_threshold": 0.0,
+    }
+    return trained_model("squad", **{**kept, **note})
+
+  return make

@@ -1,0 +1,138 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Answers JSON lines from standard input with a trained model, as they come.
+
+In: the output folder of any run_ script, which is loaded once, and rows such as
+{"id": 7, "text_a": "...", "text_b": "..."} or {"question": "...", "context":
+"..."}, one a line. Out: one JSON line for each, in their order; a row that
+can't be answered gets {"error": "..."}.
+"""
+
+from __future__ import annotations
+
+import common_flags  # isort: skip (quiets TensorFlow before it starts)
+
+import json
+import queue
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+
+from absl import flags, logging
+
+import inference
+
+FLAGS = flags.FLAGS
+
+_WAITING_LINES = 1024  # that are read ahead
+
+
+def define_flags() -> None:
+  """This script's flags."""
+  flags.DEFINE_string(
+    "model_dir", None, "Output folder of a training, or best in it."
+  )
+  flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "Prefix of the weights; not given: the best of --model_dir if one was kept,"
+    " or else the newest.",
+  )
+  flags.DEFINE_enum(
+    "precision", "float32", ["float32", "bfloat16"], "Of the encoder."
+  )
+  flags.DEFINE_integer(
+    "predict_batch_size",
+    32,
+    "Most lines that are answered at once, where so many are waiting.",
+    lower_bound=1,
+  )
+  flags.mark_flags_as_required(["model_dir"])
+
+
+def main(_):
+  model = inference.find_model(FLAGS.model_dir, FLAGS.checkpoint)
+  predictor = inference.Predictor(model, FLAGS.precision)
+  logging.info(
+    f"ready: {model.note['task']} with {model.checkpoint}; a line such as"
+    f" {json.dumps(predictor.example)} is answered"
+    + (" (Ctrl-D ends)" if sys.stdin.isatty() else "")
+  )
+  lines = waiting_lines(sys.stdin.buffer, FLAGS.predict_batch_size)
+  indent = 2 if sys.stdin.isatty() and sys.stdout.isatty() else None
+  for answer in answer_lines(lines, predictor):
+    text = json.dumps(answer, ensure_ascii=False, indent=indent)
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def waiting_lines(stream, most: int) -> Iterator[list[tuple[int, bytes]]]:
+  """Yields the lines that are there, without waiting for more.
+
+  Args:
+    stream: of bytes.
+    most: lines at once.
+
+  Yields:
+    Lists of at least one (number from 1, line), blank lines left out.
+  """
+  lines = queue.Queue(_WAITING_LINES)
+
+  def read():
+    for number, line in enumerate(iter(stream.readline, b""), 1):
+      if line.strip():
+        lines.put((number, line))
+    lines.put(None)
+
+  threading.Thread(target=read, daemon=True).start()
+  is_open = True
+  while is_open:
+    batch = [lines.get()]
+    while batch[-1] and len(batch) < most and not lines.empty():
+      batch.append(lines.get())
+    is_open = batch[-1] is not None
+    if not is_open:
+      batch.pop()
+    if batch:
+      yield batch
+
+
+def answer_lines(
+  batches: Iterable[list], predictor: inference.Predictor
+) -> Iterator[dict]:
+  """Yields an answer for each line, with the row's `id` if it has one."""
+  for batch in batches:
+    rows = [read_row(number, line, predictor) for number, line in batch]
+    windows = [window for _, found, _ in rows for window in found or ()]
+    outputs = iter(predictor.run(windows))
+    for answer, found, kept in rows:
+      if found is not None:
+        answer.update(predictor.answer(kept, [next(outputs) for _ in found]))
+      yield answer
+
+
+def read_row(number: int, line: bytes, predictor: inference.Predictor):
+  """A line's answer so far, its windows and what is kept of it.
+
+  The windows are None where the answer is an error.
+  """
+  answer = {}
+  try:
+    row = json.loads(line.decode("utf-8-sig"))
+    if isinstance(row, dict) and "id" in row:
+      answer["id"] = row["id"]
+    return answer, *predictor.prepare(row)
+  except UnicodeDecodeError as error:
+    found = f"not UTF-8: byte {error.start} is 0x{line[error.start]:02x}"
+  except json.JSONDecodeError as error:
+    found = f"not JSON: {error}"
+  except RecursionError:
+    found = "not JSON that can be read: too many brackets in each other"
+  except ValueError as error:
+    found = str(error)
+  answer["error"] = f"line {number}: {found}"
+  return answer, None, None
+
+
+if __name__ == "__main__":
+  define_flags()
+  common_flags.run(main)

@@ -1,0 +1,114 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Answers line by line: their form, bad lines, batches, and a live stream."""
+
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import inference
+import predict
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def answers(predictor, *lines):
+  """The answers to lines of text, in batches of two."""
+  stream = io.BytesIO(b"".join(lines))
+  batches = predict.waiting_lines(stream, 2)
+  return list(predict.answer_lines(batches, predictor))
+
+
+@pytest.fixture
+def predictor(classifier):
+  return inference.Predictor(inference.find_model(str(classifier())))
+
+
+def test_a_bad_line_is_told_and_the_others_are_answered(predictor):
+  good = b'{"id": 7, "text_a": "good day", "text_b": "two"}\n'
+  found = answers(
+    predictor,
+    b"\xef\xbb\xbf" + good,
+    b"good\n",
+    b"\n",
+    b'{"id": "x", "text": 3}\n',
+    b'{"id": "y"}\n',
+    b'["text"]\n',
+    b"[" * 100000 + b"\n",
+    b'{"text": "\xff"}\n',
+    b'{"text_b": null, "text_a": ""}\n',
+    good.rstrip(),  # the last one has no line's end
+  )
+  errors = [answer.get("error", "") for answer in found]
+  assert [error.partition(":")[0] for error in errors] == [
+    *("", "line 2", "line 4", "line 5", "line 6", "line 7", "line 8", "", "")
+  ]
+  for error, words in zip(
+    filter(None, errors),
+    (
+      "not JSON: Expecting value",
+      "'text' has to be a text, not 3",
+      "no key 'text_a' but 'id': such as {",
+      "a JSON object is expected, such as {",
+      "too many brackets",
+      "not UTF-8: byte 10 is 0xff",
+    ),
+  ):
+    assert words in error
+  assert [answer.get("id") for answer in found[2:4]] == ["x", "y"]
+  assert list(found[0]) == ["id", "label", "probabilities"]
+  assert found[-1]["id"] == 7
+  assert found[-1]["probabilities"] == pytest.approx(found[0]["probabilities"])
+
+
+def test_lines_that_wait_are_a_batch_and_none_waits_for_more():
+  reader, writer = os.pipe()
+  with os.fdopen(reader, "rb") as stream:
+    batches = predict.waiting_lines(stream, 3)
+    os.write(writer, b"1\n")
+    assert next(batches) == [(1, b"1\n")]  # though the stream goes on
+    os.write(writer, b"2\n3\n4\n5\n")
+    os.close(writer)
+    rest = [line for batch in batches for line in batch]
+    assert rest == [(i, b"%d\n" % i) for i in range(2, 6)]
+
+
+def test_waiting_lines_are_taken_together():
+  lines = b"".join(b"%d\n" % i for i in range(7))
+  batches = predict.waiting_lines(io.BytesIO(lines), 3)
+  first = next(batches)
+  while threading.active_count() > 1 and any(
+    thread.name.endswith("(read)") for thread in threading.enumerate()
+  ):
+    pass  # until all has been read
+  sizes = [len(batch) for batch in batches]
+  assert len(first) + sum(sizes) == 7 and max(sizes) == 3
+
+
+def test_a_program_can_talk_to_it_line_by_line(squad_model):
+  command = [sys.executable, str(ROOT / "predict.py")]
+  with subprocess.Popen(
+    [*command, f"--model_dir={squad_model()}"],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    encoding="utf-8",
+  ) as process:
+    for i in range(2):
+      row = {"id": i, "question": "one?", "context": "the café, one good day"}
+      print(json.dumps(row), file=process.stdin, flush=True)
+      answer = json.loads(process.stdout.readline())
+      assert answer["id"] == i
+      assert answer["text"] == row["context"][answer["start"] : answer["end"]]
+    print('{"question": "one?"}', file=process.stdin, flush=True)
+    error = json.loads(process.stdout.readline())["error"]
+    assert error.startswith("line 3: no key 'context' but 'question'")
+    process.stdin.close()
+    assert process.wait(60) == 0
+    log = process.stderr.read()
+  assert log.startswith("ready: squad with ") and log.count("\n") == 1
