@@ -28,7 +28,6 @@ import inference
 FLAGS = flags.FLAGS
 
 _TEXT_PACKAGE = "tensorflow_text"
-_TASKS_WITH_TEXT = ("classifier",)
 # Largest difference of an output that --check accepts.
 _TOLERANCES = {"float32": 1e-4, "bfloat16": 0.1}
 
@@ -277,10 +276,16 @@ def make_signatures(model, precision: str, with_text: bool) -> dict:
   if texts:
     fed["text"] = {"text_a": texts["text_a"], **numbers}
     fed["text_pair"] = {**texts, **numbers}
+    wanted = {"ids", "serving_default", *_text_signatures(model)}
+    fed = {name: tensors for name, tensors in fed.items() if name in wanted}
   return {
     name: tf.saved_model.predict_signature_def(tensors, outputs)
     for name, tensors in fed.items()
   }
+
+
+def _text_signatures(model):
+  return inference.TASKS[model.note["task"]].text_signatures(model.note)
 
 
 def _inputs_of_text(model):
@@ -290,10 +295,14 @@ def _inputs_of_text(model):
   text_b = tf.placeholder_with_default(
     tf.fill(tf.shape(text_a), ""), [None], "text_b"
   )
+  # Where a text may be alone, an empty second one is none.
+  has_b = tf.fill(tf.shape(text_b), True)
+  if "text" in _text_signatures(model):
+    has_b = tf.not_equal(text_b, "")
   rows = packed(
     token_ids(text_a, model.tokenizer),
     token_ids(text_b, model.tokenizer),
-    tf.not_equal(text_b, ""),
+    has_b,
     model.note["max_seq_length"],
     model.tokenizer.vocab,
   )
@@ -344,7 +353,7 @@ def compare(
   with tf.Graph().as_default(), tf.Session() as session:
     loaded = tf.saved_model.load(session, ["serve"], folder)
     signatures = loaded.signature_def
-    if "text" in signatures:
+    if {"text", "text_pair"} & set(signatures):
       feeds.update(_text_feeds(model, rows, windows))
     for name, feed in feeds.items():
       outputs = session.run(
@@ -361,7 +370,7 @@ def _text_feeds(model, rows, windows):
   texts_a, texts_b = zip(*(task.texts(row) for row in rows))
   feed = {"text_a": texts_a}
   name = "text"
-  if any(texts_b):
+  if any(texts_b) or "text" not in _text_signatures(model):
     feed["text_b"], name = [text or "" for text in texts_b], "text_pair"
   if model.note.get("feature_columns"):
     feed["features"] = [found[0]["features"] for found in windows]
@@ -438,33 +447,34 @@ def define_flags() -> None:
 
 def main(_):
   model = inference.find_model(FLAGS.model_dir, FLAGS.checkpoint)
-  rows = check_rows(model) if FLAGS.check else []
-  with_text = wants_text(model.note["task"])
+  rows = check_rows(model)
+  with_text = wants_text(model)
   if with_text:
     count = check_tokenizer(model.tokenizer, _TEXTS)
     logging.info(f"tokenizer: {count} texts have the same ids in the graph")
+  names = ["ids", *(_text_signatures(model) if with_text else ())]
   folder = export(
     *(model, FLAGS.export_dir, FLAGS.precision, with_text),
     (lambda made: check(made, model, rows)) if rows else None,
   )
   logging.info(
     f"exported {model.checkpoint} to {folder}: {model.note['task']},"
-    f" {FLAGS.precision}, signatures ids"
-    + (", text, text_pair" if with_text else "")
+    f" {FLAGS.precision}, signatures {', '.join(names)}"
   )
 
 
-def wants_text(task: str) -> bool:
+def wants_text(model: inference.TrainedModel) -> bool:
   """Whether to make signatures for raw strings.
 
   Raises:
     ValueError: they are asked for, and can't be had.
   """
   is_installed = importlib.util.find_spec(_TEXT_PACKAGE) is not None
-  is_possible = task in _TASKS_WITH_TEXT
+  is_possible = bool(_text_signatures(model))
   if FLAGS.signatures == "text" and not is_possible:
     raise ValueError(
-      f"--signatures=text: a {task} model takes ids only; predict.py takes text"
+      f"--signatures=text: a {model.note['task']} model takes ids only;"
+      " predict.py takes text"
     )
   if FLAGS.signatures == "text" and not is_installed:
     raise ValueError(
@@ -480,7 +490,11 @@ def wants_text(task: str) -> bool:
 
 
 def check_rows(model: inference.TrainedModel) -> list[dict]:
-  """The rows of --check."""
+  """The rows of --check; none without it."""
+  if FLAGS.check_file and not FLAGS.check:
+    raise ValueError(f"--check_file={FLAGS.check_file} needs --check")
+  if not FLAGS.check:
+    return []
   if FLAGS.check_file:
     table = record_features.Table(FLAGS.check_file, has_header=False)
     return [row for _, row in table]

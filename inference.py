@@ -6,7 +6,8 @@ In: the folder that a run_ script filled (`task.json`, `bert_config.json`,
 graph from ids to named predictions, and an answer for each row. `TASKS` says
 for each task what goes in and what comes out.
 
-Shapes: B batch, S sequence, L labels, F numbers given beside the text.
+Shapes: B batch, S sequence, W words, L labels, F numbers given beside the text,
+D hidden.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import answers
 import estimators
 import features as record_features
 import heads
+import metrics
 import modeling
 import tokenization
 
@@ -135,12 +137,15 @@ def _read_note(path):
 def placeholders(note: Mapping) -> dict:
   """What is fed: int32 [B, S] each, B and S unknown.
 
-  Where the task has numbers beside the text, also `features`, float32 [B, F],
-  as they are: the graph standardises them.
+  Also a tagger's `word_positions`, int32 [B, W]; and where the task has numbers
+  beside the text, `features`, float32 [B, F], as they are: the graph
+  standardises them.
   """
+  names = ["input_ids", "input_mask", "segment_ids"]
+  if note["task"] == "tagger":
+    names.append("word_positions")
   inputs = {
-    name: tf.placeholder(tf.int32, [None, None], name)
-    for name in ("input_ids", "input_mask", "segment_ids")
+    name: tf.placeholder(tf.int32, [None, None], name) for name in names
   }
   if note.get("feature_columns"):
     width = len(note["feature_columns"])
@@ -260,16 +265,14 @@ class Predictor:
 
 
 def padded(windows: Sequence[Mapping]) -> dict:
-  """Windows as a batch, {name: array [B, S]}, padded with 0."""
-  width = max(len(window["input_ids"]) for window in windows)
-  arrays = {
-    name: np.array(
-      [list(w[name]) + [0] * (width - len(w[name])) for w in windows], np.int32
-    )
-    for name in ("input_ids", "input_mask", "segment_ids")
-  }
-  if "features" in windows[0]:
-    arrays["features"] = np.array([w["features"] for w in windows], np.float32)
+  """Windows as a batch, {name: array}, padded with 0 to the longest."""
+  arrays = {}
+  for name in windows[0]:
+    width = max(len(window[name]) for window in windows)
+    dtype = np.float32 if name == "features" else np.int32
+    arrays[name] = np.zeros([len(windows), width], dtype)
+    for row, window in zip(arrays[name], windows):
+      row[: len(window[name])] = window[name]
   return arrays
 
 
@@ -298,7 +301,11 @@ def _text(row, names, example):
 
 
 class Classifier:
-  """A text or a pair to its label, labels or number."""
+  """A text or a pair to its label, labels or number.
+
+  All tasks have these methods; `text_signatures` says which an export can have
+  for raw strings, of text and text_pair, and those that have them have `texts`.
+  """
 
   def __init__(self, model: TrainedModel):
     self._note, self._tokenizer = model.note, model.tokenizer
@@ -311,6 +318,11 @@ class Classifier:
     if self._template:
       texts = re.findall(r"\{([^{}]+)\}", self._template)
     return {**dict.fromkeys(texts, "..."), **dict.fromkeys(self._columns, 0.5)}
+
+  @staticmethod
+  def text_signatures(note):
+    del note
+    return ("text", "text_pair")
 
   @staticmethod
   def outputs(tensors, inputs, note):
@@ -408,6 +420,11 @@ class Squad:
     self._note, self._tokenizer = model.note, model.tokenizer
 
   @staticmethod
+  def text_signatures(note):
+    del note
+    return ()  # windows, and the way back to the text, are no graph
+
+  @staticmethod
   def outputs(tensors, inputs, note):
     """`start_logits` and `end_logits` [B, S]; the best span of a window's
     context, `start` and `end` [B] (the last token of it), its `score` [B], and
@@ -479,6 +496,132 @@ class Squad:
     return answers.prediction_fields(prediction)
 
 
+class Tagger:
+  """A text, or its words, to a tag for each word."""
+
+  example = {"text": "..."}
+
+  def __init__(self, model: TrainedModel):
+    self._note, self._tokenizer = model.note, model.tokenizer
+
+  @staticmethod
+  def text_signatures(note):
+    del note
+    return ()  # words in the text, and windows of them, are no graph
+
+  @staticmethod
+  def outputs(tensors, inputs, note):
+    """`tag_ids` and `tags` [B, W], nothing behind the last word; `logits`."""
+    is_word = inputs["word_positions"] > 0
+    labels = tf.gather(tf.constant(note["labels"]), tensors["tag_ids"])
+    tags = tf.where_v2(is_word, labels, "")
+    return {**tensors, "tags": tags}
+
+  def prepare(self, row):
+    """The windows of a row's words; they and the words are kept."""
+    text, spans, words = None, [], row.get("tokens")
+    if words is None:
+      text = _text(row, ("text",), self.example)
+      spans = record_features.word_spans(text, self._tokenizer)
+      words = [text[start:end] for start, end in spans]
+    elif not isinstance(words, list) or not all(
+      isinstance(word, str) for word in words
+    ):
+      raise ValueError(f"'tokens' has to be a list of words, not {words!r:.40}")
+    length = self._note["max_seq_length"]
+    pieces = record_features.word_pieces(words, length, self._tokenizer)
+    windows = record_features.word_windows(pieces, length)
+    rows = [
+      record_features.pack_words(pieces, window, length, self._tokenizer)
+      for window in windows
+    ]
+    for inputs in rows:
+      num_tokens = sum(inputs["input_mask"])
+      for name in inputs:
+        inputs[name] = inputs[name][:num_tokens]
+    return rows, (text, spans, words, windows)
+
+  def answer(self, kept, outputs):
+    """As a line of predictions.jsonl: `tokens`, `tags`, `spans`, `entities`."""
+    text, spans, words, windows = kept
+    tags = []
+    for window, output in zip(windows, outputs):
+      places = slice(
+        window.own_start - window.start, window.own_end - window.start
+      )
+      tags += [tag.decode() for tag in output["tags"][places]]
+    answer = {"tokens": words, "tags": tags}
+    if text is not None:
+      answer["spans"] = spans
+    if self._note["tag_scheme"] != "none":
+      answer["entities"] = [
+        _entity(text, spans, *found) for found in metrics.tagged_entities(tags)
+      ]
+    return answer
+
+
+def _entity(text, spans, kind, first, last):
+  entity = {"type": kind, "first": first, "last": last}
+  if text is not None:
+    start, end = spans[first][0], spans[last][1]
+    entity.update(start=start, end=end, text=text[start:end])
+  return entity
+
+
+class Ranker:
+  """A pair to the probability that it matches, or a text to its vector."""
+
+  def __init__(self, model: TrainedModel):
+    self._note, self._tokenizer = model.note, model.tokenizer
+    self._is_pair = self._note["model"] == "interaction"
+
+  @property
+  def example(self):
+    return dict.fromkeys(["text_a", "text_b"][: 1 + self._is_pair], "...")
+
+  @staticmethod
+  def text_signatures(note):
+    return ("text_pair",) if note["model"] == "interaction" else ("text",)
+
+  @staticmethod
+  def outputs(tensors, inputs, note):
+    """`probabilities` and `scores` [B] of a match, or `vectors` [B, D]."""
+    del inputs, note
+    names = ("probabilities", "scores", "vectors")
+    return {name: tensors[name] for name in names if name in tensors}
+
+  def texts(self, row) -> tuple[str, str | None]:
+    """The text of a row, and the second one of a pair."""
+    text_a = _text(row, ("text_a", "text"), self.example)
+    text_b = None
+    if self._is_pair:
+      text_b = _text(row, ("text_b",), self.example)
+    return text_a, text_b
+
+  def prepare(self, row):
+    """The one window of a row; nothing is kept."""
+    text_a, text_b = self.texts(row)
+    tokenize = self._tokenizer.tokenize
+    packed = record_features.pack(
+      tokenize(text_a),
+      None if text_b is None else tokenize(text_b),
+      self._note["max_seq_length"],
+      self._tokenizer,
+    )
+    return [_unpadded(packed)], None
+
+  def answer(self, kept, outputs):
+    """{"probability", "score"} or {"vector"}."""
+    del kept
+    (output,) = outputs
+    if "vectors" in output:
+      return {"vector": [float(value) for value in output["vectors"]]}
+    return {
+      "probability": float(output["probabilities"]),
+      "score": float(output["scores"]),
+    }
+
+
 def _unpadded(packed):
   """The encoder's inputs without padding."""
   length = len(packed.tokens)
@@ -489,4 +632,9 @@ def _unpadded(packed):
 
 
 # By the `task` of task.json, as heads.FORWARD.
-TASKS = {"classifier": Classifier, "squad": Squad}
+TASKS = {
+  "classifier": Classifier,
+  "squad": Squad,
+  "tagger": Tagger,
+  "ranker": Ranker,
+}

@@ -255,6 +255,16 @@ def run(*flags):
   )
 
 
+def test_flags_that_do_not_fit(squad_model, tmp_path):
+  folders = [f"--model_dir={squad_model()}", f"--export_dir={tmp_path}/out"]
+  done = run(*folders, "--signatures=text")
+  assert done.returncode == 1
+  assert done.stderr.startswith("error: --signatures=text: a squad model takes")
+  done = run(*folders, "--check_file=rows.jsonl")
+  assert done.stderr == "error: --check_file=rows.jsonl needs --check\n"
+  assert not (tmp_path / "out").exists()
+
+
 def test_a_whole_run_checks_what_it_exports(classifier, tmp_path):
   folder = classifier()
   rows = tmp_path / "rows.jsonl"

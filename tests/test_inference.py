@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import heads
 import inference
 
 
@@ -147,3 +148,47 @@ def test_no_answer_has_odds(squad_model):
   (found,) = answer(folder, {"question": "one?", "context": "A good day."})
   assert found["text"] == "" and found["start"] is None
   assert np.isfinite(found["null_odds"])
+
+
+def test_words_are_tagged_whatever_the_length(trained_model):
+  if "tagger" not in heads.FORWARD:
+    pytest.skip("there are no taggers yet")
+  folder = trained_model(
+    "tagger",
+    labels=["O", "B-PER", "I-PER"],
+    tag_scheme="bio",
+    use_crf=True,
+    birnn_cell=None,
+    birnn_size=4,
+    mix_layers=[],
+  )
+  text = "a good day, the café. " * 5
+  found, short = answer(folder, {"text": text}, {"tokens": ["good", "café!"]})
+  assert found["tokens"] == ["a", "good", "day", ",", "the", "café", "."] * 5
+  assert len(found["tags"]) == len(found["tokens"])
+  assert set(found["tags"]) <= {"O", "B-PER", "I-PER"}
+  assert [text[a:b] for a, b in found["spans"]] == found["tokens"]
+  for entity in found["entities"]:
+    assert text[entity["start"] : entity["end"]] == entity["text"]
+    assert found["tags"][entity["first"]] != "O"
+  assert len(short["tags"]) == 2 and "spans" not in short
+  predictor = inference.Predictor(inference.find_model(str(folder)))
+  with pytest.raises(ValueError, match="'tokens' has to be a list of words"):
+    predictor.prepare({"tokens": "good day"})
+
+
+@pytest.mark.parametrize("model", ["interaction", "representation"])
+def test_pairs_match_and_texts_have_vectors(model, trained_model):
+  if "ranker" not in heads.FORWARD:
+    pytest.skip("there are no rankers yet")
+  folder = trained_model("ranker", model=model, pooling="mean")
+  rows = [{"text_a": "good", "text_b": "day"}, {"text_a": "bad", "text_b": ""}]
+  first, second = answer(folder, *rows)
+  if model == "interaction":
+    odds = first["probability"] / (1 - first["probability"])
+    assert np.log(odds) == pytest.approx(first["score"], abs=1e-4)
+    with pytest.raises(ValueError, match="no key 'text_b' but 'text'"):
+      answer(folder, {"text": "good"})
+  else:
+    assert len(first["vector"]) == 8 and first != second
+    assert answer(folder, {"text": "bad"}) == [second]
