@@ -184,7 +184,8 @@ def expand_globs(patterns: str, flag: str = "--input_file") -> list[str]:
 
   Returns:
     Paths in the order of the patterns, those of one pattern sorted. Folders
-    are left out.
+    are left out, and what was written halfway (".partial") unless it is named
+    in full.
 
   Raises:
     ValueError: a pattern names no file.
@@ -204,10 +205,16 @@ def _glob(pattern: str) -> list[str]:
   if "://" in pattern:
     import tensorflow.compat.v1 as tf
 
-    found = tf.io.gfile.glob(pattern)
-    return sorted(path for path in found if not tf.io.gfile.isdir(path))
-  found = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
-  return sorted(path for path in found if not os.path.isdir(path))
+    found, isdir = tf.io.gfile.glob(pattern), tf.io.gfile.isdir
+  else:
+    found = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
+    isdir = os.path.isdir
+  return sorted(
+    path
+    for path in found
+    if path == pattern or not path.endswith(".partial")
+    if not isdir(path)
+  )
 
 
 def file_size(path: str) -> int:

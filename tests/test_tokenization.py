@@ -534,6 +534,19 @@ def test_globs_name_files_in_order(tmp_path):
   assert found == [f"file://{tmp_path}/a.txt", f"file://{tmp_path}/b.txt"]
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_what_a_killed_run_left_is_not_matched(tmp_path, scheme):
+  for name in ("a", "b.partial"):
+    (tmp_path / name).write_text("text", "utf-8")
+  (tmp_path / "a.partial-x1").mkdir()
+  folder = f"{scheme}{tmp_path}"
+  assert tokenization.expand_globs(f"{folder}/*") == [f"{folder}/a"]
+  whole = f"{folder}/b.partial"
+  assert tokenization.expand_globs(whole) == [whole]
+  with pytest.raises(ValueError, match="names no file"):
+    tokenization.expand_globs(f"{folder}/b*")
+
+
 @pytest.mark.parametrize("name", ["*.csv", "a.csv", "folder", "[b"])
 def test_a_pattern_that_names_no_file_is_told(tmp_path, name):
   (tmp_path / "a.txt").write_text("text", "utf-8")
