@@ -487,15 +487,16 @@ def check_evaluation(scores: Sequence[str]) -> None:
     raise ValueError("--patience needs --keep_best=SCORE")
   if FLAGS.keep_best and FLAGS.do_train and not FLAGS.eval_steps:
     raise ValueError("--keep_best needs --eval_steps, to find the best")
+  later = "do_eval" if "do_eval" in FLAGS else "do_predict"
   if FLAGS.eval_steps and FLAGS.distribution == "multi_worker":
     raise ValueError(
       "--eval_steps can't be used with --distribution=multi_worker, whose"
-      " workers would wait: evaluate after training (--do_eval)"
+      f" workers would wait: evaluate after training (--{later})"
     )
   if FLAGS.eval_steps and FLAGS.use_tpu:
     raise ValueError(
       "--eval_steps can't be used with --use_tpu, which has no room for two"
-      " programs: evaluate after training (--do_eval)"
+      f" programs: evaluate after training (--{later})"
     )
 
 
@@ -744,7 +745,9 @@ def _guarded(main, argv):
   except tf.errors.ResourceExhaustedError as error:
     if logging.level_debug():
       raise
-    sys.exit(f"error: {_out_of_memory(error)}")
+    full = re.search(r"([^\s;]+); No space left on device", str(error))
+    told = f"{full[1]}: no room left on the disk" if full else None
+    sys.exit(f"error: {told or _out_of_memory(error)}")
   except tf.train.NanLossDuringTrainingError:
     sys.exit(
       f"error: the loss became NaN: lower --learning_rate={FLAGS.learning_rate}"

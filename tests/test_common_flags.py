@@ -94,6 +94,18 @@ def test_out_of_memory_names_what_helps(tmp_path, flags, message):
   assert "Traceback" not in done.stderr
 
 
+def test_a_full_disk_is_not_taken_for_full_memory(tmp_path):
+  body = (
+    "raise tf.errors.ResourceExhaustedError(None, None, 'Failed to write:"
+    " /out/model.ckpt-7.data; No space left on device\\n\\t [[save]]')"
+  )
+  done = run(tmp_path, body)
+  assert done.returncode == 1
+  assert (
+    done.stderr == "error: /out/model.ckpt-7.data: no room left on the disk\n"
+  )
+
+
 def test_graph_mode_is_on_and_tensorflow_is_quiet(tmp_path):
   done = run(tmp_path, "print(tf.executing_eagerly())")
   assert (done.stdout, done.stderr) == ("False\n", "")
