@@ -122,21 +122,17 @@ def write_instance_to_example_files(
   """
   import features
 
-  schema = features.pretraining_schema(max_seq_length, max_predictions_per_seq)
+  sizes = max_seq_length, max_predictions_per_seq
+  schema = features.pretraining_schema(*sizes)
+  progress = Progress("writing", len(instances), "record")
   with contextlib.ExitStack() as stack:
-    writers = [
-      stack.enter_context(features.RecordWriter(path, schema))
-      for path in output_files
-    ]
-    progress = Progress("writing", len(instances), "record")
     stack.callback(progress.close)
-    for k, instance in enumerate(instances):
-      writers[k % len(writers)].write(
-        instance_values(
-          instance, tokenizer, max_seq_length, max_predictions_per_seq
-        )
-      )
-      progress.update(1)
+    for shard, path in enumerate(output_files):
+      writer = stack.enter_context(features.RecordWriter(path, schema))
+      for instance in instances[shard :: len(output_files)]:
+        writer.write(instance_values(instance, tokenizer, *sizes))
+        progress.update(1)
+      writer.finish()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -363,6 +359,7 @@ def write_sorted(
       for record in records:
         writer.write_encoded(record)
         progress.update(1)
+      writer.finish()
 
 
 def open_shard(path: str, recipe: Recipe):

@@ -329,13 +329,23 @@ class RecordWriter:
     except tf.errors.ResourceExhaustedError:
       raise self._no_room() from None
 
-  def close(self) -> RecordFile:
-    """Gives the file its name; it comes with each record's tokens."""
+  def finish(self) -> None:
+    """Ends the writing; `close` gives the file its name.
+
+    So that of several files none appears before all are on the disk.
+    """
     try:
       self._writer.close()
     except tf.errors.ResourceExhaustedError:
-      self._remove()
       raise self._no_room() from None
+
+  def close(self) -> RecordFile:
+    """Gives the file its name; it comes with each record's tokens."""
+    try:
+      self.finish()
+    except OSError:
+      self._remove()
+      raise
     tf.io.gfile.rename(self._partial, self.records.path, overwrite=True)
     return self.records
 

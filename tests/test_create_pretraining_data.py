@@ -123,6 +123,33 @@ def test_instance_k_is_written_to_file_k_mod_their_number(tokenizer, tmp_path):
   assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
 
 
+def test_no_shard_appears_where_the_disk_has_no_room_for_one(
+  tokenizer, tmp_path, monkeypatch
+):
+  class Full(tf.io.TFRecordWriter):
+    def __init__(self, path):
+      super().__init__(path)
+      self.is_full = "first" in path
+
+    def close(self):
+      super().close()
+      if self.is_full:  # found out where the last bytes are written
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left")
+
+  monkeypatch.setattr(tf.io, "TFRecordWriter", Full)
+  (tmp_path / "second").write_bytes(b"old")
+  files = [str(tmp_path / name) for name in ("first", "second")]
+  recipe = recipe_of(tokenizer)
+  for run in (
+    lambda: create_pretraining_data.run_in_memory([CORPUS], recipe, files),
+    lambda: create_pretraining_data.run_workers([CORPUS], recipe, files, 1),
+  ):
+    with pytest.raises(OSError, match="no room left on the disk.*first"):
+      run()
+    assert [path.name for path in tmp_path.iterdir()] == ["second"]
+    assert (tmp_path / "second").read_bytes() == b"old"
+
+
 def test_shuffling_draws_what_random_does():
   ours, theirs = random.Random(3), random.Random(3)
   for size in [*range(70), 127, 128, 129, 511, 512]:
