@@ -39,7 +39,9 @@ class TrainStep:
   """One training step in the graph."""
 
   train_op: tf.Operation  # takes the step and counts it
-  loss: tf.Tensor  # float32 scalar, of the whole batch on all replicas
+  # Of the whole batch on all replicas: a float32 scalar, or the vector that
+  # the loss function gave, which begins with it.
+  loss: tf.Tensor
   learning_rate: tf.Tensor  # float32 scalar, the rate it uses
   grad_norm: tf.Tensor  # float32 scalar, the global norm before clipping
 
@@ -79,7 +81,7 @@ def train_step(
   """As `create_optimizer`, for a loss given by a function.
 
   Args:
-    loss_fn: as `compute_gradients` takes it.
+    loss_fn: as `compute_gradients` takes it; `TrainStep.loss` is of its shape.
     batch: {name: tensor [B, ...]} of this replica.
     init_lr: the highest rate.
     num_train_steps: the count of steps at which the rate reaches 0.
@@ -194,16 +196,19 @@ def compute_gradients(
 
   Args:
     loss_fn: `(part, index) -> float32 scalar`, the share of a slice in the
-      batch's loss: the shares add up to the loss. `part` has the names of
-      `batch`, [B / slices, ...]; `index` is an int32 scalar.
+      batch's loss: the shares add up to the loss. Or a float32 vector that
+      begins with it, of scalars that add up the same way and have no gradient
+      (`tf.stop_gradient`). `part` has the names of `batch`, [B / slices, ...];
+      `index` is an int32 scalar.
     batch: {name: tensor [B, ...]}.
     slices: into how many parts B is split; it has to divide B.
     loss_scale: float32 scalar that keeps float16 gradients from underflow; the
       gradients returned are without it.
 
   Returns:
-    The loss (float32 scalar), the gradients (dense, each of its variable's
-    shape; None where the loss does not depend on it), and the variables.
+    The loss (float32, of the shape that loss_fn gives), the gradients (dense,
+    each of its variable's shape; None where the loss does not depend on it),
+    and the variables.
   """
 
   def share(index):
