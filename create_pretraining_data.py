@@ -49,6 +49,7 @@ from pretraining_instances import (
   instance_values,
   num_bytes,
   read_blocks,
+  read_documents,
   Recipe,
   SentenceReader,
   Statistics,
@@ -388,15 +389,23 @@ def run_beam(
     input_files, recipe, output_files: as everywhere.
     runner: Beam's name of it, such as DirectRunner.
     options: Beam's own flags.
+
+  Raises:
+    ValueError: Beam has no such runner or flags, or the text gives nothing.
   """
+  if not any(read_documents(input_files)):  # before a cluster is asked
+    check_statistics(Statistics(), input_files)
   import apache_beam as beam
   from apache_beam.options.pipeline_options import PipelineOptions
 
   groups = list(enumerate(group_files(input_files)))
   num_shards = len(output_files)
-  pipeline = beam.Pipeline(
-    options=PipelineOptions([f"--runner={runner}", *options])
-  )
+  try:
+    pipeline = beam.Pipeline(
+      options=PipelineOptions([f"--runner={runner}", *options])
+    )
+  except ValueError as error:
+    raise ValueError(f"--runner={runner}: {error}") from None
   records = (
     pipeline
     | "groups of files" >> beam.Create(groups, reshuffle=True)
@@ -417,13 +426,15 @@ def run_beam(
   result = pipeline.run()
   result.wait_until_finish()
   counted = result.metrics().query()["counters"]
-  return Statistics(
+  statistics = Statistics(
     **{
       count.key.metric.name: count.result
       for count in counted
       if count.key.metric.namespace == _COUNTERS
     }
   )
+  check_statistics(statistics, input_files)
+  return statistics
 
 
 # Beam takes annotations of such functions for its own kind of types.

@@ -406,6 +406,16 @@ def test_beam_gives_the_workers_files(tokenizer, tmp_path, monkeypatch):
     [CORPUS], recipe, beams, runner, []
   )
   assert contents(ours) == contents(beams)
+  with pytest.raises(ValueError, match="^--runner=Nobody: Unexpected pipeline"):
+    create_pretraining_data.run_beam([CORPUS], recipe, beams, "Nobody", [])
+
+
+def test_beam_is_not_asked_where_there_is_no_text(tokenizer, tmp_path):
+  (tmp_path / "blank.txt").write_text("\n \n", "utf-8")
+  with pytest.raises(ValueError, match="no document with any text in .*blank"):
+    create_pretraining_data.run_beam(
+      [str(tmp_path / "blank.txt")], recipe_of(tokenizer), ["a"], "any", []
+    )
 
 
 # ------------------------------------------------------- report, bad input

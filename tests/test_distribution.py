@@ -373,7 +373,8 @@ def test_the_shares_of_workers_make_up_the_batches_of_one(tmp_path):
       ("--distribution=multi_worker", "--eval_steps=5"),
       1,
       tf_config(["a:1", "b:1"], 0),
-      "--eval_steps can't be used with --distribution=multi_worker",
+      "--eval_steps can't be used with --distribution=multi_worker, whose"
+      " workers would wait: evaluate after training (--do_eval)",
     ),
     ((), 1, tf_config(["a:1", "b:1"], 0), "TF_CONFIG names 2 workers, but"),
   ],
