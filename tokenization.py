@@ -119,7 +119,17 @@ def _opener(path: str):
     import tensorflow.compat.v1 as tf  # so that data workers need not load it
 
     return tf.io.gfile.GFile, tf.errors.OpError
-  return open, OSError
+  return _open_local, OSError
+
+
+def _open_local(path: str, mode: str):
+  """Opens a file of this machine, or standard input for "-".
+
+  Unbuffered, so that reading a pipe gives what there is, and does not wait.
+  """
+  if path == "-":
+    return open(0, mode, buffering=0, closefd=False)
+  return open(path, mode, buffering=0)
 
 
 def _reason(error: Exception) -> str:
@@ -233,7 +243,8 @@ def text_lines(
   """Yields the lines of a utf-8 file, without their "\\n".
 
   Args:
-    path: TensorFlow opens one with a scheme, such as gs://.
+    path: TensorFlow opens one with a scheme, such as gs://; "-" is standard
+      input, whose lines are given as they come.
     start, end: only lines whose first byte is in [start, end): ranges that
       follow on each other have every line once.
 
@@ -243,14 +254,15 @@ def text_lines(
   opener, errors = _opener(path)
   try:
     with opener(path, "rb") as reader:
-      reader.seek(max(start - 1, 0))
+      if start:
+        reader.seek(start - 1)
       lines = _byte_lines(reader, max(start - 1, 0))
       if start:
         next(lines, None)  # began before
       for at, line in lines:
         if end is not None and at >= end:
           return
-        yield _decode(line, path, at)
+        yield _decode(line, "standard input" if path == "-" else path, at)
   except errors as error:
     raise ValueError(f"cannot read {path}: {_reason(error)}") from None
 
