@@ -52,7 +52,9 @@ _FILE_ERRORS = (
 # ----------------------------------------------------------- definitions
 
 
-def define_model_flags(max_seq_length: int = 128, has_text: bool = True):
+def define_model_flags(
+  max_seq_length: int = 128, has_text: bool = True, has_output_dir: bool = True
+):
   """The model and the output folder; where there is text, its vocabulary."""
   flags.DEFINE_string(
     "bert_config_file",
@@ -60,12 +62,13 @@ def define_model_flags(max_seq_length: int = 128, has_text: bool = True):
     "JSON file of the model's sizes, such as bert_config.json beside a"
     " released checkpoint.",
   )
-  flags.DEFINE_string(
-    "output_dir",
-    None,
-    "Folder for checkpoints, records and results. Training goes on from the"
-    " newest checkpoint in it.",
-  )
+  if has_output_dir:
+    flags.DEFINE_string(
+      "output_dir",
+      None,
+      "Folder for checkpoints, records and results. Training goes on from the"
+      " newest checkpoint in it.",
+    )
   flags.DEFINE_string(
     "init_checkpoint",
     None,
@@ -195,8 +198,8 @@ def define_training_flags(
   )
 
 
-def define_speed_flags() -> None:
-  """Precision, memory, and how the optimiser steps."""
+def define_precision_flag() -> None:
+  """The type that the model computes in."""
   flags.DEFINE_enum(
     "precision",
     "float32",
@@ -205,6 +208,11 @@ def define_speed_flags() -> None:
     " and the optimiser stay in float32. bfloat16 for TPU, new GPUs and CPUs"
     " with AVX-512 BF16 or AMX; float16 for GPU, with dynamic loss scaling.",
   )
+
+
+def define_speed_flags() -> None:
+  """Precision, memory, and how the optimiser steps."""
+  define_precision_flag()
   flags.DEFINE_integer(
     "gradient_accumulation_steps",
     1,
@@ -242,16 +250,23 @@ def define_speed_flags() -> None:
   )
 
 
-def define_device_flags() -> None:
+def define_device_flags(has_training: bool = True) -> None:
   """Where the computation runs."""
-  flags.DEFINE_enum(
-    "distribution",
-    "none",
-    ["none", "mirrored", "multi_worker"],
-    "How training is spread, off TPU: mirrored over all GPUs of this machine,"
-    " multi_worker over the machines that TF_CONFIG names. Each takes its share"
-    " of a batch.",
-  )
+  if has_training:
+    flags.DEFINE_enum(
+      "distribution",
+      "none",
+      ["none", "mirrored", "multi_worker"],
+      "How training is spread, off TPU: mirrored over all GPUs of this machine,"
+      " multi_worker over the machines that TF_CONFIG names. Each takes its"
+      " share of a batch.",
+    )
+    flags.DEFINE_integer(
+      "iterations_per_loop",
+      1000,
+      "Steps a TPU takes between two visits of the host.",
+      lower_bound=1,
+    )
   flags.DEFINE_bool("use_tpu", False, "Run on a TPU, or else on GPU or CPU.")
   flags.DEFINE_string(
     "tpu_name", None, "Name or grpc://address of the Cloud TPU to use."
@@ -265,12 +280,6 @@ def define_device_flags() -> None:
   flags.DEFINE_string("master", None, "Address of a TensorFlow master.")
   flags.DEFINE_integer(
     "num_tpu_cores", 8, "Cores of the TPU that share a batch.", lower_bound=1
-  )
-  flags.DEFINE_integer(
-    "iterations_per_loop",
-    1000,
-    "Steps a TPU takes between two visits of the host.",
-    lower_bound=1,
   )
 
 
@@ -316,7 +325,7 @@ def encoder_options() -> dict:
   """The flags that `modeling.BertModel` takes, as keywords."""
   return {
     "compute_dtype": tf.as_dtype(FLAGS.precision),
-    "recompute_layers": FLAGS.recompute_layers,
+    "recompute_layers": "recompute_layers" in FLAGS and FLAGS.recompute_layers,
   }
 
 
@@ -501,7 +510,7 @@ def check_evaluation(scores: Sequence[str]) -> None:
 
 
 def check_speed() -> None:
-  """Checks the precision and how a batch is split.
+  """Checks how a batch is split, and the precision.
 
   Raises:
     ValueError: this machine can't compute in that precision, or the batch
@@ -514,6 +523,11 @@ def check_speed() -> None:
       f" {slices * replicas} equal parts: --gradient_accumulation_steps="
       f"{slices} on each of {replicas} devices"
     )
+  check_precision()
+
+
+def check_precision() -> None:
+  """Raises ValueError if this machine can't compute in --precision."""
   if FLAGS.use_tpu or tf.config.list_physical_devices("GPU"):
     return
   if FLAGS.precision == "float16":
@@ -544,9 +558,9 @@ def check_devices(inputs: Sequence[str] = ()) -> None:
     ValueError: they contradict each other, name files that a TPU can't reach,
       or TF_CONFIG does not say who the workers are.
   """
-  if FLAGS.distribution != "none" and FLAGS.use_tpu:
+  if _distribution() != "none" and FLAGS.use_tpu:
     raise ValueError(
-      f"--distribution={FLAGS.distribution} is for GPUs and CPUs: leave it out"
+      f"--distribution={_distribution()} is for GPUs and CPUs: leave it out"
       " with --use_tpu, which uses all cores of the TPU"
     )
   addresses, index = _cluster()
@@ -565,14 +579,16 @@ def check_devices(inputs: Sequence[str] = ()) -> None:
     raise ValueError("--use_tpu needs --tpu_name (or --master)")
   if FLAGS.tpu_name and FLAGS.master:
     raise ValueError("give --tpu_name or --master, not both")
-  for name in ("eval_batch_size", "predict_batch_size"):
+  for name in ("eval_batch_size", "predict_batch_size", "batch_size"):
     if name in FLAGS and FLAGS[name].value % FLAGS.num_tpu_cores:
       raise ValueError(
         f"--{name}={FLAGS[name].value} can't be split over --num_tpu_cores="
         f"{FLAGS.num_tpu_cores}: give a multiple"
       )
   paths = [
-    (name, FLAGS[name].value) for name in ("output_dir", "init_checkpoint")
+    (name, FLAGS[name].value)
+    for name in ("output_dir", "init_checkpoint")
+    if name in FLAGS
   ]
   for name in inputs:
     paths += [
@@ -604,13 +620,18 @@ def records_dir() -> str:
   return folder
 
 
+def _distribution():
+  """How training is spread; a script that does not train has no such flag."""
+  return FLAGS.distribution if "distribution" in FLAGS else "none"
+
+
 def _devices():
   """Names of this machine's devices that share a training batch."""
-  if FLAGS.distribution == "none":
+  if _distribution() == "none":
     return []
   gpus = tf.config.list_logical_devices("GPU")
   cpus = tf.config.list_logical_devices("CPU")
-  if FLAGS.distribution == "multi_worker":
+  if _distribution() == "multi_worker":
     cpus = cpus[:1]
   return [device.name for device in gpus or cpus]
 
@@ -629,14 +650,14 @@ def _cluster():
     ValueError: --distribution and TF_CONFIG do not fit.
   """
   text = os.environ.get("TF_CONFIG", "")
-  if FLAGS.distribution == "multi_worker":
+  if _distribution() == "multi_worker":
     return parse_cluster(text)
   if text and not FLAGS.use_tpu:
     addresses, _ = parse_cluster(text)
     if len(addresses) > 1:
       raise ValueError(
         f"TF_CONFIG names {len(addresses)} workers, but --distribution="
-        f"{FLAGS.distribution} knows one machine: give multi_worker, or unset"
+        f"{_distribution()} knows one machine: give multi_worker, or unset"
         " TF_CONFIG"
       )
   return [""], 0
