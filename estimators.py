@@ -44,6 +44,7 @@ SECONDS_TO_ANSWER = 60  # of a worker that starts
 SECONDS_TO_CONNECT = 5
 SECONDS_BETWEEN_CALLS = 2  # while training
 SECONDS_TO_BLAME = 40  # over SECONDS_TO_ANSWER / 2
+_SECONDS_BETWEEN_LINES = 20  # of prediction's progress
 _PROGRESS = "progress"  # graph collection: scalars that training shows
 
 
@@ -524,8 +525,8 @@ def starting_weights(
   new = [v.op.name for v in variables if v.op.name not in assignment]
   if new and not is_training:
     raise ValueError(
-      f"{model_dir} holds no trained model and {init_checkpoint} lacks"
-      f" {', '.join(new)}: train first (--do_train)"
+      f"checkpoint {init_checkpoint} lacks {_some(new)}: train first"
+      " (--do_train), or give a checkpoint that has all"
     )
   unused = [
     name
@@ -1136,35 +1137,54 @@ def _train_with_others(estimator, input_fn, num_train_steps, progress, workers):
 
 
 def predict(
-  estimator, input_fn, num_examples: int, checkpoint: str | None = None
+  estimator,
+  input_fn,
+  num_examples: int | None,
+  checkpoint: str | None = None,
 ) -> Iterator[dict]:
-  """Predicts batch by batch, with progress on a terminal.
+  """Predicts batch by batch, with progress: a bar on a terminal, or lines.
 
   Args:
     estimator: of `make_estimator`.
     input_fn: of `input_pipeline`, not for training.
-    num_examples: how many it will give.
+    num_examples: how many it will give; None: not known.
     checkpoint: prefix; None: the newest of the output folder.
 
   Yields:
     {name: array [B, ...]}, in the order of computation; `example_index` tells
     each example's place.
   """
-  started = time.monotonic()
+  started = told = time.monotonic()
   batches = estimator.predict(
     input_fn, checkpoint_path=checkpoint, yield_single_examples=False
   )
+  done = 0
   with tqdm(total=num_examples, unit="example", disable=None) as bar:
     for batch in batches:
-      bar.update(int(np.sum(batch["example_index"] >= 0)))
+      count = int(np.sum(batch["example_index"] >= 0))
+      bar.update(count)
+      done += count
       yield batch
+      seconds = time.monotonic() - told
+      if bar.disable and seconds > _SECONDS_BETWEEN_LINES:
+        told += seconds
+        logging.info(_progress(done, num_examples, told - started))
   seconds = time.monotonic() - started
   used = checkpoint or tf.train.latest_checkpoint(estimator.model_dir)
   logging.info(
-    f"predicted {num_examples} examples in {seconds:.1f} s"
-    f" ({num_examples / seconds:.1f} examples/s)"
+    f"predicted {done} examples in {seconds:.1f} s"
+    f" ({done / seconds:.1f} examples/s)"
     f"{f' with {used}' if used else ''}"
   )
+
+
+def _progress(done, total, seconds):
+  """How far prediction is, in words."""
+  rate = done / seconds
+  if not total:
+    return f"example {done}, {rate:.1f} examples/s"
+  left = _duration((total - done) / max(rate, 1e-9))
+  return f"example {done}/{total}, {rate:.1f} examples/s, {left} left"
 
 
 # ---------------------------------------------------------------- results

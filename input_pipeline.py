@@ -22,7 +22,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 
 import numpy as np
@@ -519,6 +519,96 @@ def batch_input_fn(
   )
 
 
+def array_input_fn(
+  rows: Sequence[Mapping], schema: Mapping, drop_remainder: bool
+):
+  """Makes an `input_fn` from examples in memory, in their order, never cut.
+
+  Args:
+    rows: {name: int or list}, by `schema`.
+    schema: {name: tf.FixedLenFeature} of integers.
+    drop_remainder: as of `input_fn_builder`.
+
+  Returns:
+    `input_fn(params)`, as of `input_fn_builder`, not for training.
+  """
+  arrays = {
+    name: np.array([row[name] for row in rows], np.int32) for name in schema
+  }
+
+  def input_fn(params):
+    dataset = tf.data.Dataset.from_tensor_slices(arrays)
+    return _batch_in_order(
+      dataset, len(rows), params["batch_size"], drop_remainder, ()
+    )
+
+  return input_fn
+
+
+def stream_input_fn(windows: Iterable[Sequence[Mapping]], schema: Mapping):
+  """Makes an `input_fn` from examples that need not fit in memory; once.
+
+  The examples of a window are sorted by length, and each batch of them is cut
+  to its longest. A batch is made as soon as its window is there.
+
+  Args:
+    windows: lists of {name: int or list}, by `schema`.
+    schema: {name: tf.FixedLenFeature} of integers; lists are cut as long as
+      `input_mask` says.
+
+  Returns:
+    `input_fn(params)`, as of `input_fn_builder`, not for TPU.
+  """
+
+  names = [*schema, "example_index"]
+
+  def batches(batch_size):
+    places = itertools.count()
+    for window in windows:
+      rows = [{**row, "example_index": next(places)} for row in window]
+      rows.sort(key=lambda row: sum(row["input_mask"]))
+      for start in range(0, len(rows), batch_size):
+        chosen = rows[start : start + batch_size]
+        bound = sum(chosen[-1]["input_mask"])
+        bound = -(-bound // _BOUND_MULTIPLE) * _BOUND_MULTIPLE
+        yield {name: _stack(chosen, name, bound) for name in names}
+
+  def input_fn(params):
+    dataset = tf.data.Dataset.from_generator(
+      lambda: batches(params["batch_size"]),
+      dict.fromkeys(names, tf.int32),
+      {
+        name: [None] * (2 if name in schema and schema[name].shape else 1)
+        for name in names
+      },
+    )
+    return dataset.prefetch(1)
+
+  return input_fn
+
+
+def _stack(rows, name, bound):
+  """A column of rows; lists are cut."""
+  values = [row[name] for row in rows]
+  if isinstance(values[0], list):
+    values = [value[:bound] for value in values]
+  return np.array(values, np.int32)
+
+
+class InputOrder:
+  """Gives things in the order of their places, from 0 on."""
+
+  def __init__(self):
+    self._waiting, self._following = {}, 0
+
+  def add(self, place: int, thing) -> Iterator:
+    """Yields what is next, once it is there."""
+    self._waiting[place] = thing
+    while self._following in self._waiting:
+      yield self._waiting.pop(self._following)
+      self._following += 1
+
+
 def in_input_order(batches, names: Sequence[str]) -> Iterator[dict]:
   """Puts the examples of predicted batches back in the order of the files.
 
@@ -530,14 +620,13 @@ def in_input_order(batches, names: Sequence[str]) -> Iterator[dict]:
     {name: array [...]} of one example after the other. Only what came too
     early is held in memory.
   """
-  waiting, following = {}, 0
+  order = InputOrder()
   for batch in batches:
     for row, index in enumerate(batch["example_index"]):
       if index >= 0:
-        waiting[int(index)] = {name: batch[name][row] for name in names}
-    while following in waiting:
-      yield waiting.pop(following)
-      following += 1
+        yield from order.add(
+          int(index), {name: batch[name][row] for name in names}
+        )
 
 
 def _batch_in_order(dataset, num_examples, batch_size, drop_remainder, bounds):

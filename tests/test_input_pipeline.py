@@ -399,3 +399,39 @@ def test_masked_words_over_the_flag_are_named(tmp_path):
   ):
     wanted = features.pretraining_schema(8, 5)
     input_pipeline.sample_lengths(shards, wanted, 10)
+
+
+def test_a_stream_is_sorted_by_length_within_its_windows():
+  def row(length):
+    mask = [1] * length + [0] * (16 - length)
+    return {"input_ids": [length] * 16, "input_mask": mask}
+
+  def windows():
+    yield [row(9), row(1), row(2)]
+    yield [row(3)]
+
+  schema = {name: tf.FixedLenFeature([16], tf.int64) for name in row(1)}
+  input_fn = input_pipeline.stream_input_fn(windows(), schema)
+  batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 2})).get_next()
+  with tf.Session() as session:
+    found = [session.run(batch) for _ in range(3)]
+  assert [b["example_index"].tolist() for b in found] == [[1, 2], [0], [3]]
+  assert [b["input_ids"].shape for b in found] == [(2, 8), (1, 16), (1, 8)]
+
+
+def test_examples_in_memory_keep_their_order_and_length():
+  rows = [{"input_ids": [i] * 4} for i in range(3)]
+  schema = {"input_ids": tf.FixedLenFeature([4], tf.int64)}
+  input_fn = input_pipeline.array_input_fn(rows, schema, drop_remainder=True)
+  batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 2})).get_next()
+  with tf.Session() as session:
+    found = [session.run(batch) for _ in range(2)]
+  assert [b["example_index"].tolist() for b in found] == [[0, 1], [2, -1]]
+  assert [b["input_ids"][:, 0].tolist() for b in found] == [[0, 1], [2, 0]]
+
+
+def test_what_comes_too_early_waits():
+  order = input_pipeline.InputOrder()
+  assert list(order.add(1, "b")) == []
+  assert list(order.add(0, "a")) == ["a", "b"]
+  assert list(order.add(2, "c")) == ["c"]
