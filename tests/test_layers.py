@@ -28,6 +28,7 @@ LAYERS = (
     "convert_checkpoint",
     "export_model",
     "predict",
+    "extract_features",
   ),
 )
 LAYER_OF = {name: i for i, layer in enumerate(LAYERS) for name in layer}
