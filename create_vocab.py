@@ -221,6 +221,11 @@ def _map_in_order(function, items, argument, num_workers):
         yield waiting.popleft().result()
     except ValueError as error:
       raise ValueError(str(error)) from None  # without the worker's traceback
+    except concurrent.futures.process.BrokenProcessPool:
+      raise RuntimeError(
+        "a worker process ended before its work was done, killed for its"
+        f" memory perhaps: give fewer than --num_workers={num_workers}"
+      ) from None
     finally:
       for future in waiting:
         future.cancel()

@@ -78,6 +78,16 @@ def test_every_line_is_learned_or_held_out(tmp_path, monkeypatch, num_workers):
   assert list(create_vocab.split_files(files, 0.25)) == ranges[:-1]
 
 
+def end(item, argument):
+  """What a worker does whose process is killed."""
+  os._exit(9)
+
+
+def test_a_worker_that_was_killed_is_told():
+  with pytest.raises(RuntimeError, match="give fewer than --num_workers=2"):
+    list(create_vocab._map_in_order(end, ["a", "b"], None, 2))
+
+
 def test_rare_words_are_dropped_to_bound_memory():
   counts = Counter({"a": 9, "b": 2, "c": 1, "d": 1, "e": 2, "f": 3})
   create_vocab.drop_rare(counts, 6)
