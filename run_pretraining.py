@@ -600,7 +600,7 @@ def prepare() -> Job:
     # While training, a batch should not be longer for want of its like.
     fewest = 4 * FLAGS.train_batch_size
     train_corpus = read_corpus("train", "input_file", config.vocab_size, fewest)
-  if FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps):
+  if (FLAGS.do_eval or FLAGS.eval_steps) and common_flags.is_chief():
     flag = "eval_input_file" if FLAGS.eval_input_file else "input_file"
     dev = read_corpus("eval", flag, config.vocab_size, 1)
     if not FLAGS.eval_input_file:
