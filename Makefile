@@ -14,15 +14,18 @@ FITS = import ensurepip, sys, venv; \
   sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))
 
 # The quick start, in four steps: a vocabulary, records, pre-training, and a
-# classifier that starts from it.
+# classifier that starts from it. Beside sample_text.txt, the first three read
+# the remarks that the classifier learns from, without their labels.
 QUICKSTART_DIR = quickstart_output
+QUICKSTART_REMARKS = $(QUICKSTART_DIR)/remarks.txt
+QUICKSTART_TEXT = sample_text.txt,$(QUICKSTART_REMARKS)
 QUICKSTART_VOCAB = \
-  --input_file=sample_text.txt \
+  --input_file=$(QUICKSTART_TEXT) \
   --output_file=$(QUICKSTART_DIR)/vocab.txt \
   --vocab_size=1000
 QUICKSTART_SIZES = --max_seq_length=48 --max_predictions_per_seq=8
 QUICKSTART_RECORDS = \
-  --input_file=sample_text.txt \
+  --input_file=$(QUICKSTART_TEXT) \
   --output_file=$(QUICKSTART_DIR)/records.tfrecord \
   --vocab_file=$(QUICKSTART_DIR)/vocab.txt \
   $(QUICKSTART_SIZES)
@@ -35,7 +38,7 @@ QUICKSTART_PRETRAINING = \
   --mask_dynamically \
   $(QUICKSTART_SIZES) \
   --learning_rate=1e-3 \
-  --num_train_steps=4000 --num_warmup_steps=200 --log_steps=200
+  --num_train_steps=3000 --num_warmup_steps=150 --log_steps=200
 QUICKSTART_FLAGS = \
   --task_name=custom \
   --data_dir=sample_data \
@@ -49,7 +52,7 @@ QUICKSTART_FLAGS = \
   --do_train --do_eval --do_predict \
   --max_seq_length=48 \
   --train_batch_size=16 \
-  --learning_rate=5e-4 \
+  --learning_rate=2e-4 \
   --num_train_epochs=16
 
 # Test files are spread over the cores, but no more than four at a time: each
@@ -74,6 +77,9 @@ help:
 
 quickstart: $(INSTALLED)
 	@rm -rf $(QUICKSTART_DIR)
+	@mkdir $(QUICKSTART_DIR)
+	@# In place of the header, the blank line between two documents.
+	cut -f 2 sample_data/train.tsv | sed '1s/.*//' > $(QUICKSTART_REMARKS)
 	$(PYTHON) create_vocab.py $(QUICKSTART_VOCAB)
 	$(PYTHON) create_pretraining_data.py $(QUICKSTART_RECORDS)
 	$(PYTHON) run_pretraining.py $(QUICKSTART_PRETRAINING)
