@@ -134,11 +134,16 @@ def start_workers(data_dir, output_dir, *flags):
 
 def losses(output_dir):
   """The loss of each step, from the event files."""
+  return scalars(output_dir, "loss")
+
+
+def scalars(output_dir, name):
+  """What training showed at each step, from the event files."""
   found = {}
   for path in sorted(output_dir.glob("events*")):
     for event in tf.train.summary_iterator(str(path)):
       for value in event.summary.value:
-        if value.tag == "train/loss":
+        if value.tag == f"train/{name}":
           found[event.step] = value.simple_value
   return [found[step] for step in sorted(found)]
 
@@ -175,6 +180,59 @@ def test_two_devices_train_as_one(data_dir, tmp_path, losses_alone):
   assert log.count("new weights: 41 variables") == 1
   assert log.count("predicted 20 examples") == 3  # steps 10, 20, at the end
   np.testing.assert_allclose(losses(tmp_path), losses_alone, rtol=1e-5)
+
+
+PRETRAIN = """
+import run_pretraining
+run_pretraining.define_flags()
+common_flags.run(run_pretraining.main)
+"""
+
+
+def test_two_devices_pretrain_as_one(data_dir, tmp_path):
+  """Records with 1 to 3 masked words: replicas and slices differ in weight."""
+  rng = np.random.RandomState(0)
+  rows = []
+  for length in rng.randint(5, 13, 32):
+    masked, padding = rng.randint(1, 4), [0] * (12 - length)
+    rows.append(
+      {
+        "input_ids": [*map(int, rng.randint(5, 19, length)), *padding],
+        "input_mask": [1] * length + padding,
+        "segment_ids": [0] * 12,
+        "masked_lm_positions": [1, 2, 3][:masked] + [0] * (3 - masked),
+        "masked_lm_ids": [5, 6, 7][:masked] + [0] * (3 - masked),
+        "masked_lm_weights": [1.0] * masked + [0.0] * (3 - masked),
+        "next_sentence_labels": int(rng.randint(2)),
+      }
+    )
+  schema = features.pretraining_schema(12, 3)
+  features.write_records(rows, schema, str(tmp_path / "records"))
+  processes = [
+    subprocess.Popen(
+      [
+        *(sys.executable, "-c", PROLOGUE + PRETRAIN, str(cpus)),
+        *(f"--input_file={tmp_path}/records", "--do_train"),
+        f"--bert_config_file={data_dir}/bert_config.json",
+        f"--output_dir={tmp_path / str(cpus)}",
+        *("--max_seq_length=12", "--max_predictions_per_seq=3"),
+        *("--train_batch_size=8", "--learning_rate=1e-2", "--log_steps=1"),
+        *("--num_train_steps=6", "--num_warmup_steps=1", *options),
+      ],
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for cpus, options in (
+      (1, ()),
+      (2, ("--distribution=mirrored", "--gradient_accumulation_steps=2")),
+    )
+  ]
+  for process in processes:
+    finish(process)
+  for name in ("loss", "masked_lm_accuracy", "next_sentence_loss"):
+    alone, together = (scalars(tmp_path / n, name) for n in "12")
+    assert len(alone) == 6
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
 WEIGHTED = """
