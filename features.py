@@ -153,7 +153,9 @@ class RecordFile:
   """A finished TFRecord file and what batching needs to know of it."""
 
   path: str
-  lengths: list[int]  # tokens of each record, in the file's order
+  # Tokens of each record, in the file's order; of the longest of its sequences
+  # where it has several.
+  lengths: list[int]
 
   @property
   def num_examples(self) -> int:
@@ -212,6 +214,26 @@ def span_schema(max_seq_length: int, is_training: bool) -> dict:
   return {
     **sequence_schema(max_seq_length),
     **{name: tf.FixedLenFeature([], tf.int64) for name in names},
+  }
+
+
+def candidates_schema(max_seq_length: int, num_sequences: int) -> dict:
+  """Layout of a record of several sequences that are ranked together.
+
+  Args:
+    max_seq_length: padded length of each.
+    num_sequences: how many there are.
+
+  Returns:
+    {name: tf.FixedLenFeature}; `text_ids` are equal for equal texts, and 0
+    where a sequence is missing.
+  """
+  return {
+    **{
+      name: tf.FixedLenFeature([num_sequences, max_seq_length], spec.dtype)
+      for name, spec in sequence_schema(max_seq_length).items()
+    },
+    "text_ids": tf.FixedLenFeature([num_sequences], tf.int64),
   }
 
 
@@ -314,13 +336,19 @@ class RecordWriter:
   def __init__(self, output_file: str, schema: Mapping):
     self.records = RecordFile(output_file, [])
     self._encode = record_encoder(schema)
+    self._max_seq_length = None  # of a record that has sequences
+    if "input_mask" in schema:
+      self._max_seq_length = schema["input_mask"].shape[-1]
     self._partial = output_file + ".partial"
     self._writer = tf.io.TFRecordWriter(self._partial)
 
   def write(self, row: Mapping) -> None:
     """Adds one record, {name: int, float or list}."""
     self.write_encoded(self._encode(row))
-    self.records.lengths.append(sum(row["input_mask"]))
+    mask, step = row["input_mask"], self._max_seq_length
+    self.records.lengths.append(
+      max(sum(mask[i : i + step]) for i in range(0, len(mask), step))
+    )
 
   def write_encoded(self, record: bytes) -> None:
     """Adds a record that `record_encoder` made; its length is not noted."""

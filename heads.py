@@ -19,6 +19,7 @@ import modeling
 CLASSIFIER_DROPOUT = 0.1
 CLASSIFIER_STDDEV = 0.02
 SPAN_STDDEV = 0.02
+NEVER = -10000.0  # a score that no other one is under
 NO_WEIGHT = 1e-5  # added to the sum of weights, which may be 0
 
 
@@ -253,6 +254,138 @@ def span_loss(start_logits, end_logits, start_positions, end_positions):
   return (start_loss + end_loss) / 2.0
 
 
+# ---------------------------------------------------------------- ranking
+
+
+def match_logits(pooled_output, is_training, dropout_seed=None):
+  """Scores how well the two texts of a pair go together.
+
+  Makes the variables of `classification` with two labels: 0 no match, 1 match.
+
+  Args:
+    pooled_output: float32 [B, D] of pairs.
+    is_training: bool, whether dropout is on.
+    dropout_seed: int32 [2], or None.
+
+  Returns:
+    logits: float32 [B, 2].
+    scores: float32 [B], log(p / (1 - p)) of the probability p of a match, which
+      tells pairs apart where p is rounded to 1.
+  """
+  logits = classification(pooled_output, 2, is_training, dropout_seed)
+  return logits, logits[:, 1] - logits[:, 0]
+
+
+def candidates_loss(scores, is_candidate):
+  """Cross entropy of the first of a row's candidates among all of them.
+
+  Args:
+    scores: float32 [B, C].
+    is_candidate: bool [B, C], False for padding, never of the first.
+
+  Returns:
+    float32 [B].
+  """
+  scores = tf.where_v2(is_candidate, scores, NEVER)
+  return _cross_entropy(scores, tf.zeros_like(scores[:, 0], tf.int32))[0]
+
+
+def sentence_vectors(sequence_output, input_mask, pooling):
+  """One vector of length 1 for each text, whose products are cosines.
+
+  Args:
+    sequence_output: float32 [B, S, D].
+    input_mask: int32 [B, S].
+    pooling: "mean" of the tokens' vectors, or "cls", the first one.
+
+  Returns:
+    float32 [B, D].
+  """
+  if pooling == "cls":
+    return tf.nn.l2_normalize(sequence_output[:, 0, :], axis=-1)
+  # The length of the sum is normalised, so it need not be divided.
+  weights = tf.cast(input_mask, tf.float32)[:, :, tf.newaxis]
+  total = tf.reduce_sum(sequence_output * weights, axis=1)
+  return tf.nn.l2_normalize(total, axis=-1)
+
+
+def in_batch_negatives(text_ids):
+  """Which of a batch's responses are wrong for which of its contexts.
+
+  All but the padding, a context's own true response wherever its text stands,
+  and true responses of the same context in other rows.
+
+  Args:
+    text_ids: int32 [B, 1 + C], of a context, its true response and its wrong
+      ones; equal for equal texts, 0 for padding.
+
+  Returns:
+    bool [B, B * C].
+  """
+  contexts, own, texts = text_ids[:, :1], text_ids[:, 1:2], text_ids[:, 1:]
+  columns = tf.reshape(texts, [1, -1])  # [1, B * C]
+  is_true = tf.concat(  # of the context in its own row
+    [tf.ones_like(own), tf.zeros_like(texts[:, 1:])], axis=1
+  )
+  owners = tf.reshape(is_true * contexts, [1, -1])
+  is_right = tf.equal(columns, own) | tf.equal(owners, contexts)
+  return tf.not_equal(columns, 0) & ~is_right
+
+
+def in_batch_softmax_loss(contexts, responses, text_ids, temperature):
+  """Cross entropy of a context's true response among the batch's responses.
+
+  Args:
+    contexts: float32 [B, D], of length 1.
+    responses: float32 [B, C, D], of length 1, the true one first.
+    text_ids: int32 [B, 1 + C], as of `in_batch_negatives`.
+    temperature: float, divides the cosines.
+
+  Returns:
+    float32 [B].
+  """
+  cosines, own = _batch_cosines(contexts, responses)
+  cosines = tf.where_v2(in_batch_negatives(text_ids), cosines, NEVER)
+  logits = tf.concat([own[:, tf.newaxis], cosines], axis=1) / temperature
+  return _cross_entropy(logits, tf.zeros_like(own, tf.int32))[0]
+
+
+def semi_hard_triplet_loss(contexts, responses, text_ids, margin):
+  """max(0, d(c, r) - d(c, n) + margin), d the squared distance.
+
+  The negative n is the nearest in the batch that is farther than the true
+  response r; where there is none, the farthest of all (Schroff et al. 2015,
+  arXiv:1503.03832). A context without a negative costs 0.
+
+  Args:
+    contexts: as the two below, of `in_batch_softmax_loss`.
+    responses: float32 [B, C, D].
+    text_ids: int32 [B, 1 + C].
+    margin: float.
+
+  Returns:
+    float32 [B].
+  """
+  cosines, own = _batch_cosines(contexts, responses)
+  own = 2.0 - 2.0 * own  # |a - b|^2 = 2 - 2 cos(a, b) of vectors of length 1
+  distances = 2.0 - 2.0 * cosines
+  is_negative = in_batch_negatives(text_ids)
+  is_farther = is_negative & (distances > own[:, tf.newaxis])
+  nearest = tf.reduce_min(tf.where_v2(is_farther, distances, -NEVER), axis=1)
+  farthest = tf.reduce_max(tf.where_v2(is_negative, distances, NEVER), axis=1)
+  chosen = tf.where(nearest < -NEVER, nearest, farthest)
+  losses = tf.nn.relu(own - chosen + margin)
+  has_negative = tf.reduce_any(is_negative, axis=1)
+  return tf.where(has_negative, losses, tf.zeros_like(losses))
+
+
+def _batch_cosines(contexts, responses):
+  """Cosines [B, B * C] of all, and [B] of each context's true response."""
+  columns = tf.reshape(responses, [-1, responses.shape[-1]])
+  cosines = tf.matmul(contexts, columns, transpose_b=True)
+  return cosines, tf.reduce_sum(contexts * responses[:, 0, :], axis=-1)
+
+
 # ----------------------------------------------- from ids to predictions
 
 
@@ -322,10 +455,58 @@ def span_forward(
   return {"start_logits": start_logits, "end_logits": end_logits}
 
 
+def ranker_forward(
+  bert_config,
+  features,
+  note,
+  is_training=False,
+  dropout_seed=None,
+  **encoder_options,
+):
+  """BERT over pairs that may match, or over texts whose vectors are compared.
+
+  Args:
+    bert_config: modeling.BertConfig.
+    features: `input_ids`, `input_mask` and `segment_ids`, int32 [B, S], or [B,
+      N, S] of N sequences that are ranked together.
+    note: of task.json: `model`, interaction or representation, and the latter's
+      `pooling`.
+    is_training: bool, whether dropout is on.
+    dropout_seed: int32 [2], or None.
+    **encoder_options: of `modeling.BertModel`.
+
+  Returns:
+    Of interaction `logits` [B * N, 2], `scores` and `probabilities` [B * N], of
+    a match; of representation `vectors` [B * N, D]; all float32.
+  """
+  length = modeling.get_shape_list(features["input_ids"])[-1]
+  inputs = {
+    name: tf.reshape(features[name], [-1, length])
+    for name in ("input_ids", "input_mask", "segment_ids")
+  }
+  model = _encoder(
+    bert_config, inputs, is_training, dropout_seed, encoder_options
+  )
+  if note["model"] == "interaction":
+    logits, scores = match_logits(
+      model.get_pooled_output(), is_training, dropout_seed
+    )
+    probabilities = tf.sigmoid(scores)
+    return {"logits": logits, "scores": scores, "probabilities": probabilities}
+  vectors = sentence_vectors(
+    model.get_sequence_output(), inputs["input_mask"], note["pooling"]
+  )
+  return {"vectors": vectors}
+
+
 # The graph of a trained model by the `task` of its task.json, for training and
 # prediction alike. All have the arguments of `classifier_forward`: `features`
 # has what the task's records hold, `note` what its task.json does.
-FORWARD = {"classifier": classifier_forward, "squad": span_forward}
+FORWARD = {
+  "classifier": classifier_forward,
+  "squad": span_forward,
+  "ranker": ranker_forward,
+}
 
 
 def _encoder(bert_config, features, is_training, dropout_seed, options):

@@ -501,7 +501,7 @@ def batch_input_fn(
     drop_remainder: as of `input_fn_builder`.
     random_seed: of the order of examples.
   """
-  longest = schema["input_ids"].shape[0]
+  longest = schema["input_ids"].shape[-1]
   if buckets == "auto":
     # While training, a bucket should not wait for long until it is full.
     fewest = 4 * train_batch_size if is_training else 1
@@ -697,7 +697,8 @@ def _batch_by_length(dataset, bounds, batch_size):
   """Batches of examples from one bucket each, cut to the bucket's bound."""
 
   def bucket(example):
-    length = tf.reduce_sum(example["input_mask"])
+    # Of a record that has several sequences, the longest counts.
+    length = tf.reduce_max(tf.reduce_sum(example["input_mask"], axis=-1))
     return tf.searchsorted(bounds, [length], out_type=tf.int64)[0]
 
   def batch(key, examples):
@@ -712,6 +713,6 @@ def _batch_by_length(dataset, bounds, batch_size):
 def _cut(batch, bound):
   """A batch's first `bound` positions."""
   return {
-    name: value[:, :bound] if name in _PER_POSITION else value
+    name: value[..., :bound] if name in _PER_POSITION else value
     for name, value in batch.items()
   }

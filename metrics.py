@@ -188,6 +188,90 @@ def multilabel_report(labels, predictions, label_names):
   }
 
 
+def ranking_scores(labels, scores, cutoffs=(1, 2, 5, 10)):
+  """Scores how candidates are ranked for each query.
+
+  Ties count against us: of equal scores, what is less relevant stands first.
+
+  Args:
+    labels: [N] arrays [M] of a query's candidates, over 0 where they are
+      relevant; M can differ.
+    scores: [N] arrays [M], high where a candidate is predicted.
+    cutoffs: of the recall.
+
+  Returns:
+    {name: float}, means over the queries: "recall_at_k", the share of the
+    relevant candidates among the first k; "mrr", one over the rank of the first
+    relevant one; "map", the mean of the precisions at the ranks of the relevant
+    ones; "ndcg", of the whole ranking, with the labels as gains and 1 / log2(1
+    + rank) as discount (Jarvelin and Kekalainen, 2002).
+
+  Raises:
+    ValueError: there are no queries, arrays differ in shape, a query has no
+      relevant candidate, or a score is no number.
+  """
+  if len(labels) != len(scores) or not len(labels):
+    raise ValueError(
+      f"{len(scores)} rankings to score for {len(labels)} queries: both must be"
+      " as many, and at least one"
+    )
+  rows = [
+    _ranking_row(*_paired(*pair, rank=1), cutoffs)
+    for pair in zip(labels, scores)
+  ]
+  return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _ranking_row(labels, scores, cutoffs):
+  """The scores of one query."""
+  if np.isnan(scores).any():
+    raise ValueError("the scores of a ranking hold NaN")
+  if not (labels > 0).any():
+    raise ValueError("a ranking has no relevant candidate")
+  gains = labels[np.lexsort((labels, -scores))]  # best first
+  ranks = 1 + np.flatnonzero(gains > 0)
+  discounts = 1.0 / np.log2(np.arange(2, len(gains) + 2))
+  ideal = np.sort(labels)[::-1] @ discounts
+  return {
+    **{f"recall_at_{k}": np.mean(ranks <= k) for k in cutoffs},
+    "mrr": 1.0 / ranks[0],
+    "map": np.mean(np.arange(1, len(ranks) + 1) / ranks),
+    "ndcg": gains @ discounts / ideal,
+  }
+
+
+def trec_run(query_ids, document_ids, scores, tag):
+  """Yields the lines of a TREC run file, as trec_eval reads it.
+
+  trec_eval ranks by score, and puts the higher id first where scores are equal.
+
+  Args:
+    query_ids: [N] texts without spaces.
+    document_ids: [N] lists [M] of such texts.
+    scores: [N] arrays [M].
+    tag: names the run.
+  """
+  for query, documents, row in zip(query_ids, document_ids, scores):
+    order = sorted(
+      zip(row, documents), key=lambda pair: (pair[0], pair[1]), reverse=True
+    )
+    for rank, (score, document) in enumerate(order, 1):
+      yield f"{query} Q0 {document} {rank} {float(score):.9g} {tag}"
+
+
+def trec_qrels(query_ids, document_ids, labels):
+  """Yields the lines of a TREC qrels file: what is relevant.
+
+  Args:
+    query_ids: as the next, of `trec_run`.
+    document_ids: [N] lists [M].
+    labels: [N] int arrays [M], over 0 where a document is relevant.
+  """
+  for query, documents, row in zip(query_ids, document_ids, labels):
+    for document, label in zip(documents, row):
+      yield f"{query} 0 {document} {int(label)}"
+
+
 def squad_scores(references, predictions, null_odds=None):
   """Scores one predicted text per question, as SQuAD's own scripts do.
 

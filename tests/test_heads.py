@@ -251,3 +251,112 @@ def test_a_trained_model_is_its_encoder_and_head_by_its_note():
   )
   np.testing.assert_allclose(found, expected, rtol=1e-5)
   np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-expected)), 1e-5)
+
+
+# ---------------------------------------------------------------- ranking
+
+
+def test_a_match_is_scored_by_the_odds_of_its_probability():
+  with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+    tf.get_variable("output_weights", initializer=[[1.0, 0.0], [0.0, 2.0]])
+    logits, scores = heads.match_logits(tf.constant([[3.0, 4.0]]), False)
+  logits, scores = evaluate(logits, scores)
+  np.testing.assert_allclose(logits, [[3.0, 8.0]])
+  np.testing.assert_allclose(scores, [5.0])
+
+
+def test_the_first_candidate_is_to_win_against_those_there_are():
+  scores = tf.constant([[np.log(3.0), 0.0, 9.0], [0.0, 0.0, 0.0]], tf.float32)
+  is_candidate = tf.constant([[True, True, False], [True, True, True]])
+  losses = evaluate(heads.candidates_loss(scores, is_candidate))[0]
+  np.testing.assert_allclose(losses, [-np.log(3 / 4), np.log(3)], rtol=1e-5)
+
+
+def test_sentence_vectors_leave_padding_out_and_have_length_1():
+  tokens = tf.constant([[[3.0, 0.0], [0.0, 4.0], [9.0, 9.0]]])
+  mask = tf.constant([[1, 1, 0]])
+  mean, cls = evaluate(
+    heads.sentence_vectors(tokens, mask, "mean"),
+    heads.sentence_vectors(tokens, mask, "cls"),
+  )
+  np.testing.assert_allclose(mean, [[0.6, 0.8]], rtol=1e-6)
+  np.testing.assert_allclose(cls, [[1.0, 0.0]])
+
+
+# Rows: a context, its true response, a wrong one. Context 1 comes twice; text 4
+# is true in one row and wrong in another; the last row lacks its wrong one.
+TEXT_IDS = [[1, 2, 3], [1, 4, 5], [6, 7, 4], [8, 9, 0]]
+
+
+def test_negatives_of_a_batch_are_what_is_not_known_to_be_true():
+  found = evaluate(heads.in_batch_negatives(tf.constant(TEXT_IDS)))[0]
+  columns = np.array(TEXT_IDS)[:, 1:].ravel()
+  sets = [set(columns[row]) for row in found]
+  assert sets == [
+    {3, 4, 5, 7, 9},  # 4 as the wrong one of another context
+    {3, 5, 7, 9},
+    {2, 3, 4, 5, 9},
+    {2, 3, 4, 5, 7},
+  ]
+  assert not found[0][columns.tolist().index(4)]  # of the same context
+
+
+def unit(*degrees):
+  angles = np.radians(np.array(degrees, np.float32))
+  return tf.constant(np.stack([np.cos(angles), np.sin(angles)], axis=-1))
+
+
+def test_in_batch_softmax_is_over_all_responses_of_the_batch():
+  # Two rows, each with a true response (0 and 90 degrees) and no wrong one.
+  losses = heads.in_batch_softmax_loss(
+    unit(0, 90), unit([0], [90]), tf.constant([[1, 2], [3, 4]]), 0.5
+  )
+  expected = np.log(1 + np.exp((0 - 1) / 0.5))
+  np.testing.assert_allclose(evaluate(losses)[0], [expected] * 2, rtol=1e-5)
+
+
+def test_equal_responses_are_no_negatives():
+  losses = heads.in_batch_softmax_loss(
+    unit(0, 90), unit([10], [10]), tf.constant([[1, 2], [3, 2]]), 0.5
+  )
+  np.testing.assert_allclose(evaluate(losses)[0], [0.0, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("wrong", "chosen"),
+  [
+    ([40.0, 60.0, 10.0], 40.0),  # the nearest that is farther than 30 degrees
+    ([10.0, 20.0, 5.0], 20.0),  # none is: the farthest of all
+  ],
+)
+def test_triplets_take_the_semi_hard_negative(wrong, chosen):
+  losses = heads.semi_hard_triplet_loss(
+    unit(0), unit([30.0, *wrong]), tf.constant([[1, 2, 3, 4, 5]]), 0.5
+  )
+  distance = [2 - 2 * np.cos(np.radians(d)) for d in (30.0, chosen)]
+  expected = max(distance[0] - distance[1] + 0.5, 0.0)
+  np.testing.assert_allclose(evaluate(losses)[0], [expected], rtol=1e-4)
+
+
+def test_a_triplet_without_a_negative_costs_nothing():
+  losses = heads.semi_hard_triplet_loss(
+    unit(0), unit([30.0, 50.0]), tf.constant([[1, 2, 0]]), 0.5
+  )
+  np.testing.assert_array_equal(evaluate(losses)[0], [0.0])
+
+
+def test_sequences_that_are_ranked_together_are_encoded_each():
+  config = modeling.BertConfig(12, 8, 1, 2, 16)
+  ids = tf.constant([[[1, 2], [3, 4], [5, 6]]])
+  inputs = {
+    "input_ids": ids,
+    "input_mask": tf.ones_like(ids),
+    "segment_ids": tf.zeros_like(ids),
+  }
+  note = {"model": "representation", "pooling": "mean"}
+  together = heads.FORWARD["ranker"](config, inputs, note)["vectors"]
+  with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+    model = modeling.BertModel(config, False, ids[0], scope="bert")
+  mean = tf.reduce_mean(model.get_sequence_output(), axis=1)
+  found, expected = evaluate(together, tf.nn.l2_normalize(mean, axis=-1))
+  np.testing.assert_allclose(found, expected, atol=1e-6)

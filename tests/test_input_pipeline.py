@@ -97,6 +97,31 @@ def test_whole_batches_are_filled_with_zeros_that_are_told_apart(records):
   assert len(rows) == 10
 
 
+def test_records_of_several_sequences_go_by_the_longest(tmp_path):
+  schema = features.candidates_schema(8, 2)
+  path = str(tmp_path / "a.tf_record")
+  lengths = [(2, 3), (7, 1), (4, 4)]
+  rows = []
+  for pair in lengths:
+    mask = [int(i < n) for n in pair for i in range(8)]
+    values = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), mask)
+    rows.append({**values, "text_ids": [1, 2]})
+  records = features.write_records(rows, schema, path)
+  assert records.lengths == [3, 7, 4]
+  input_fn = input_pipeline.batch_input_fn(
+    records, schema, False, 4, [4, 8], drop_remainder=False
+  )
+  batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 4})).get_next()
+  with tf.Session() as session:
+    found = [session.run(batch) for _ in range(2)]
+  shapes = {values["input_ids"].shape for values in found}
+  assert shapes == {(2, 2, 4), (1, 2, 8)}
+  sums = {
+    tuple(row) for values in found for row in values["input_mask"].sum(axis=-1)
+  }
+  assert sums == set(lengths)
+
+
 def test_static_shapes_on_tpu(records):
   input_fn = input_pipeline.input_fn_builder(
     [records], SCHEMA, True, True, len(LENGTHS)

@@ -22,6 +22,7 @@ LAYERS = (
   (
     "run_classifier",
     "run_squad",
+    "run_ranker",
     "run_pretraining",
     "create_vocab",
     "create_pretraining_data",

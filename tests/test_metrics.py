@@ -325,3 +325,77 @@ def test_squad_thresholds_where_no_answer_is_better_than_none():
 def test_squad_needs_a_prediction_for_each_question():
   with pytest.raises(ValueError, match="1 predictions to score for 2"):
     squad([["a"], ["b"]], ["a"])
+
+
+# ---------------------------------------------------------------- rankings
+
+
+def test_rankings_are_scored_as_worked_out_by_hand():
+  # Ranks of the relevant ones: 2; then 1 and 4.
+  labels = [[0, 1, 0], [1, 0, 0, 1]]
+  scores = [[0.9, 0.5, 0.1], [4.0, 3.0, 2.0, 1.0]]
+  found = metrics.ranking_scores(labels, scores, cutoffs=(1, 2, 4))
+  ideal = 1 + 1 / np.log2(3)
+  ndcg = (1 / np.log2(3) + (1 + 1 / np.log2(5)) / ideal) / 2
+  assert found == pytest.approx(
+    {
+      "recall_at_1": (0 + 0.5) / 2,
+      "recall_at_2": (1 + 0.5) / 2,
+      "recall_at_4": 1.0,
+      "mrr": (0.5 + 1) / 2,
+      "map": (0.5 + (1 + 0.5) / 2) / 2,
+      "ndcg": ndcg,
+    }
+  )
+  assert json.dumps(found)
+
+
+def test_the_average_precision_of_rankings_is_scikit_learns():
+  from sklearn.metrics import average_precision_score, ndcg_score
+
+  rng = np.random.RandomState(0)
+  labels, scores = rng.randint(0, 2, [20, 9]), rng.rand(20, 9)
+  labels[:, 0] = 1
+  found = metrics.ranking_scores(labels, scores)
+  pairs = list(zip(labels, scores))
+  expected = np.mean([average_precision_score(*pair) for pair in pairs])
+  assert found["map"] == pytest.approx(expected)
+  assert found["ndcg"] == pytest.approx(ndcg_score(labels, scores))
+
+
+def test_ties_count_against_us():
+  found = metrics.ranking_scores([[1, 0, 0]], [[0.5, 0.5, 0.1]])
+  assert found["recall_at_1"] == 0.0
+  assert found["mrr"] == 0.5
+  constant = metrics.ranking_scores([[1] + [0] * 9], [[0.0] * 10])
+  assert constant["mrr"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+  ("labels", "scores", "message"),
+  [
+    ([], [], "0 rankings"),
+    ([[1, 0]], [], "0 rankings to score for 1 queries"),
+    ([[1, 0]], [[1.0]], "one shape"),
+    ([[0, 0]], [[1.0, 2.0]], "no relevant candidate"),
+    ([[1, 0]], [[1.0, np.nan]], "NaN"),
+  ],
+)
+def test_rankings_that_cannot_be_scored(labels, scores, message):
+  with pytest.raises(ValueError, match=message):
+    metrics.ranking_scores(labels, scores)
+
+
+def test_trec_files_are_ranked_as_trec_eval_does():
+  names = ["a-0", "a-1", "a-2"]
+  run = list(metrics.trec_run(["a"], [names], [[0.5, 0.75, 0.5]], "mine"))
+  assert run == [
+    "a Q0 a-1 1 0.75 mine",
+    "a Q0 a-2 2 0.5 mine",  # of equal scores the higher id
+    "a Q0 a-0 3 0.5 mine",
+  ]
+  assert list(metrics.trec_qrels(["a"], [names], [[1, 0, 0]])) == [
+    "a 0 a-0 1",
+    "a 0 a-1 0",
+    "a 0 a-2 0",
+  ]

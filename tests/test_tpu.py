@@ -23,6 +23,7 @@ import modeling
 import optimization
 import run_classifier
 import run_pretraining
+import run_ranker
 import run_squad
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
@@ -66,6 +67,17 @@ def squad(options):
   )
 
 
+def ranker(model, loss):
+  note = run_ranker.TaskNote(
+    *("ranker", model, loss, "mean", 0.05, 0.2, True, LENGTH)
+  )
+  return lambda options: run_ranker.model_fn_builder(
+    *(CONFIG, note, None, 0.1, 10, 2, True, True), optimizer_options=options
+  )
+
+
+POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
+CANDIDATES = features.candidates_schema(LENGTH, 3)
 SCRIPTS = {
   "pretraining": Script(
     pretraining,
@@ -81,7 +93,22 @@ SCRIPTS = {
     squad,
     features.span_schema(LENGTH, is_training=True),
     {"input_ids": 20, "start_positions": LENGTH, "end_positions": LENGTH},
-    without_gradient=("bert/pooler/dense/kernel", "bert/pooler/dense/bias"),
+    without_gradient=POOLER,
+  ),
+  "ranker of candidates": Script(
+    ranker("interaction", "candidates"), CANDIDATES, {"input_ids": 20}
+  ),
+  "ranker in batch": Script(
+    ranker("representation", "in_batch"),
+    CANDIDATES,
+    {"input_ids": 20, "text_ids": 9},
+    without_gradient=POOLER,
+  ),
+  "ranker of triplets": Script(
+    ranker("representation", "triplet"),
+    CANDIDATES,
+    {"input_ids": 20, "text_ids": 9},
+    without_gradient=POOLER,
   ),
 }
 each_script = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)

@@ -1,0 +1,1177 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Fine-tunes BERT to rank responses to a context: passages, answers, endings.
+
+In: CSV and TSV files of contexts with true and wrong responses, SWAG's files,
+and a file of responses to search. Out, in `output_dir`: checkpoints,
+`task.json`, `eval_results.txt` and `.json`, TREC files and `predictions.jsonl`;
+beside the file of responses, their vectors; on standard output, answers to the
+questions of standard input.
+
+Two models: interaction reads context and response as a pair, and says how
+probably they match; representation makes a vector of each alone, and compares
+vectors by their cosine.
+"""
+
+from __future__ import annotations
+
+import common_flags  # isort: skip (quiets TensorFlow before it starts)
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from absl import flags, logging
+
+import estimators
+import features as record_features
+import heads
+import inference
+import input_pipeline
+import metrics
+import modeling
+import optimization
+
+FLAGS = flags.FLAGS
+
+# The losses of each model, the usual one first.
+LOSSES = {
+  "interaction": ("cross_entropy", "candidates"),
+  "representation": ("in_batch", "triplet"),
+}
+
+
+# --------------------------------------------------------------- examples
+
+
+@dataclasses.dataclass
+class InputExample:
+  """A context and its candidates."""
+
+  guid: str
+  context: str
+  responses: list[str]
+  labels: list[int]  # 1 for a true response; empty if not known
+  where: str  # file and line, for messages
+
+
+_PAIR_COLUMNS = ("context", "response", "label")
+_SWAG_COLUMNS = ("sent1", "sent2", "ending0", "ending1", "ending2", "ending3")
+# Names of the sets' files, by whichever of the endings there is.
+_FILES = {
+  "train": ("train",),
+  "valid": ("valid", "val", "dev"),
+  "test": ("test",),
+}
+
+
+def find_file(data_dir: str, set_type: str) -> str:
+  """The path of a set's file; the usual one if there is none."""
+  paths = [
+    os.path.join(data_dir, f"{name}.{ending}")
+    for name in _FILES[set_type]
+    for ending in ("csv", "tsv")
+  ]
+  return next((path for path in paths if tf.io.gfile.exists(path)), paths[0])
+
+
+def read_examples(path: str, set_type: str) -> list[InputExample]:
+  """Reads contexts with their candidates.
+
+  Three layouts, told by the first line: a header with context, response and
+  label, rows of one context being gathered; SWAG's header; or no header and in
+  each row a context, its true response, and wrong ones (MS MARCO's triples, for
+  instance).
+
+  Args:
+    path: of a .csv file, or of one with tabs.
+    set_type: first part of the examples' ids.
+
+  Returns:
+    The examples, in the order of the file.
+
+  Raises:
+    ValueError: a row can't be read; its file and line are named.
+  """
+  rows = list(record_features.Table(path, has_header=False))
+  if rows and not isinstance(rows[0][1], list):
+    raise ValueError(f"{path}: rows of a .csv or .tsv file are expected")
+  header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
+  if set(_PAIR_COLUMNS) <= set(header):
+    examples = _read_pairs(path, rows[1:], header)
+  elif set(_SWAG_COLUMNS) <= set(header):
+    examples = _read_swag(path, rows[1:], header)
+  else:
+    examples = _read_rows(path, rows)
+  if not examples:
+    raise ValueError(f"{path} holds no examples")
+  for number, example in enumerate(examples):
+    example.guid = f"{set_type}-{number}"
+    if not all(text.strip() for text in (example.context, *example.responses)):
+      name = "response" if example.context.strip() else "context"
+      raise ValueError(f"{example.where}: the {name} is empty")
+  return examples
+
+
+def _read_pairs(path, rows, header):
+  """A response a row; those of one context are gathered, true ones first."""
+  found = {}
+  for line, row in rows:
+    where = f"{path}:{line}"
+    context, response, label = _cells(where, row, header, _PAIR_COLUMNS)
+    label = label.strip()
+    if label not in ("0", "1"):
+      raise ValueError(f"{where}: label {label!r} is neither 0 nor 1")
+    if not response.strip():
+      raise ValueError(f"{where}: the response is empty")
+    if context not in found:
+      found[context] = InputExample("", context, [], [], where)
+    example = found[context]
+    place = sum(example.labels) if label == "1" else len(example.labels)
+    example.responses.insert(place, response)
+    example.labels.insert(place, int(label))
+  return list(found.values())
+
+
+def _read_swag(path, rows, header):
+  """A sentence, the beginning of the next, and four endings of it a row."""
+  examples = []
+  for line, row in rows:
+    where = f"{path}:{line}"
+    context, start, *endings = _cells(where, row, header, _SWAG_COLUMNS)
+    labels = []
+    if "label" in header:
+      (label,) = _cells(where, row, header, ("label",))
+      if label.strip() not in ("0", "1", "2", "3"):
+        raise ValueError(f"{where}: label {label!r} is none of 0, 1, 2, 3")
+      labels = [int(i == int(label)) for i in range(len(endings))]
+    responses = [f"{start} {ending}".strip() for ending in endings]
+    examples.append(InputExample("", context, responses, labels, where))
+  return examples
+
+
+def _cells(where, row, header, names):
+  if len(row) != len(header):
+    raise ValueError(
+      f"{where}: {len(row)} columns, but the header has {len(header)}"
+      f" ({', '.join(header)})"
+    )
+  return [row[header.index(name)] for name in names]
+
+
+def _read_rows(path, rows):
+  """A context, its true response, and wrong ones a row."""
+  examples = []
+  for line, row in rows:
+    where = f"{path}:{line}"
+    if len(row) < 2:
+      raise ValueError(
+        f"{where}: {len(row)} column; a context and at least its true response"
+        " are expected, by commas in a .csv file and by tabs in others"
+      )
+    if len(row) == 3 and row[2].strip() in ("0", "1"):
+      raise ValueError(
+        f"{where}: the third column, {row[2]}, looks like a label: name the"
+        f" columns in a first line, {','.join(_PAIR_COLUMNS)}"
+      )
+    context, *responses = row
+    labels = [1] + [0] * (len(responses) - 1)
+    examples.append(InputExample("", context, responses, labels, where))
+  return examples
+
+
+def check_rankable(examples: Iterable[InputExample]) -> None:
+  """Raises ValueError if there is nothing to rank for an example."""
+  for example in examples:
+    num_true = sum(example.labels)
+    if len(example.responses) < 2:
+      raise ValueError(
+        f"{example.where}: {len(example.responses)} candidate: a true response"
+        " and at least one wrong one are needed, to be ranked"
+      )
+    if example.labels and not 0 < num_true < len(example.labels):
+      raise ValueError(
+        f"{example.where}: {num_true} of the {len(example.labels)} responses to"
+        f" {example.context!r} are true: at least one true and one wrong are"
+        " needed, to be ranked"
+      )
+
+
+def read_responses(path: str) -> list[str]:
+  """The distinct lines of a file of responses; empty ones are left out.
+
+  Raises:
+    ValueError: there are none.
+  """
+  lines = [line.strip() for line in record_features.read_text(path).split("\n")]
+  if lines and not lines[-1]:
+    lines.pop()  # behind the last line's end
+  texts = list(dict.fromkeys(filter(None, lines)))
+  if not texts:
+    raise ValueError(f"{path} holds no responses: give one a line")
+  if len(texts) < len(lines):
+    num_empty = lines.count("")
+    where = f", the first in line {lines.index('') + 1}" if num_empty else ""
+    logging.warning(
+      f"{path}: left out {num_empty} empty lines{where}, and"
+      f" {len(lines) - num_empty - len(texts)} that repeat another"
+    )
+  return texts
+
+
+# --------------------------------------------------------------- features
+
+
+@dataclasses.dataclass
+class TrainingRow:
+  """What one training record is made of."""
+
+  context: str
+  responses: list[str]  # of a pair one; otherwise the true one first
+  label: int = 1  # of a pair
+
+
+def training_rows(
+  examples: Sequence[InputExample],
+  loss: str,
+  num_candidates: int = 0,
+  num_random: int = 0,
+  random_seed: int = 0,
+) -> list[TrainingRow]:
+  """What is learned from, one record each.
+
+  Args:
+    examples: with labels.
+    loss: one of LOSSES.
+    num_candidates: of a true response and its wrong ones, at most; 0: all.
+    num_random: wrong responses added, drawn from the other examples.
+    random_seed: of the drawing.
+
+  Returns:
+    Pairs for cross_entropy, and for the others a row for each true response.
+    Examples that lack what the loss compares are left out, and told.
+
+  Raises:
+    ValueError: none is left, or labels are missing.
+  """
+  rows, left_out = [], []
+  everything = [text for example in examples for text in example.responses]
+  rng = random.Random(random_seed)
+  for example in examples:
+    if not example.labels:
+      raise ValueError(f"{example.where}: there is no label to learn from")
+    split = [[], []]
+    for text, label in zip(example.responses, example.labels):
+      split[label].append(text)
+    wrong, true = split
+    wrong = wrong[: num_candidates - 1] if num_candidates else wrong
+    drawn = rng.choices(everything, k=num_random)
+    wrong = wrong + [text for text in drawn if text not in true]
+    if loss == "cross_entropy":
+      rows += [TrainingRow(example.context, [text], 1) for text in true]
+      rows += [TrainingRow(example.context, [text], 0) for text in wrong]
+    elif true and (wrong or loss != "candidates"):
+      rows += [TrainingRow(example.context, [text, *wrong]) for text in true]
+    else:
+      left_out.append(example.where)
+  if left_out:
+    logging.warning(
+      f"left out {len(left_out)} of {len(examples)} contexts with too few"
+      f" candidates for this loss, the first at {left_out[0]}"
+    )
+  if not rows:
+    raise ValueError(
+      f"{examples[0].where}: no context has what --loss={loss} needs: a true"
+      " response" + (" and a wrong one" if loss == "candidates" else "")
+    )
+  return rows
+
+
+def training_schema(note: TaskNote, max_seq_length: int, num_candidates: int):
+  """The layout of training records, of up to `num_candidates` responses."""
+  if note.loss == "cross_entropy":
+    return record_features.classification_schema(max_seq_length)
+  num_contexts = int(note.model == "representation")
+  return record_features.candidates_schema(
+    max_seq_length, num_contexts + num_candidates
+  )
+
+
+class Packer:
+  """Makes the model's inputs of texts and pairs, and numbers the texts.
+
+  Each distinct text is tokenized once.
+  """
+
+  def __init__(self, tokenizer, max_seq_length: int):
+    self._tokenizer = tokenizer
+    self._length = max_seq_length
+    self._pieces = {}
+    self._ids = {}
+
+  def pack(self, text: str, second: str | None = None) -> dict:
+    """The encoder's three inputs of a text, or of a pair."""
+    packed = record_features.pack(
+      self._tokenize(text),
+      None if second is None else self._tokenize(second),
+      self._length,
+      self._tokenizer,
+    )
+    return {
+      "input_ids": packed.input_ids,
+      "input_mask": packed.input_mask,
+      "segment_ids": packed.segment_ids,
+    }
+
+  def pack_row(self, row: TrainingRow, note: TaskNote, num_sequences: int):
+    """The values of a training record."""
+    if note.loss == "cross_entropy":
+      (response,) = row.responses
+      packed = self.pack(row.context, response)
+      return {**packed, "label_ids": row.label, "is_real_example": 1}
+    if note.model == "interaction":
+      texts = row.responses
+      sequences = [self.pack(row.context, text) for text in texts]
+    else:
+      texts = [row.context, *row.responses]
+      sequences = [self.pack(text) for text in texts]
+    missing = num_sequences - len(texts)
+    padding = [0] * (missing * self._length)
+    record = {
+      name: [i for packed in sequences for i in packed[name]] + padding
+      for name in sequences[0]
+    }
+    ids = [self._ids.setdefault(text, len(self._ids) + 1) for text in texts]
+    return {**record, "text_ids": ids + [0] * missing}
+
+  def _tokenize(self, text):
+    if text not in self._pieces:
+      self._pieces[text] = self._tokenizer.tokenize(text)
+    return self._pieces[text]
+
+
+# ------------------------------------------------------------------ model
+
+
+def per_example_losses(note: TaskNote, outputs: Mapping, features: Mapping):
+  """The loss of each training record, float32 [B]."""
+  if note.loss == "cross_entropy":
+    return heads.single_label_loss(outputs["logits"], features["label_ids"])
+  text_ids = features["text_ids"]
+  _, num_sequences = modeling.get_shape_list(text_ids)
+  if note.loss == "candidates":
+    scores = tf.reshape(outputs["scores"], [-1, num_sequences])
+    return heads.candidates_loss(scores, tf.not_equal(text_ids, 0))
+  vectors = outputs["vectors"]
+  vectors = tf.reshape(vectors, [-1, num_sequences, vectors.shape[-1]])
+  both = vectors[:, 0], vectors[:, 1:]  # [B, D], [B, C, D]
+  if note.loss == "triplet":
+    return heads.semi_hard_triplet_loss(*both, text_ids, note.margin)
+  return heads.in_batch_softmax_loss(*both, text_ids, note.temperature)
+
+
+def model_fn_builder(
+  bert_config: modeling.BertConfig,
+  note: TaskNote,
+  init_checkpoint: str | None,
+  learning_rate: float,
+  num_train_steps: int | None,
+  num_warmup_steps: int | None,
+  use_tpu: bool,
+  use_one_hot_embeddings: bool,
+  random_seed: int = 0,
+  optimizer_options: optimization.Options | None = None,
+  encoder_options: Mapping | None = None,
+):
+  """The ranker's model_fn for TPUEstimator.
+
+  Predictions are `scores` [B] of pairs (interaction), or `vectors` [B, D] of
+  texts (representation).
+  """
+
+  def forward(features, is_training, dropout_seed):
+    outputs = heads.ranker_forward(
+      bert_config,
+      features,
+      dataclasses.asdict(note),
+      is_training,
+      dropout_seed,
+      use_one_hot_embeddings=use_one_hot_embeddings,
+      **(encoder_options or {}),
+    )
+    losses = []
+    if is_training:
+      losses.append(tf.reduce_sum(per_example_losses(note, outputs, features)))
+    name = output_name(note)
+    return estimators.Outputs(losses, predictions={name: outputs[name]})
+
+  return estimators.make_model_fn(
+    forward,
+    init_checkpoint,
+    learning_rate,
+    num_train_steps,
+    num_warmup_steps,
+    use_tpu,
+    random_seed,
+    options=optimizer_options,
+  )
+
+
+def output_name(note: TaskNote) -> str:
+  """What the model predicts."""
+  return "scores" if note.model == "interaction" else "vectors"
+
+
+# ----------------------------------------------------------------- scores
+
+
+@dataclasses.dataclass
+class TaskNote:
+  """What prediction needs to know of a trained model: `task.json`."""
+
+  task: str  # ranker: the key of heads.FORWARD
+  model: str  # interaction or representation
+  loss: str
+  pooling: str  # of representation: mean or cls
+  temperature: float  # of in_batch
+  margin: float  # of triplet
+  do_lower_case: bool
+  max_seq_length: int
+
+
+@dataclasses.dataclass
+class Ranking:
+  """How the model ranks the candidates of some examples."""
+
+  examples: Sequence[InputExample]
+  scores: list[np.ndarray]  # float [M] of each example's candidates
+
+  @property
+  def is_known(self) -> bool:
+    """Whether it is known which candidates are true."""
+    return all(example.labels for example in self.examples)
+
+  def compute_scores(self, prefix: str) -> dict:
+    """{name: float} as of `metrics.ranking_scores`."""
+    labels = [example.labels for example in self.examples]
+    found = metrics.ranking_scores(labels, self.scores)
+    return {f"{prefix}_{name}": value for name, value in found.items()}
+
+  def trec_run(self, tag: str) -> Iterator[str]:
+    """The lines of a TREC run file."""
+    return metrics.trec_run(self._guids, self._document_ids, self.scores, tag)
+
+  def trec_qrels(self) -> Iterator[str]:
+    """The lines of the qrels file that belongs to it."""
+    labels = [example.labels for example in self.examples]
+    return metrics.trec_qrels(self._guids, self._document_ids, labels)
+
+  def lines(self) -> Iterator[str]:
+    """The lines of predictions.jsonl: a context, its responses best first."""
+    for example, scores in zip(self.examples, self.scores):
+      ranked = []
+      for place in np.argsort(-scores, kind="stable").tolist():
+        response = {
+          "response": example.responses[place],
+          "place": place,
+          "score": float(scores[place]),
+        }
+        if example.labels:
+          response["label"] = example.labels[place]
+        ranked.append(response)
+      line = {"id": example.guid, "context": example.context}
+      yield json.dumps({**line, "responses": ranked}, ensure_ascii=False)
+
+  @property
+  def _guids(self):
+    return [example.guid for example in self.examples]
+
+  @property
+  def _document_ids(self):
+    """A candidate's place in its row, with zeros so that they sort by it."""
+    return [
+      [f"{example.guid}-{place:04d}" for place in range(len(example.responses))]
+      for example in self.examples
+    ]
+
+
+_ROWS_AT_ONCE = 1 << 16
+
+
+def search(vectors: np.ndarray, queries: np.ndarray, count: int):
+  """Finds the highest inner products, exactly.
+
+  Args:
+    vectors: float32 [N, D].
+    queries: float32 [Q, D].
+    count: how many to find for each query; at most N are found.
+
+  Returns:
+    products: float32 [Q, count], descending.
+    places: int [Q, count] of `vectors`.
+  """
+  products = np.empty([len(queries), 0], np.float32)
+  places = np.empty([len(queries), 0], int)
+  for first in range(0, len(vectors), _ROWS_AT_ONCE):
+    part = queries @ vectors[first : first + _ROWS_AT_ONCE].T  # [Q, R]
+    best = np.argpartition(part, -min(count, part.shape[1]), axis=1)
+    best = np.sort(best[:, -count:], axis=1)
+    products = np.hstack([products, np.take_along_axis(part, best, axis=1)])
+    places = np.hstack([places, first + best])
+    order = np.argsort(-products, axis=1, kind="stable")[:, :count]
+    products = np.take_along_axis(products, order, axis=1)
+    places = np.take_along_axis(places, order, axis=1)
+  return products, places
+
+
+# ------------------------------------------------------------------- main
+
+
+@dataclasses.dataclass
+class Job:
+  """One run: the model and the data."""
+
+  config: modeling.BertConfig
+  tokenizer: object  # FullTokenizer
+  init_checkpoint: str | None
+  note: TaskNote
+  train: Sequence[TrainingRow]  # empty without --do_train
+  valid: Sequence[InputExample]  # empty if not needed
+  test: Sequence[InputExample]
+  responses: Sequence[str]
+  input_fns: dict = dataclasses.field(default_factory=dict)  # made once each
+
+  @property
+  def num_train_steps(self) -> int:
+    return int(
+      len(self.train) / FLAGS.train_batch_size * FLAGS.num_train_epochs
+    )
+
+
+def define_flags() -> None:
+  """This script's flags, beside those of common_flags."""
+  common_flags.define_model_flags()
+  common_flags.define_action_flags()
+  common_flags.define_training_flags()
+  common_flags.define_speed_flags()
+  common_flags.define_device_flags()
+  common_flags.define_evaluation_flags("eval_recall_at_1 or eval_mrr")
+  flags.adopt_module_key_flags(common_flags)
+  for name in ("eval_batch_size", "predict_batch_size"):
+    FLAGS.set_default(name, 64)  # a response base is many texts
+  flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of train, valid (or val, dev) and test, ending in .csv or .tsv: a"
+    " header with context, response and label (0 or 1), SWAG's, or none and in"
+    " each row a context, its true response, and wrong ones.",
+  )
+  _define_ranking_flags()
+  _define_search_flags()
+  flags.mark_flags_as_required(["vocab_file", "bert_config_file", "output_dir"])
+
+
+def _define_ranking_flags():
+  """The model, and what it learns from."""
+  flags.DEFINE_enum(
+    "model",
+    None,
+    list(LOSSES),
+    "interaction reads context and response as a pair; representation makes a"
+    " vector of each. Not given: that of the trained model.",
+  )
+  flags.DEFINE_enum(
+    "loss",
+    None,
+    [loss for losses in LOSSES.values() for loss in losses],
+    "Of interaction: cross_entropy of each pair's label (usual), or of the true"
+    " one among the candidates of a row. Of representation: in_batch, softmax"
+    " over the batch's responses (usual), or semi-hard triplet. Their wrong"
+    " responses are those of the part of a batch that is computed at once: of"
+    " one device, and with --gradient_accumulation_steps of one slice.",
+  )
+  flags.DEFINE_enum(
+    "pooling",
+    None,
+    ["mean", "cls"],
+    "representation: of the tokens' vectors (usual), or the first one.",
+  )
+  flags.DEFINE_float(
+    "temperature",
+    0.05,
+    "in_batch: divides the cosines before the softmax.",
+    lower_bound=1e-4,
+  )
+  flags.DEFINE_float(
+    "margin",
+    0.2,
+    "triplet: by which a wrong response should be farther, as the square of the"
+    " distance.",
+    lower_bound=0.0,
+  )
+  flags.DEFINE_integer(
+    "num_candidates",
+    0,
+    "Train with at most so many responses of a row, a true one and the first"
+    " wrong ones; 0: all. Rows with fewer are padded.",
+    lower_bound=0,
+  )
+  flags.DEFINE_integer(
+    "num_random_negatives",
+    0,
+    "Train with so many more wrong responses of each row, drawn from all others"
+    " of the training data.",
+    lower_bound=0,
+  )
+
+
+def _define_search_flags():
+  """The response base, and how it is asked."""
+  flags.DEFINE_bool(
+    "do_interact",
+    False,
+    "Answer the questions of standard input, one a line, from --response_file.",
+  )
+  flags.DEFINE_string(
+    "response_file",
+    None,
+    "Responses to search, one a line. Their vectors are kept beside it, with"
+    " the endings .npy and .npy.json.",
+  )
+  flags.DEFINE_bool(
+    "make_vectors",
+    True,
+    "Make the vectors of --response_file where there are none, or those of"
+    " another model or text; otherwise that is an error.",
+  )
+  flags.DEFINE_integer(
+    "num_answers", 5, "Answers to a question.", lower_bound=1
+  )
+  flags.DEFINE_string(
+    "rerank_model",
+    None,
+    "Folder of a trained interaction model, which puts the best candidates of"
+    " the search in order.",
+  )
+  flags.DEFINE_integer(
+    "rerank_candidates",
+    20,
+    "How many candidates --rerank_model gets.",
+    lower_bound=1,
+  )
+
+
+def main(_):
+  job = prepare()
+  logging.info(
+    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
+  )
+  evaluator = make_estimator(job, FLAGS.eval_batch_size)
+  if FLAGS.do_train:
+    train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
+  if not common_flags.is_chief():
+    return
+  best = best_checkpoint().checkpoint if FLAGS.keep_best else None
+  if FLAGS.do_eval:
+    ranking = rank(job, evaluator, job.valid, "eval", best)
+    logging.info("evaluation:")
+    scores = ranking.compute_scores("eval")
+    scores["global_step"] = estimators.current_step(used_checkpoint(job, best))
+    estimators.write_eval_results(FLAGS.output_dir, scores, {})
+    write_trec_files(ranking, "eval")
+  if FLAGS.do_predict:
+    predict(job, make_estimator(job, FLAGS.predict_batch_size), best)
+  if FLAGS.do_interact:
+    estimator = make_estimator(job, FLAGS.predict_batch_size)
+    vectors = response_vectors(job, estimator, best)
+    interact(job, vectors, used_checkpoint(job, best))
+
+
+def prepare() -> Job:
+  """Checks the flags and reads all data, so that what is wrong shows early."""
+  common_flags.check_actions("do_train", "do_eval", "do_predict", "do_interact")
+  common_flags.check_devices()
+  common_flags.check_speed()
+  common_flags.check_output_dir()
+  config, tokenizer = common_flags.load_model_files()
+  init_checkpoint = estimators.find_checkpoint(
+    FLAGS.init_checkpoint, config, FLAGS.bert_config_file
+  )
+  kept = estimators.load_note(
+    TaskNote, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
+  )
+  note = make_note(kept)
+  check_flags(note)
+  if not FLAGS.do_train:
+    estimators.check_trained(FLAGS.output_dir, init_checkpoint)
+  rows, valid, test, responses = [], [], [], []
+  if FLAGS.do_train:
+    rows = training_rows(
+      read_examples(find_file(FLAGS.data_dir, "train"), "train"),
+      note.loss,
+      FLAGS.num_candidates,
+      FLAGS.num_random_negatives,
+      FLAGS.random_seed,
+    )
+  if FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps):
+    valid = _read_rankable("valid")
+  if FLAGS.do_predict:
+    test = _read_rankable("test")
+  if FLAGS.do_interact:
+    responses = read_responses(FLAGS.response_file)
+  job = Job(
+    config, tokenizer, init_checkpoint, note, rows, valid, test, responses
+  )
+  if FLAGS.do_train and job.num_train_steps < 1:
+    raise ValueError(
+      f"{len(rows)} training rows x --num_train_epochs={FLAGS.num_train_epochs}"
+      f" do not fill one step of --train_batch_size={FLAGS.train_batch_size}:"
+      " lower the batch size, or train for longer"
+    )
+  tf.io.gfile.makedirs(FLAGS.output_dir)
+  return job
+
+
+def make_note(kept: TaskNote | None) -> TaskNote:
+  """What the flags say of the model, or else the trained model's note.
+
+  Raises:
+    ValueError: they contradict each other.
+  """
+  model = FLAGS.model or (kept and kept.model)
+  if not model:
+    raise ValueError("give --model=interaction or --model=representation")
+  losses = LOSSES[model]
+  if FLAGS.loss and FLAGS.loss not in losses:
+    raise ValueError(
+      f"--loss={FLAGS.loss} is none of --model={model}, which has"
+      f" {' and '.join(losses)}"
+    )
+  is_same = kept is not None and kept.model == model
+  note = TaskNote(
+    task="ranker",
+    model=model,
+    loss=FLAGS.loss or (kept.loss if is_same else losses[0]),
+    pooling=FLAGS.pooling or (kept.pooling if kept else "mean"),
+    temperature=FLAGS.temperature,
+    margin=FLAGS.margin,
+    do_lower_case=FLAGS.do_lower_case,
+    max_seq_length=FLAGS.max_seq_length,
+  )
+  for name in ("model", "pooling", "do_lower_case") if kept else ():
+    was, is_now = getattr(kept, name), getattr(note, name)
+    if was != is_now:
+      raise ValueError(
+        f"the trained model has {name} {was}, and now it is {is_now}: give the"
+        " same flags, or another --output_dir"
+      )
+  return note
+
+
+def check_flags(note: TaskNote) -> None:
+  """Raises ValueError where flags do not go together."""
+  if FLAGS.keep_best and not FLAGS.keep_best.startswith("eval_"):
+    FLAGS.keep_best = "eval_" + FLAGS.keep_best
+  scores = metrics.ranking_scores([[1, 0]], [[1.0, 0.0]])
+  common_flags.check_evaluation([f"eval_{name}" for name in scores])
+  if FLAGS.keep_best and not FLAGS.do_train:
+    best_checkpoint().check()
+  needs_data = FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict
+  if needs_data and not FLAGS.data_dir:
+    raise ValueError("--data_dir is needed to train, evaluate and predict")
+  if FLAGS.do_interact and not FLAGS.response_file:
+    raise ValueError("--do_interact needs --response_file")
+  if FLAGS.do_interact and note.model != "representation":
+    raise ValueError(
+      f"--do_interact searches vectors, which --model={note.model} has not:"
+      " give a representation model, and this one as --rerank_model"
+    )
+  if FLAGS.do_interact and FLAGS.precision == "float16":
+    raise ValueError("--do_interact takes --precision=float32 or bfloat16")
+  if FLAGS.do_interact and FLAGS.use_tpu:
+    raise ValueError("--do_interact runs on GPU or CPU: leave out --use_tpu")
+  if FLAGS.rerank_model and not FLAGS.do_interact:
+    raise ValueError("--rerank_model needs --do_interact")
+
+
+def _read_rankable(set_type):
+  examples = read_examples(find_file(FLAGS.data_dir, set_type), set_type)
+  check_rankable(examples)
+  if set_type == "valid" and not all(e.labels for e in examples):
+    raise ValueError(f"{examples[0].where}: there is no label to evaluate with")
+  return examples
+
+
+def make_estimator(job: Job, predict_batch_size: int):
+  """The estimator of the flags, predicting so many examples at a time."""
+  steps = job.num_train_steps
+  model_fn = model_fn_builder(
+    job.config,
+    job.note,
+    job.init_checkpoint,
+    FLAGS.learning_rate,
+    steps,
+    int(steps * FLAGS.warmup_proportion),
+    FLAGS.use_tpu,
+    use_one_hot_embeddings=FLAGS.use_tpu,
+    random_seed=FLAGS.random_seed,
+    optimizer_options=common_flags.optimizer_options(),
+    encoder_options=common_flags.encoder_options(),
+  )
+  options = common_flags.estimator_options()
+  options["predict_batch_size"] = predict_batch_size
+  if FLAGS.eval_steps:
+    options["save_checkpoints_steps"] = FLAGS.eval_steps
+  return estimators.make_estimator(model_fn, **options)
+
+
+def best_checkpoint() -> estimators.BestCheckpoint:
+  """The keeper of --keep_best."""
+  return estimators.BestCheckpoint(
+    FLAGS.output_dir, FLAGS.keep_best, FLAGS.patience
+  )
+
+
+def used_checkpoint(job: Job, checkpoint: str | None) -> str:
+  """The prefix of the weights that prediction uses."""
+  newest = tf.train.latest_checkpoint(FLAGS.output_dir)
+  return checkpoint or newest or job.init_checkpoint
+
+
+def train(job: Job, estimator, evaluator) -> None:
+  """Trains, and keeps what prediction needs beside the checkpoints."""
+  most = max(len(row.responses) for row in job.train)
+  if job.note.loss == "cross_entropy":
+    num_true = sum(row.label for row in job.train)
+    logging.info(f"training pairs: {len(job.train)}, {num_true} of them true")
+  else:
+    logging.info(f"training rows: {len(job.train)} of up to {most} responses")
+  schema = training_schema(job.note, FLAGS.max_seq_length, most)
+  num_sequences = schema["input_ids"].shape[0]  # no matter for pairs
+  packer = Packer(job.tokenizer, FLAGS.max_seq_length)
+  input_fn = _input_fn(
+    job,
+    "train",
+    [dataclasses.astuple(row) for row in job.train],
+    schema,
+    lambda: (packer.pack_row(r, job.note, num_sequences) for r in job.train),
+    is_training=True,
+  )
+  if common_flags.is_chief():
+    estimators.write_json(
+      os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(job.note)
+    )
+    common_flags.copy_model_files()
+  listener = None
+  if FLAGS.eval_steps:
+    listener = estimators.EvaluationListener(
+      lambda checkpoint: rank(
+        job, evaluator, job.valid, "eval", checkpoint
+      ).compute_scores("eval"),
+      FLAGS.output_dir,
+      best_checkpoint() if FLAGS.keep_best else None,
+    )
+  estimators.train(
+    estimator,
+    input_fn,
+    job.num_train_steps,
+    len(job.train),
+    FLAGS.train_batch_size,
+    FLAGS.log_steps,
+    listener,
+  )
+
+
+def _input_fn(job, name, texts, schema, rows: Callable, is_training: bool):
+  """Writes records, or finds them made of the same texts, and reads them."""
+  output_file = os.path.join(common_flags.records_dir(), f"{name}.tf_record")
+  mark = record_features.fingerprint(
+    texts,
+    [job.note.model, job.note.loss if is_training else None],
+    [FLAGS.max_seq_length, FLAGS.do_lower_case, job.tokenizer.vocab],
+  )
+  records = record_features.cached_records(
+    output_file,
+    mark,
+    lambda: record_features.write_records(rows(), schema, output_file),
+  )
+  return input_pipeline.batch_input_fn(
+    records,
+    schema,
+    is_training,
+    FLAGS.train_batch_size,
+    common_flags.length_buckets(),
+    drop_remainder=FLAGS.use_tpu,
+    # A training that goes on does not meet the first batches once more.
+    random_seed=FLAGS.random_seed + estimators.current_step(FLAGS.output_dir),
+  )
+
+
+def run_model(job: Job, estimator, texts, name: str, checkpoint) -> np.ndarray:
+  """What the model says of texts or pairs.
+
+  Args:
+    job: the model.
+    estimator: runs it.
+    texts: [N] tuples of one text or two.
+    name: of the records.
+    checkpoint: prefix, or None.
+
+  Returns:
+    float32 [N, D] or [N].
+  """
+  if name not in job.input_fns:
+    packer = Packer(job.tokenizer, FLAGS.max_seq_length)
+    job.input_fns[name] = _input_fn(
+      job,
+      name,
+      texts,
+      record_features.sequence_schema(FLAGS.max_seq_length),
+      lambda: (packer.pack(*parts) for parts in texts),
+      is_training=False,
+    )
+  output, found = output_name(job.note), None
+  for batch in estimators.predict(
+    estimator, job.input_fns[name], len(texts), checkpoint
+  ):
+    if found is None:
+      found = np.empty([len(texts), *batch[output].shape[1:]], np.float32)
+    is_real = batch["example_index"] >= 0
+    found[batch["example_index"][is_real]] = batch[output][is_real]
+  return found
+
+
+def rank(job: Job, estimator, examples, name: str, checkpoint) -> Ranking:
+  """Scores the candidates of each example."""
+  if job.note.model == "interaction":
+    pairs = [(e.context, text) for e in examples for text in e.responses]
+    flat = run_model(job, estimator, pairs, name, checkpoint)
+    ends = np.cumsum([len(example.responses) for example in examples])
+    return Ranking(examples, np.split(flat, ends[:-1]))
+  texts = [(t,) for e in examples for t in (e.context, *e.responses)]
+  texts = list(dict.fromkeys(texts))
+  vectors = run_model(job, estimator, texts, name, checkpoint)
+  vector_of = {text: vector for (text,), vector in zip(texts, vectors)}
+  return Ranking(
+    examples,
+    [
+      np.array([vector_of[t] for t in e.responses]) @ vector_of[e.context]
+      for e in examples
+    ],
+  )
+
+
+def write_trec_files(ranking: Ranking, name: str) -> None:
+  """Writes `name`_run.trec, and `name`_qrels.trec where labels are known."""
+  files = {"run": ranking.trec_run(FLAGS.model or "ranker")}
+  if ranking.is_known:
+    files["qrels"] = ranking.trec_qrels()
+  for kind, lines in files.items():
+    path = os.path.join(FLAGS.output_dir, f"{name}_{kind}.trec")
+    estimators.write_lines(path, lines)
+    logging.info(f"wrote {path}")
+
+
+def predict(job: Job, estimator, checkpoint: str | None) -> None:
+  """Ranks the test file, and scores it where the true responses are known."""
+  ranking = rank(job, estimator, job.test, "predict", checkpoint)
+  path = os.path.join(FLAGS.output_dir, "predictions.jsonl")
+  estimators.write_lines(path, ranking.lines())
+  logging.info(f"wrote {path}")
+  write_trec_files(ranking, "test")
+  if ranking.is_known:
+    scores = ranking.compute_scores("test")
+    for key, value in scores.items():
+      logging.info(f"  {key} = {value}")
+    path = os.path.join(FLAGS.output_dir, "test_results.json")
+    estimators.write_json(path, scores)
+
+
+def response_vectors(job: Job, estimator, checkpoint: str | None) -> np.ndarray:
+  """The vectors of --response_file, float32 [N, D], kept or made."""
+  texts = [(text,) for text in job.responses]
+  used = used_checkpoint(job, checkpoint)
+  return kept_vectors(
+    FLAGS.response_file,
+    {
+      "model": model_fingerprint(job, used),
+      "text": record_features.fingerprint(job.responses),
+      "checkpoint": used,
+    },
+    lambda: run_model(job, estimator, texts, "responses", checkpoint),
+    FLAGS.make_vectors,
+  )
+
+
+def kept_vectors(
+  response_file: str, mark: Mapping, make: Callable, may_make: bool = True
+) -> np.ndarray:
+  """The vectors kept beside a file of responses, or new ones.
+
+  Args:
+    response_file: with the endings .npy and .npy.json they are kept.
+    mark: fingerprints of the `model` and the `text` that they are made of, and
+      for messages the `checkpoint`; kept in the JSON file.
+    make: called without arguments, gives float32 [N, D].
+    may_make: whether to make them where those kept are of another mark.
+
+  Returns:
+    float32 [N, D].
+
+  Raises:
+    ValueError: there are none of this mark, and they can't be made or kept.
+  """
+  path = response_file + ".npy"
+  kept = _read_mark(path)
+  changed = [key for key in ("model", "text") if kept.get(key) != mark[key]]
+  if not changed:
+    logging.info(f"vectors of {response_file}: {path}")
+    return _load_vectors(path)
+  what = f"there are no vectors of {response_file}"
+  if kept:
+    what = f"{path} holds vectors of another {' and another '.join(changed)}"
+    what += f" (made with {kept.get('checkpoint')})"
+  _check_replaceable(path, what, may_make)
+  logging.info(f"{what}: making them with {mark['checkpoint']}")
+  try:
+    vectors = make()
+    if tf.io.gfile.exists(path + ".json"):
+      tf.io.gfile.remove(path + ".json")  # never beside another's vectors
+    with tf.io.gfile.GFile(path + ".partial", "wb") as writer:
+      np.save(writer, vectors)
+    tf.io.gfile.rename(path + ".partial", path, overwrite=True)
+  finally:
+    if tf.io.gfile.exists(path + ".partial"):
+      tf.io.gfile.remove(path + ".partial")
+  estimators.write_json(path + ".json", mark)
+  return vectors
+
+
+def model_fingerprint(job: Job, checkpoint: str) -> str:
+  """Equal for weights and settings that give equal vectors.
+
+  A checkpoint's index has a checksum of each of its tensors.
+  """
+  with tf.io.gfile.GFile(checkpoint + ".index", "rb") as reader:
+    weights = hashlib.sha256(reader.read()).hexdigest()
+  note = job.note
+  return record_features.fingerprint(
+    weights,
+    job.config.to_dict(),
+    job.tokenizer.vocab,
+    [note.pooling, note.do_lower_case, note.max_seq_length],
+  )
+
+
+def _read_mark(path):
+  """What is noted of the vectors in a file; {} if there are none."""
+  note = path + ".json"
+  if not tf.io.gfile.exists(path) or not tf.io.gfile.exists(note):
+    return {}
+  with tf.io.gfile.GFile(note) as reader:
+    try:
+      return dict(json.load(reader))
+    except (TypeError, ValueError):
+      return {}
+
+
+def _check_replaceable(path, what, may_make):
+  """Raises ValueError, before anything is computed, if it would be in vain."""
+  if not may_make:
+    raise ValueError(
+      f"{what}: give the --output_dir or --init_checkpoint and the flags of"
+      " that model, or have them made again (--make_vectors)"
+    )
+  try:
+    with tf.io.gfile.GFile(path + ".partial", "wb") as writer:
+      writer.write(b"")
+  except (OSError, tf.errors.OpError):
+    raise ValueError(
+      f"{what}, and new ones can't be written beside it: copy the responses to"
+      " a folder that can be written to"
+    ) from None
+
+
+def _load_vectors(path):
+  if os.path.exists(path):
+    return np.load(path)
+  with tf.io.gfile.GFile(path, "rb") as reader:
+    return np.load(io.BytesIO(reader.read()))
+
+
+def interact(job: Job, vectors: np.ndarray, checkpoint: str) -> None:
+  """Answers the questions of standard input, best answers first."""
+  model = inference.Predictor(
+    inference.TrainedModel(
+      dataclasses.asdict(job.note), job.config, job.tokenizer, checkpoint, {}
+    ),
+    FLAGS.precision,
+  )
+  reranker = load_reranker(FLAGS.rerank_model) if FLAGS.rerank_model else None
+  count = FLAGS.rerank_candidates if reranker else FLAGS.num_answers
+  if sys.stdin.isatty():
+    logging.info("a question a line; Ctrl-D ends")
+  times = []
+  for question in filter(None, map(str.strip, sys.stdin)):
+    times.append([time.monotonic()])
+    windows, _ = model.prepare({"text": question})
+    query = np.stack([output["vectors"] for output in model.run(windows)])
+    times[-1].append(time.monotonic())
+    products, places = search(vectors, query, count)
+    times[-1].append(time.monotonic())
+    responses = [job.responses[place] for place in places[0]]
+    found = list(zip(products[0].tolist(), responses))
+    if reranker:
+      found = _reranked(reranker, question, responses)
+    times[-1].append(time.monotonic())
+    print(question)
+    for place, (score, text) in enumerate(found[: FLAGS.num_answers], 1):
+      print(f"{place:3d}  {score:.4f}  {text}")
+    print(flush=True)
+  if times:
+    steps = np.median(np.diff(times, axis=1), axis=0) * 1000
+    logging.info(
+      f"{len(times)} questions, median: {steps[0]:.1f} ms for a vector,"
+      f" {steps[1]:.1f} ms to search {len(vectors)} responses"
+      + (f", {steps[2]:.1f} ms to put {count} in order" if reranker else "")
+    )
+
+
+def _reranked(reranker, question, responses):
+  """(probability of a match, response), best first."""
+  windows = [
+    window
+    for text in responses
+    for window in reranker.prepare({"text_a": question, "text_b": text})[0]
+  ]
+  outputs = reranker.run(windows)
+  order = sorted(range(len(outputs)), key=lambda i: -outputs[i]["scores"])
+  return [(float(outputs[i]["probabilities"]), responses[i]) for i in order]
+
+
+def load_reranker(folder: str) -> inference.Predictor:
+  """The interaction model in an output folder.
+
+  Raises:
+    ValueError: it holds none.
+  """
+  model = inference.find_model(folder)
+  if model.note.get("model") != "interaction":
+    kind = model.note.get("model", model.note["task"])
+    raise ValueError(
+      f"--rerank_model={folder} holds a {kind} model: give the --output_dir of"
+      " a training with --model=interaction"
+    )
+  return inference.Predictor(model, FLAGS.precision)
+
+
+if __name__ == "__main__":
+  define_flags()
+  common_flags.run(main)
