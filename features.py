@@ -10,12 +10,14 @@ parser of `input_pipeline` follow.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import csv
 import dataclasses
 import errno
 import hashlib
 import io
+import itertools
 import json
 import math
 import re
@@ -237,6 +239,26 @@ def candidates_schema(max_seq_length: int, num_sequences: int) -> dict:
   }
 
 
+def tagging_schema(max_seq_length: int) -> dict:
+  """Layout of a record of a sentence's words, or of a window of them.
+
+  Args:
+    max_seq_length: padded length, of the words too, which are fewer.
+
+  Returns:
+    {name: tf.FixedLenFeature}; for each word, `word_positions` is where its
+    first piece stands (0: there is no such word), `tag_ids` its tag, and
+    `is_scored` is 1 if it counts, 0 for context and padding.
+  """
+  return {
+    **sequence_schema(max_seq_length),
+    **{
+      name: tf.FixedLenFeature([max_seq_length], tf.int64)
+      for name in ("word_positions", "tag_ids", "is_scored")
+    },
+  }
+
+
 def pretraining_schema(
   max_seq_length: int, max_predictions_per_seq: int
 ) -> dict:
@@ -303,6 +325,115 @@ def pack(tokens_a, tokens_b, max_seq_length: int, tokenizer) -> PackedInputs:
     input_mask=[1] * len(tokens) + padding,
     segment_ids=segment_ids + padding,
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class WordWindow:
+  """The words of a sentence that the encoder sees at once, by their numbers."""
+
+  start: int  # the first word
+  own_start: int  # the first that this window tags; those before are context
+  own_end: int  # behind the last that it tags
+  end: int  # behind the last word
+
+
+def word_spans(text: str, tokenizer) -> list[tuple[int, int]]:
+  """Where the words of a text are: punctuation marks are words of their own.
+
+  Args:
+    text: any.
+    tokenizer: a FullTokenizer.
+
+  Returns:
+    (start, end) of each word, in characters.
+  """
+  spans = []
+  for piece, (start, end) in zip(*tokenizer.tokenize_with_offsets(text)):
+    if piece.startswith("##") and spans:
+      spans[-1] = (spans[-1][0], end)
+    else:
+      spans.append((start, end))
+  return spans
+
+
+def word_pieces(
+  words: Sequence[str], max_seq_length: int, tokenizer
+) -> list[list[str]]:
+  """The pieces of each word, at least one and at most what leaves room.
+
+  A word without a piece, such as a zero-width character, is [UNK]. Of a word
+  that would fill more than a quarter of the length, the first pieces are kept.
+  """
+  most = max(_context(max_seq_length), 1)
+  return [tokenizer.tokenize(word)[:most] or ["[UNK]"] for word in words]
+
+
+def word_windows(
+  pieces: Sequence[Sequence[str]], max_seq_length: int
+) -> list[WordWindow]:
+  """Divides a sentence into windows that fit.
+
+  Each word is tagged in one window, with words of up to a quarter of the
+  length before it and behind it, as far as the sentence goes.
+
+  Args:
+    pieces: of each word, as `word_pieces` gives them.
+    max_seq_length: of a window, [CLS] and [SEP] included.
+  """
+  room, context = max_seq_length - 2, _context(max_seq_length)
+  # The words before word i have ends[i] pieces.
+  ends = list(itertools.accumulate(map(len, pieces), initial=0))
+  windows, own_start = [], 0
+  while own_start < len(pieces):
+    start = bisect.bisect_left(ends, ends[own_start] - context)
+    end = bisect.bisect_right(ends, ends[start] + room) - 1
+    own_end = end
+    if end < len(pieces):
+      own_end = bisect.bisect_right(ends, ends[start] + room - context) - 1
+    windows.append(WordWindow(start, own_start, own_end, end))
+    own_start = own_end
+  return windows
+
+
+def _context(max_seq_length):
+  """Pieces of context on each side of a window that is not at an end."""
+  return (max_seq_length - 2) // 4
+
+
+def pack_words(
+  pieces: Sequence[Sequence[str]],
+  window: WordWindow,
+  max_seq_length: int,
+  tokenizer,
+) -> dict:
+  """A window as the encoder sees it.
+
+  Args:
+    pieces: of each word of the sentence.
+    window: one of its `word_windows`.
+    max_seq_length: padded length.
+    tokenizer: has `convert_tokens_to_ids`.
+
+  Returns:
+    `input_ids`, `input_mask`, `segment_ids` and `word_positions`, lists of
+    int of the padded length.
+  """
+  words = pieces[window.start : window.end]
+  packed = pack(
+    [piece for word in words for piece in word], None, max_seq_length, tokenizer
+  )
+  positions = itertools.accumulate(map(len, words[:-1]), initial=1)
+  return {
+    "input_ids": packed.input_ids,
+    "input_mask": packed.input_mask,
+    "segment_ids": packed.segment_ids,
+    "word_positions": padded(list(positions), max_seq_length),
+  }
+
+
+def padded(values: list[int], length: int) -> list[int]:
+  """`values` and zeros behind them."""
+  return values + [0] * (length - len(values))
 
 
 def record_encoder(schema: Mapping) -> tf_example.ExampleEncoder:

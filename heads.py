@@ -7,7 +7,8 @@ that checkpoints use, in the current variable scope. `FORWARD` has the graph of
 each kind of trained model, from token ids to predictions.
 
 Shapes: B batch, S sequence, D hidden, V vocabulary, P masked positions a
-sequence, L labels, F numbers given beside the text.
+sequence, L labels, F numbers given beside the text, W words, U units of a
+recurrent cell.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ CLASSIFIER_DROPOUT = 0.1
 CLASSIFIER_STDDEV = 0.02
 SPAN_STDDEV = 0.02
 NEVER = -10000.0  # a score that no other one is under
+TAGGER_DROPOUT = 0.1
+TAGGER_STDDEV = 0.02
+IMPOSSIBLE = -10000.0  # its exp() is 0 in float32
+RNN_CELLS = {"lstm": 4, "gru": 3}  # and how many gates each has
 NO_WEIGHT = 1e-5  # added to the sum of weights, which may be 0
 
 
@@ -386,6 +391,285 @@ def _batch_cosines(contexts, responses):
   return cosines, tf.reduce_sum(contexts * responses[:, 0, :], axis=-1)
 
 
+# ------------------------------------------------------------------- tags
+
+
+def tagging(layers, word_positions, note, is_training, dropout_seed=None):
+  """Scores each tag of each word by the vector of its first piece.
+
+  Makes the variables `tagger/output_weights` [L, D] and `tagger/output_bias`
+  [L], or [L, 2 U] with a recurrent layer, whose own are in `tagger/birnn`;
+  `tagger/mix_layers/weights` and `scale`; and `tagger/crf/transitions` [L, L].
+
+  Args:
+    layers: list of float32 [B, S, D], the encoder's.
+    word_positions: int32 [B, W], 0 where there is no word.
+    note: `labels`; `mix_layers`, the indexes of the layers to mix, none for
+      the last alone; `birnn_cell`, a key of RNN_CELLS or None, and
+      `birnn_size`, U; `use_crf`.
+    is_training: bool, whether dropout is on.
+    dropout_seed: int32 [2], or None.
+
+  Returns:
+    logits: float32 [B, W, L].
+    transitions: float32 [L, L], the score of a tag (column) behind another
+      (row); None without a CRF.
+  """
+  size = len(note["labels"])
+  batch, width = modeling.get_shape_list(word_positions, 2)
+  transitions = None
+  with tf.variable_scope("tagger"):
+    vectors = layers[-1]
+    if note["mix_layers"]:
+      vectors = mix_layers([layers[i] for i in note["mix_layers"]])
+    words = gather_indexes(vectors, word_positions)  # [B*W, D]
+    if note["birnn_cell"]:
+      words = tf.reshape(words, [batch, width, words.shape[-1]])
+      words = birnn(
+        words, word_positions > 0, note["birnn_cell"], note["birnn_size"]
+      )
+      words = tf.reshape(words, [-1, words.shape[-1]])
+    if is_training:
+      words = modeling.dropout(words, TAGGER_DROPOUT, dropout_seed)
+    logits = _labels_product(words, size, TAGGER_STDDEV)
+    if note["use_crf"]:
+      transitions = tf.convert_to_tensor(
+        tf.get_variable(
+          "crf/transitions", [size, size], initializer=tf.zeros_initializer()
+        )
+      )
+  return tf.reshape(logits, [batch, width, size]), transitions
+
+
+def mix_layers(layers):
+  """A weighted mean of layers, times a scale (ELMo, arXiv:1802.05365, eq. 1).
+
+  Makes `mix_layers/weights` [number of layers], of which the softmax is taken,
+  and `mix_layers/scale`, in the current scope: at first the plain mean.
+
+  Args:
+    layers: list of float32 [B, S, D].
+
+  Returns:
+    float32 [B, S, D].
+  """
+  with tf.variable_scope("mix_layers"):
+    weights = tf.get_variable(
+      "weights", [len(layers)], initializer=tf.zeros_initializer()
+    )
+    scale = tf.get_variable("scale", [], initializer=tf.ones_initializer())
+  shares = tf.unstack(tf.nn.softmax(weights))
+  return scale * tf.add_n([s * layer for s, layer in zip(shares, layers)])
+
+
+def birnn(words, is_word, cell, size):
+  """Reads the words in both directions with an LSTM or a GRU.
+
+  Makes `birnn/kernel` [2, D, G U], `birnn/recurrent_kernel` [2, U, G U] and
+  `birnn/bias` [2, G U] in the current scope, of G gates: forwards, backwards.
+  The LSTM is that of arXiv:1402.1128 without peepholes (gates: input, forget,
+  output, candidate); the GRU that of arXiv:1406.1078 with the reset gate behind
+  the product (update, reset, candidate).
+
+  Args:
+    words: float32 [B, W, D].
+    is_word: bool [B, W], False for padding, which leaves the state as it is.
+    cell: a key of RNN_CELLS.
+    size: units of each direction, U.
+
+  Returns:
+    float32 [B, W, 2 U].
+  """
+  batch, count, width = modeling.get_shape_list(words, 3)
+  gates = RNN_CELLS[cell] * size
+  initializer = tf.random_uniform_initializer(-(size**-0.5), size**-0.5)
+  with tf.variable_scope("birnn", initializer=initializer):
+    kernel = tf.get_variable("kernel", [2, width, gates])
+    recurrent = tf.get_variable("recurrent_kernel", [2, size, gates])
+    bias = tf.get_variable(
+      "bias", [2, gates], initializer=tf.zeros_initializer()
+    )
+
+  def both_ways(values):  # [B, W, X] to [2, W, B, X]
+    values = tf.transpose(values, [1, 0, 2])
+    return tf.stack([values, tf.reverse(values, [0])])
+
+  inputs = tf.reshape(both_ways(words), [2, count * batch, width])
+  inputs = tf.matmul(inputs, kernel) + bias[:, tf.newaxis]  # [2, W*B, G U]
+  inputs = tf.reshape(inputs, [2, count, batch, gates])
+  inputs = tf.transpose(inputs, [1, 0, 2, 3])  # [W, 2, B, G U]
+  moves = tf.cast(is_word, tf.float32)[:, :, tf.newaxis]
+  moves = tf.transpose(both_ways(moves), [1, 0, 2, 3])  # [W, 2, B, 1]
+  recurrent = tf.convert_to_tensor(recurrent)
+  step = {"lstm": _lstm_step, "gru": _gru_step}[cell]
+
+  def masked_step(state, inputs):
+    inputs, moves = inputs
+    new = step(state, inputs, recurrent)
+    return tuple(old + moves * (n - old) for n, old in zip(new, state))
+
+  first = tf.zeros(tf.stack([2, batch, size]))
+  first.set_shape([2, words.shape[0], size])
+  state = (first, first) if cell == "lstm" else (first,)
+  hidden = tf.scan(masked_step, (inputs, moves), state)[0]  # [W, 2, B, U]
+  both = [hidden[:, 0], tf.reverse(hidden[:, 1], [0])]
+  return tf.transpose(tf.concat(both, axis=-1), [1, 0, 2])
+
+
+def _lstm_step(state, inputs, recurrent):
+  """The next (hidden, cell), [2, B, U] each, of inputs [2, B, 4 U]."""
+  hidden, cell = state
+  take, keep, show, new = tf.split(
+    inputs + tf.matmul(hidden, recurrent), 4, axis=-1
+  )
+  cell = tf.sigmoid(keep + 1.0) * cell + tf.sigmoid(take) * tf.tanh(new)
+  return tf.sigmoid(show) * tf.tanh(cell), cell
+
+
+def _gru_step(state, inputs, recurrent):
+  """The next (hidden,), [2, B, U], of inputs [2, B, 3 U]."""
+  (hidden,) = state
+  update, reset, new = tf.split(inputs, 3, axis=-1)
+  of_update, of_reset, of_new = tf.split(
+    tf.matmul(hidden, recurrent), 3, axis=-1
+  )
+  new = tf.tanh(new + tf.sigmoid(reset + of_reset) * of_new)
+  keep = tf.sigmoid(update + of_update)
+  return (keep * hidden + (1.0 - keep) * new,)
+
+
+def decode_tags(logits, transitions, is_word):
+  """The best tag of each word: of its own, or with a CRF of the whole path.
+
+  Args:
+    logits: float32 [B, W, L].
+    transitions: float32 [L, L], or None.
+    is_word: bool [B, W], True up to the last word.
+
+  Returns:
+    int32 [B, W].
+  """
+  if transitions is None:
+    return tf.argmax(logits, axis=-1, output_type=tf.int32)
+  return viterbi(logits, transitions, is_word)
+
+
+def tag_losses(logits, transitions, is_word, tag_ids, is_scored):
+  """What the tags of each sequence cost, added up over its scored words.
+
+  Without a CRF that is the cross entropy of each word. With one it is the
+  negative log-likelihood of the scored words' tags, given those of the other
+  words (arXiv:1603.01360, section 2.2): all paths that it is compared with
+  have these tags.
+
+  Args:
+    logits: float32 [B, W, L].
+    transitions: float32 [L, L], or None.
+    is_word: bool [B, W], True up to the last word.
+    tag_ids: int32 [B, W], the true tags.
+    is_scored: int32 [B, W], 1 where a word counts.
+
+  Returns:
+    float32 [B].
+  """
+  if transitions is None:
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+      labels=tag_ids, logits=logits
+    )
+    return tf.reduce_sum(losses * tf.cast(is_scored, tf.float32), axis=1)
+  true_tags = tf.one_hot(tag_ids, transitions.shape[0])  # [B, W, L]
+  is_fixed = tf.cast(1 - is_scored, tf.float32)[:, :, tf.newaxis]
+  possible = logits + IMPOSSIBLE * is_fixed * (1.0 - true_tags)
+  return log_partition(possible, transitions, is_word) - path_scores(
+    logits, transitions, is_word, tag_ids
+  )
+
+
+def path_scores(logits, transitions, is_word, tag_ids):
+  """The score of a path of tags: of each word's tag, and of each two in a row.
+
+  Args:
+    logits: float32 [B, W, L].
+    transitions: float32 [L, L].
+    is_word: bool [B, W]; the first word counts in any case.
+    tag_ids: int32 [B, W].
+
+  Returns:
+    float32 [B].
+  """
+  tags = tf.one_hot(tag_ids, transitions.shape[0])  # [B, W, L]
+  scores = tf.reduce_sum(tags * logits, axis=-1)  # [B, W]
+  from_tags = tf.tensordot(tags[:, :-1], transitions, 1)  # [B, W-1, L]
+  steps = scores[:, 1:] + tf.reduce_sum(tags[:, 1:] * from_tags, axis=-1)
+  steps *= tf.cast(is_word[:, 1:], tf.float32)
+  return scores[:, 0] + tf.reduce_sum(steps, axis=1)
+
+
+def log_partition(logits, transitions, is_word):
+  """Log of the sum of exp(score) over all paths, by the forward algorithm.
+
+  Args:
+    logits: float32 [B, W, L].
+    transitions: float32 [L, L].
+    is_word: bool [B, W]; the first word counts in any case.
+
+  Returns:
+    float32 [B].
+  """
+
+  def step(scores, inputs):  # scores [B, L] of all paths up to a tag
+    logits, is_word = inputs
+    paths = scores[:, :, tf.newaxis] + transitions  # [B, L, L]
+    longer = tf.reduce_logsumexp(paths, axis=1) + logits
+    return tf.where_v2(is_word, longer, scores)
+
+  first, others, are_words = _by_word(logits, is_word)
+  scores = tf.foldl(step, (others, are_words), first)
+  return tf.reduce_logsumexp(scores, axis=-1)
+
+
+def viterbi(logits, transitions, is_word):
+  """The path of tags with the highest score.
+
+  Args:
+    logits: float32 [B, W, L].
+    transitions: float32 [L, L].
+    is_word: bool [B, W], True up to the last word.
+
+  Returns:
+    int32 [B, W]; behind the last word its tag is repeated.
+  """
+  size = logits.shape[-1]
+
+  def step(state, inputs):
+    scores, _ = state
+    logits, is_word = inputs
+    paths = scores[:, :, tf.newaxis] + transitions  # [B, L, L]
+    before = tf.argmax(paths, axis=1, output_type=tf.int32)
+    longer = tf.reduce_max(paths, axis=1) + logits
+    return (
+      tf.where_v2(is_word, longer, scores),
+      tf.where_v2(is_word, before, tf.range(size)),
+    )
+
+  def back(tag, before):  # [B], [B, L]
+    return tf.reduce_sum(before * tf.one_hot(tag, size, dtype=tf.int32), axis=1)
+
+  first, others, are_words = _by_word(logits, is_word)
+  state = first, tf.zeros_like(first, tf.int32)
+  scores, before = tf.scan(step, (others, are_words), state, back_prop=False)
+  last = tf.argmax(scores[-1], axis=-1, output_type=tf.int32)
+  tags = tf.scan(back, before, last, back_prop=False, reverse=True)
+  return tf.transpose(tf.concat([tags, last[tf.newaxis]], axis=0))
+
+
+def _by_word(logits, is_word):
+  """Of the first word [B, L], of the others [W-1, B, L] and [W-1, B, 1]."""
+  logits = tf.transpose(logits, [1, 0, 2])
+  is_word = tf.transpose(is_word)[:, :, tf.newaxis]
+  return logits[0], logits[1:], is_word[1:]
+
+
 # ----------------------------------------------- from ids to predictions
 
 
@@ -499,12 +783,64 @@ def ranker_forward(
   return {"vectors": vectors}
 
 
+def tagger_scores(
+  bert_config,
+  features,
+  note,
+  is_training=False,
+  dropout_seed=None,
+  **encoder_options,
+):
+  """BERT with a score for each tag of each word.
+
+  Args:
+    bert_config: as all but `features`, of `classifier_forward`.
+    features: `input_ids`, `input_mask` and `segment_ids`, int32 [B, S], and
+      `word_positions`, int32 [B, W], where the first piece of each word is, 0
+      behind the last.
+    note: of task.json, as `tagging` takes it.
+    is_training: bool, whether dropout is on.
+    dropout_seed: int32 [2], or None.
+    **encoder_options: of `modeling.BertModel`.
+
+  Returns:
+    As `tagging`.
+  """
+  model = _encoder(
+    bert_config, features, is_training, dropout_seed, encoder_options
+  )
+  return tagging(
+    model.get_all_encoder_layers(),
+    features["word_positions"],
+    note,
+    is_training,
+    dropout_seed,
+  )
+
+
+def tagger_forward(bert_config, features, note, *args, **encoder_options):
+  """BERT with a tag for each word; the arguments are `tagger_scores`'.
+
+  Returns:
+    `logits`, float32 [B, W, L], and `tag_ids`, int32 [B, W].
+  """
+  logits, transitions = tagger_scores(
+    bert_config, features, note, *args, **encoder_options
+  )
+  is_word = features["word_positions"] > 0
+  return {
+    "logits": logits,
+    "tag_ids": decode_tags(logits, transitions, is_word),
+  }
+
+
 # The graph of a trained model by the `task` of its task.json, for training and
 # prediction alike. All have the arguments of `classifier_forward`: `features`
 # has what the task's records hold, `note` what its task.json does.
 FORWARD = {
   "classifier": classifier_forward,
   "squad": span_forward,
+  "tagger": tagger_forward,
   "ranker": ranker_forward,
 }
 

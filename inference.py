@@ -554,18 +554,8 @@ class Tagger:
     if text is not None:
       answer["spans"] = spans
     if self._note["tag_scheme"] != "none":
-      answer["entities"] = [
-        _entity(text, spans, *found) for found in metrics.tagged_entities(tags)
-      ]
+      answer["entities"] = metrics.entity_fields(tags, text, spans)
     return answer
-
-
-def _entity(text, spans, kind, first, last):
-  entity = {"type": kind, "first": first, "last": last}
-  if text is not None:
-    start, end = spans[first][0], spans[last][1]
-    entity.update(start=start, end=end, text=text[start:end])
-  return entity
 
 
 class Ranker:

@@ -30,8 +30,12 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 from google.protobuf.message import DecodeError
 
-# What has one value a position in every kind of record, and is cut to length.
-_PER_POSITION = ("input_ids", "input_mask", "segment_ids")
+# What has one value a position or word in every kind of record, and is cut to
+# length.
+_PER_POSITION = (
+  *("input_ids", "input_mask", "segment_ids"),
+  *("word_positions", "tag_ids", "is_scored"),
+)
 _MAX_BUCKETS = 8
 _BOUND_MULTIPLE = 8  # lengths that suit vector units
 _THREADS = 8  # files that are read at a time, to count their records

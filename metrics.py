@@ -272,6 +272,173 @@ def trec_qrels(query_ids, document_ids, labels):
       yield f"{query} 0 {document} {int(label)}"
 
 
+TAG_SCHEMES = ("io", "bio", "bioes", "none")
+
+
+def tag_scheme(tags):
+  """Tells how tags mark entities.
+
+  Args:
+    tags: the different tags of a data set.
+
+  Returns:
+    "bioes" (begin, inside, end, single), "bio" or "io", by the letters before
+    a hyphen; "io" too where types stand bare beside "O"; "none" where there is
+    no "O", as with parts of speech.
+  """
+  marked = [tag for tag in tags if tag != "O"]
+  if marked and all(re.match("[BIES]-.", tag) for tag in marked):
+    letters = {tag[0] for tag in marked}
+    return (
+      "bioes" if letters & {"E", "S"} else "bio" if "B" in letters else "io"
+    )
+  return "io" if "O" in tags else "none"
+
+
+def tagged_entities(tags):
+  """The entities of a sentence, as CoNLL's conlleval finds them.
+
+  What begins with "I-" or "E-", behind "O" or another type, is an entity too. A
+  tag without a letter and hyphen is the type of its word.
+
+  Args:
+    tags: [N] strings.
+
+  Returns:
+    [(type, first word, last word)].
+  """
+  from seqeval.metrics import sequence_labeling
+
+  tags = [t if t == "O" or re.match("[BIES]-.", t) else f"I-{t}" for t in tags]
+  return sequence_labeling.get_entities(tags)
+
+
+def entity_fields(tags, text=None, spans=()):
+  """The entities of a sentence as predictions tell them.
+
+  Args:
+    tags: [N] strings.
+    text: what the words were found in, or None.
+    spans: [N] (start, end) of the words in the text, in characters.
+
+  Returns:
+    [{"type", "first", "last"}], of the first and the last word; where there is
+    a text, also "start", "end" and "text", by characters.
+  """
+  entities = []
+  for kind, first, last in tagged_entities(tags):
+    entity = {"type": kind, "first": first, "last": last}
+    if text is not None:
+      start, end = spans[first][0], spans[last][1]
+      entity.update(start=start, end=end, text=text[start:end])
+    entities.append(entity)
+  return entities
+
+
+def entity_scores(labels, predictions, scheme):
+  """Scores tagged entities: right are those of the same words and type.
+
+  Args:
+    labels: lists of tags, one a sentence.
+    predictions: lists of the predicted tags.
+    scheme: of TAG_SCHEMES, but not "none".
+
+  Returns:
+    {"precision", "recall", "f1"} over all entities, and a report: {"entities":
+    {type: {"precision", "recall", "f1", "support"}}, "repaired": {"labels",
+    "predictions"}}, as `count_repaired` counts them.
+
+  Raises:
+    ValueError: there are no sentences, or they differ in length.
+  """
+  _check_sentences(labels, predictions)
+  counts = {}  # type: [right, predicted, true]
+  for pair in zip(labels, predictions):
+    true, predicted = (set(tagged_entities(tags)) for tags in pair)
+    for place, found in enumerate((true & predicted, predicted, true)):
+      for kind, _, _ in found:
+        counts.setdefault(kind, [0, 0, 0])[place] += 1
+  scores = _count_scores(np.sum(list(counts.values()) or [[0, 0, 0]], axis=0))
+  del scores["support"]
+  return scores, {
+    "entities": {kind: _count_scores(counts[kind]) for kind in sorted(counts)},
+    "repaired": {
+      "labels": count_repaired(labels, scheme),
+      "predictions": count_repaired(predictions, scheme),
+    },
+  }
+
+
+def count_repaired(sentences, scheme):
+  """How many entities begin with "I-" or "E-", which their scheme has not.
+
+  Args:
+    sentences: lists of tags.
+    scheme: of TAG_SCHEMES.
+  """
+  if scheme not in ("bio", "bioes"):
+    return 0
+  return sum(
+    tags[first].startswith(("I-", "E-"))
+    for tags in sentences
+    for _, first, _ in tagged_entities(tags)
+  )
+
+
+def token_scores(labels, predictions, scheme):
+  """Scores the tag of each word.
+
+  Args:
+    labels: lists of tags, one a sentence.
+    predictions: lists of the predicted tags.
+    scheme: of TAG_SCHEMES.
+
+  Returns:
+    {"token_accuracy"}; for entities also "token_precision", "token_recall" and
+    "token_f1" of all tags but "O"; for others "token_macro_f1", the mean of the
+    F1 of every tag that occurs.
+
+  Raises:
+    ValueError: there are no sentences, or they differ in length.
+  """
+  _check_sentences(labels, predictions)
+  true = np.concatenate([np.array(tags, object) for tags in labels])
+  found = np.concatenate([np.array(tags, object) for tags in predictions])
+  scores = {"token_accuracy": float(np.mean(true == found))}
+  if scheme == "none":
+    scores["token_macro_f1"] = _mean_f1(
+      true.astype(str), found.astype(str), "macro"
+    )
+    return scores
+  counts = [np.sum((true == found) & (true != "O"))]
+  counts += [np.sum(found != "O"), np.sum(true != "O")]
+  for name, value in _count_scores(counts).items():
+    if name != "support":
+      scores[f"token_{name}"] = value
+  return scores
+
+
+def _count_scores(counts):
+  """Precision, recall, F1 and support of numbers of right, predicted, true."""
+  right, predicted, true = map(int, counts)
+  return {
+    "precision": right / predicted if predicted else 0.0,
+    "recall": right / true if true else 0.0,
+    "f1": 2 * right / (predicted + true) if predicted + true else 0.0,
+    "support": true,
+  }
+
+
+def _check_sentences(labels, predictions):
+  sizes = [len(tags) for tags in labels], [len(tags) for tags in predictions]
+  if sizes[0] != sizes[1]:
+    raise ValueError(
+      "sentences to score and their predictions differ in length"
+    )
+  if not sum(sizes[0]):
+    raise ValueError("there are no words to score")
+
+
 def squad_scores(references, predictions, null_odds=None):
   """Scores one predicted text per question, as SQuAD's own scripts do.
 

@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """The heads: the original's values and names, and losses worked by hand."""
 
+import itertools
 import pathlib
 
 import numpy as np
@@ -232,6 +233,164 @@ def test_a_span_costs_the_mean_of_its_two_ends():
   np.testing.assert_allclose(evaluate(loss)[0], [expected], rtol=1e-5)
 
 
+# ------------------------------------------------------------------- tags
+
+
+def tag_note(size=3, **head):
+  values = dict(use_crf=False, birnn_cell=None, birnn_size=4, mix_layers=[])
+  return {"labels": list("abcdefg")[:size], **values, **head}
+
+
+def path_score(logits, transitions, path):
+  """The score of a path, added up word by word."""
+  score = sum(row[tag] for row, tag in zip(logits, path))
+  return score + sum(transitions[pair] for pair in zip(path, path[1:]))
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_the_crf_equals_brute_force(scale):
+  rng = np.random.RandomState(3)
+  lengths, size = [5, 4, 1, 2], 3
+  logits = (scale * rng.randn(4, 5, size)).astype(np.float32)
+  transitions = (scale * rng.randn(size, size)).astype(np.float32)
+  tags = rng.randint(0, size, [4, 5])
+  is_word = np.arange(5) < np.array(lengths)[:, np.newaxis]
+  is_scored = is_word.astype(np.int32)
+  is_scored[0, [0, 3]] = is_scored[1, 2] = 0  # context: its tags are given
+  inputs = [tf.constant(logits), tf.constant(transitions), tf.constant(is_word)]
+  totals, best, losses = evaluate(
+    heads.log_partition(*inputs),
+    heads.viterbi(*inputs),
+    heads.tag_losses(*inputs, tf.constant(tags, tf.int32), is_scored),
+  )
+  for row, length in enumerate(lengths):
+    paths = list(itertools.product(range(size), repeat=length))
+    scores = {
+      path: path_score(logits[row].astype(float), transitions, path)
+      for path in paths
+    }
+    total = np.logaddexp.reduce(list(scores.values()))
+    np.testing.assert_allclose(totals[row], total, rtol=1e-5, atol=1e-5)
+    assert tuple(best[row, :length]) == max(scores, key=scores.get)
+    given = [
+      scores[path]
+      for path in paths
+      if all(
+        is_scored[row, i] or path[i] == tags[row, i] for i in range(length)
+      )
+    ]
+    loss = np.logaddexp.reduce(given) - scores[tuple(tags[row, :length])]
+    # Of two sums of this size, in float32.
+    np.testing.assert_allclose(losses[row], loss, rtol=1e-5, atol=1e-5 * scale)
+
+
+def test_gradients_of_the_crf_are_differences_of_probabilities():
+  """By the emissions: how likely a tag is, less 1 where it is the true one."""
+  rng = np.random.RandomState(5)
+  logits = tf.constant(rng.randn(1, 3, 2), tf.float32)
+  transitions = tf.constant(rng.randn(2, 2), tf.float32)
+  tags, ones = tf.constant([[0, 1, 1]]), tf.ones([1, 3], tf.int32)
+  loss = heads.tag_losses(logits, transitions, ones > 0, tags, ones)
+  found, logits, transitions = evaluate(
+    tf.gradients(loss, [logits, transitions]), logits, transitions
+  )
+  paths = list(itertools.product(range(2), repeat=3))
+  scores = [path_score(logits[0], transitions, path) for path in paths]
+  shares = np.exp(scores) / np.sum(np.exp(scores))
+  of_logits, of_transitions = np.zeros([3, 2]), np.zeros([2, 2])
+  for path, share in [*zip(paths, shares), ((0, 1, 1), -1.0)]:
+    for word, tag in enumerate(path):
+      of_logits[word, tag] += share
+    for pair in zip(path, path[1:]):
+      of_transitions[pair] += share
+  np.testing.assert_allclose(found[0][0], of_logits, atol=1e-5)
+  np.testing.assert_allclose(found[1], of_transitions, atol=1e-5)
+
+
+def test_without_a_crf_only_scored_words_cost():
+  logits = tf.constant([[[np.log(3.0), 0.0], [5.0, 0.0]]], tf.float32)
+  tags, is_scored = tf.constant([[0, 1]]), tf.constant([[1, 0]])
+  loss = heads.tag_losses(logits, None, tags >= 0, tags, is_scored)
+  np.testing.assert_allclose(evaluate(loss)[0], [-np.log(3 / 4)], rtol=1e-5)
+
+
+def test_the_taggers_names_and_shapes():
+  layers = [tf.ones([2, 5, 8])] * 3
+  positions = tf.ones([2, 4], tf.int32)
+  head = dict(use_crf=True, birnn_cell="lstm", birnn_size=6, mix_layers=[-1, 0])
+  logits, transitions = heads.tagging(
+    layers, positions, tag_note(**head), False
+  )
+  assert logits.shape.as_list() == [2, 4, 3]
+  assert transitions.shape.as_list() == [3, 3]
+  assert names_and_shapes() == {
+    "tagger/mix_layers/weights": [2],
+    "tagger/mix_layers/scale": [],
+    "tagger/birnn/kernel": [2, 8, 24],
+    "tagger/birnn/recurrent_kernel": [2, 6, 24],
+    "tagger/birnn/bias": [2, 24],
+    "tagger/output_weights": [3, 12],
+    "tagger/output_bias": [3],
+    "tagger/crf/transitions": [3, 3],
+  }
+
+
+def test_layers_are_mixed_by_the_softmax_of_their_weights():
+  with tf.variable_scope("mix_layers", reuse=tf.AUTO_REUSE):
+    tf.get_variable("weights", initializer=[np.log(3.0).astype("f"), 0.0])
+    tf.get_variable("scale", initializer=2.0)
+  with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+    mixed = heads.mix_layers([tf.ones([1, 1, 1]), tf.fill([1, 1, 1], 5.0)])
+  expected = 2 * (3 / 4 * 1 + 1 / 4 * 5)
+  np.testing.assert_allclose(evaluate(mixed)[0], [[[expected]]], rtol=1e-6)
+
+
+def sigmoid(x):
+  return 1 / (1 + np.exp(-x))
+
+
+def lstm_of_one_direction(words, kernel, recurrent, bias):
+  hidden = cell = np.zeros(len(recurrent))
+  outputs = []
+  for word in words:
+    gates = word @ kernel + hidden @ recurrent + bias
+    take, keep, show, new = np.split(gates, 4)
+    cell = sigmoid(keep + 1) * cell + sigmoid(take) * np.tanh(new)
+    hidden = sigmoid(show) * np.tanh(cell)
+    outputs.append(hidden)
+  return np.array(outputs)
+
+
+def gru_of_one_direction(words, kernel, recurrent, bias):
+  hidden, outputs = np.zeros(len(recurrent)), []
+  for word in words:
+    update, reset, new = np.split(word @ kernel + bias, 3)
+    before = np.split(hidden @ recurrent, 3)
+    new = np.tanh(new + sigmoid(reset + before[1]) * before[2])
+    keep = sigmoid(update + before[0])
+    hidden = keep * hidden + (1 - keep) * new
+    outputs.append(hidden)
+  return np.array(outputs)
+
+
+@pytest.mark.parametrize(
+  ("cell", "one_direction"),
+  [("lstm", lstm_of_one_direction), ("gru", gru_of_one_direction)],
+)
+def test_a_recurrent_layer_reads_words_both_ways(cell, one_direction):
+  words = np.random.randn(2, 4, 3).astype(np.float32)
+  lengths = [4, 2]
+  is_word = np.arange(4) < np.array(lengths)[:, np.newaxis]
+  output = heads.birnn(tf.constant(words), tf.constant(is_word), cell, 2)
+  output, *weights = evaluate(output, *tf.trainable_variables())
+  for row, length in enumerate(lengths):
+    read = words[row, :length]
+    forwards = one_direction(read, *(w[0] for w in weights))
+    backwards = one_direction(read[::-1], *(w[1] for w in weights))[::-1]
+    expected = np.concatenate([forwards, backwards], axis=-1)
+    np.testing.assert_allclose(output[row, :length], expected, atol=1e-5)
+
+
 # ----------------------------------------------- from ids to predictions
 
 
@@ -360,3 +519,22 @@ def test_sequences_that_are_ranked_together_are_encoded_each():
   mean = tf.reduce_mean(model.get_sequence_output(), axis=1)
   found, expected = evaluate(together, tf.nn.l2_normalize(mean, axis=-1))
   np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_tagger_gives_the_path_of_its_crf():
+  config = modeling.BertConfig(12, 8, 2, 2, 16)
+  inputs = {
+    "input_ids": tf.constant([[1, 2, 3, 4]]),
+    "input_mask": tf.ones([1, 4], tf.int32),
+    "segment_ids": tf.zeros([1, 4], tf.int32),
+    "word_positions": tf.constant([[1, 3, 0, 0]]),
+  }
+  outputs = heads.FORWARD["tagger"](config, inputs, tag_note(use_crf=True))
+  transitions = tf.trainable_variables("tagger/crf")[0]
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    # After the tag a, which the words have alone, b is worth much more.
+    session.run(transitions.assign([[0, 9, 0], [0, 0, 0], [0, 0, 0.0]]))
+    logits, tags = session.run([outputs["logits"], outputs["tag_ids"]])
+  assert logits.shape == (1, 4, 3)
+  assert tags[0, :2].tolist() == [0, 1]

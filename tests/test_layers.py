@@ -24,6 +24,7 @@ LAYERS = (
     "run_squad",
     "run_ranker",
     "run_pretraining",
+    "run_tagger",
     "create_vocab",
     "create_pretraining_data",
     "convert_checkpoint",

@@ -399,3 +399,75 @@ def test_trec_files_are_ranked_as_trec_eval_does():
     "a 0 a-1 0",
     "a 0 a-2 0",
   ]
+
+
+# ------------------------------------------------------------------- tags
+
+
+@pytest.mark.parametrize(
+  ("tags", "scheme"),
+  [
+    ({"O", "I-A", "I-B"}, "io"),
+    ({"O", "PER", "LOC"}, "io"),
+    ({"O", "B-A", "I-A"}, "bio"),
+    ({"B-A"}, "bio"),
+    ({"O", "B-A", "E-A", "I-A", "S-A"}, "bioes"),
+    ({"NN", "VB", "-LRB-"}, "none"),
+    ({"O"}, "io"),
+  ],
+)
+def test_the_scheme_of_tags(tags, scheme):
+  assert metrics.tag_scheme(tags) == scheme
+
+
+@pytest.mark.parametrize(
+  ("tags", "entities"),
+  [
+    ("O B-A I-A O B-A B-A", [("A", 1, 2), ("A", 4, 4), ("A", 5, 5)]),
+    ("I-A I-A I-B O I-A", [("A", 0, 1), ("B", 2, 2), ("A", 4, 4)]),  # repaired
+    ("S-A B-A I-A E-A E-A", [("A", 0, 0), ("A", 1, 3), ("A", 4, 4)]),
+    ("B-a-b I-a-b I-a", [("a-b", 0, 1), ("a", 2, 2)]),
+    ("PER PER O LOC", [("PER", 0, 1), ("LOC", 3, 3)]),
+    ("O O", []),
+  ],
+)
+def test_entities_are_those_of_conlleval(tags, entities):
+  assert metrics.tagged_entities(tags.split()) == entities
+
+
+def test_entity_scores_by_hand():
+  labels = [["B-A", "I-A", "O", "B-B"], ["B-A", "O"]]
+  guesses = [["B-A", "I-A", "O", "B-A"], ["I-A", "B-B"]]
+  # Right are the two A; predicted are four (three A, one B), true three.
+  scores, report = metrics.entity_scores(labels, guesses, "bio")
+  assert scores == pytest.approx(
+    {"precision": 2 / 4, "recall": 2 / 3, "f1": 4 / 7}
+  )
+  assert report["entities"]["A"] == pytest.approx(
+    {"precision": 2 / 3, "recall": 1.0, "f1": 4 / 5, "support": 2}
+  )
+  assert report["entities"]["B"]["f1"] == 0.0
+  assert report["repaired"] == {"labels": 0, "predictions": 1}
+  json.dumps(report)
+  scores, report = metrics.entity_scores([["O"]], [["O"]], "bio")
+  assert scores == {"precision": 0.0, "recall": 0.0, "f1": 0.0}
+  assert report["entities"] == {}
+
+
+def test_token_scores_by_hand():
+  labels, guesses = [["B-A", "O"], ["O", "I-A"]], [["B-A", "I-A"], ["O", "O"]]
+  assert metrics.token_scores(labels, guesses, "bio") == pytest.approx(
+    {
+      "token_accuracy": 2 / 4,
+      "token_precision": 1 / 2,
+      "token_recall": 1 / 2,
+      "token_f1": 1 / 2,
+    }
+  )
+
+
+def test_sentences_to_score_have_a_tag_for_each_word():
+  with pytest.raises(ValueError, match="differ in length"):
+    metrics.token_scores([["O", "O"]], [["O"]], "bio")
+  with pytest.raises(ValueError, match="no words to score"):
+    metrics.entity_scores([], [], "bio")

@@ -25,6 +25,7 @@ import run_classifier
 import run_pretraining
 import run_ranker
 import run_squad
+import run_tagger
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
 CONFIG = modeling.BertConfig(
@@ -76,6 +77,14 @@ def ranker(model, loss):
   )
 
 
+def tagger(options):
+  note = dict(labels=["O", "B", "I"], use_crf=True, mix_layers=[-1])
+  note.update(birnn_cell="lstm", birnn_size=4)
+  return run_tagger.model_fn_builder(
+    *(CONFIG, note, None, 0.1, 10, 2, True, True), optimizer_options=options
+  )
+
+
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
 CANDIDATES = features.candidates_schema(LENGTH, 3)
 SCRIPTS = {
@@ -108,6 +117,12 @@ SCRIPTS = {
     ranker("representation", "triplet"),
     CANDIDATES,
     {"input_ids": 20, "text_ids": 9},
+    without_gradient=POOLER,
+  ),
+  "tagger": Script(
+    tagger,
+    features.tagging_schema(LENGTH),
+    {"input_ids": 20, "word_positions": LENGTH, "tag_ids": 3},
     without_gradient=POOLER,
   ),
 }
