@@ -24,7 +24,6 @@ WAYS = {
   "plain": (1, False, 1),
   "accumulating by 4": (4, False, 2),
   "recomputing": (1, True, 3),
-  "both": (4, True, 6),
 }
 FORM = "{:>7}  {:18}{:>12}{:>10}" + "{:>9}" * len(GIGABYTES)
 
