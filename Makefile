@@ -38,7 +38,7 @@ QUICKSTART_PRETRAINING = \
   --mask_dynamically \
   $(QUICKSTART_SIZES) \
   --learning_rate=1e-3 \
-  --num_train_steps=3000 --num_warmup_steps=150 --log_steps=200
+  --num_train_steps=6000 --num_warmup_steps=300 --log_steps=200
 QUICKSTART_FLAGS = \
   --task_name=custom \
   --data_dir=sample_data \
