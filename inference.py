@@ -29,6 +29,7 @@ import metrics
 import modeling
 import tokenization
 
+_LARGEST = float(np.finfo(np.float32).max)
 _WINDOWS_AT_ONCE = 64  # of a long context, and of many rows
 _ENCODER_KERNEL = re.compile(r"^bert/encoder/.*/kernel$")
 
@@ -108,13 +109,12 @@ def _find_file(model_dir, name):
 
 
 def _read_note(path):
-  with tf.io.gfile.GFile(path) as reader:
+  with tf.io.gfile.GFile(path, "rb") as reader:
     text = reader.read()
   try:
     note = json.loads(text)
     task = note.get("task")
-    note["do_lower_case"], note["max_seq_length"]  # all tasks have these
-  except (AttributeError, KeyError, TypeError, ValueError):
+  except (AttributeError, ValueError):
     raise ValueError(
       f"{path} is damaged, or not that of a run_ script"
     ) from None
@@ -127,6 +127,13 @@ def _read_note(path):
     raise ValueError(
       f"{path}: task {task!r} is not known here: it is none of"
       f" {', '.join(TASKS)}"
+    )
+  needed = ("do_lower_case", "max_seq_length", *TASKS[task].noted)
+  lacking = [name for name in needed if name not in note]
+  if lacking:
+    raise ValueError(
+      f"{path} is damaged, or from an older version: it lacks"
+      f" {', '.join(lacking)}"
     )
   return note
 
@@ -194,7 +201,7 @@ def load_weights(session, model: TrainedModel) -> None:
   """Gives the graph's variables their values in the checkpoint.
 
   Raises:
-    ValueError: a variable is not in it, or has another shape.
+    ValueError: a variable is not in it, has another shape, or can't be read.
   """
   reader = tf.train.load_checkpoint(model.checkpoint)
   shapes = reader.get_variable_to_shape_map()
@@ -207,8 +214,13 @@ def load_weights(session, model: TrainedModel) -> None:
         if name in shapes
         else f"checkpoint {model.checkpoint} has no variable {name}"
       )
-    value = reader.get_tensor(name).astype(variable.dtype.as_numpy_dtype)
-    variable.load(value, session)
+    try:
+      value = reader.get_tensor(name)
+    except (tf.errors.OpError, IndexError):  # IndexError: the file is too short
+      raise ValueError(
+        f"checkpoint {model.checkpoint} is damaged: {name} can't be read"
+      ) from None
+    variable.load(value.astype(variable.dtype.as_numpy_dtype), session)
 
 
 class Predictor:
@@ -305,7 +317,13 @@ class Classifier:
 
   All tasks have these methods; `text_signatures` says which an export can have
   for raw strings, of text and text_pair, and those that have them have `texts`.
+  `noted` is what a task's task.json tells beside what all tell.
   """
+
+  noted = (
+    *("label_type", "labels", "thresholds"),
+    *("feature_columns", "feature_mean", "feature_std"),
+  )
 
   def __init__(self, model: TrainedModel):
     self._note, self._tokenizer = model.note, model.tokenizer
@@ -385,10 +403,12 @@ class Classifier:
     value = self._value(row, name)
     try:
       number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
       number = np.nan
-    if not np.isfinite(number):
-      raise ValueError(f"{name!r} has to be a number, not {value!r:.40}")
+    if not abs(number) <= _LARGEST:  # or NaN
+      raise ValueError(
+        f"{name!r} has to be a number that float32 holds, not {value!r:.40}"
+      )
     return number
 
   def answer(self, kept, outputs):
@@ -415,6 +435,10 @@ class Squad:
   """A question and its context to the answer, a part of the context."""
 
   example = {"question": "...", "context": "..."}
+  noted = (
+    *("max_query_length", "doc_stride", "n_best_size", "max_answer_length"),
+    *("version_2_with_negative", "null_score_diff_threshold"),
+  )
 
   def __init__(self, model: TrainedModel):
     self._note, self._tokenizer = model.note, model.tokenizer
@@ -500,6 +524,10 @@ class Tagger:
   """A text, or its words, to a tag for each word."""
 
   example = {"text": "..."}
+  noted = (
+    *("labels", "tag_scheme", "use_crf"),
+    *("birnn_cell", "birnn_size", "mix_layers"),
+  )
 
   def __init__(self, model: TrainedModel):
     self._note, self._tokenizer = model.note, model.tokenizer
@@ -561,6 +589,8 @@ class Tagger:
 class Ranker:
   """A pair to the probability that it matches, or a text to its vector."""
 
+  noted = ("model", "pooling")
+
   def __init__(self, model: TrainedModel):
     self._note, self._tokenizer = model.note, model.tokenizer
     self._is_pair = self._note["model"] == "interaction"
@@ -586,6 +616,10 @@ class Ranker:
     text_b = None
     if self._is_pair:
       text_b = _text(row, ("text_b",), self.example)
+    elif row.get("text_b") is not None:
+      raise ValueError(
+        "'text_b': this model makes a vector of one text: give each a row"
+      )
     return text_a, text_b
 
   def prepare(self, row):

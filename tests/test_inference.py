@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import heads
 import inference
 
 
@@ -59,8 +58,13 @@ def test_folders_that_hold_no_trained_model(classifier, tmp_path):
     ("[]", "is damaged"),
     (json.dumps({**note, "task": "poet"}), "task 'poet' is not known"),
     (json.dumps({**note, "task": None}), 'add "task": one of classifier'),
+    ("\udcff", "is damaged"),
+    (
+      json.dumps({"task": "squad", "max_seq_length": 9, "doc_stride": 3}),
+      "it lacks do_lower_case, max_query_length, n_best_size, ",
+    ),
   ):
-    kept.write_text(text)
+    kept.write_text(text, encoding="utf-8", errors="surrogateescape")
     assert message in error(folder)
   kept.unlink()
   assert "has no task.json, which training leaves" in error(folder)
@@ -73,6 +77,14 @@ def test_weights_that_are_not_the_tasks(classifier):
     json.dumps({**note, "labels": ["a", "b", "c"]})
   )
   with pytest.raises(ValueError, match=r"output_weights of shape \[2, 8\]"):
+    inference.Predictor(inference.find_model(str(folder)))
+
+
+def test_a_checkpoint_that_lacks_its_end_is_damaged(classifier):
+  folder = classifier()
+  (data,) = folder.glob("model.ckpt-3.data*")
+  data.write_bytes(data.read_bytes()[:100])
+  with pytest.raises(ValueError, match="model.ckpt-3 is damaged: .* be read"):
     inference.Predictor(inference.find_model(str(folder)))
 
 
@@ -124,6 +136,8 @@ def test_a_number_with_standardised_features_and_a_template(classifier):
   for row, message in (
     ({"size": 1, "1": 1}, "no key 'who'"),
     ({"who": "a", "size": "big", "1": 1}, "'size' has to be a number"),
+    ({"who": "a", "size": 10**400, "1": 1}, "'size' has to be a number"),
+    ({"who": "a", "size": 1e39, "1": 1}, "number that float32 holds"),
     ({"who": "a", "size": 1}, "no key '1'"),
   ):
     with pytest.raises(ValueError, match=message):
@@ -177,16 +191,18 @@ def test_words_are_tagged_whatever_the_length(trained_model):
 
 @pytest.mark.parametrize("model", ["interaction", "representation"])
 def test_pairs_match_and_texts_have_vectors(model, trained_model):
-  if "ranker" not in heads.FORWARD:
-    pytest.skip("there are no rankers yet")
   folder = trained_model("ranker", model=model, pooling="mean")
-  rows = [{"text_a": "good", "text_b": "day"}, {"text_a": "bad", "text_b": ""}]
-  first, second = answer(folder, *rows)
+  rows = [{"text_a": "good"}, {"text_a": "bad"}]
+  pairs = [{**rows[0], "text_b": "day"}, {**rows[1], "text_b": ""}]
   if model == "interaction":
+    first, _ = answer(folder, *pairs)
     odds = first["probability"] / (1 - first["probability"])
     assert np.log(odds) == pytest.approx(first["score"], abs=1e-4)
     with pytest.raises(ValueError, match="no key 'text_b' but 'text'"):
       answer(folder, {"text": "good"})
   else:
+    first, second = answer(folder, *rows)
     assert len(first["vector"]) == 8 and first != second
     assert answer(folder, {"text": "bad"}) == [second]
+    with pytest.raises(ValueError, match="a vector of one text"):
+      answer(folder, pairs[0])
