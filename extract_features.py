@@ -18,14 +18,12 @@ import errno
 import itertools
 import json
 import os
-import queue
 import re
 import shutil
 import sys
 import tempfile
-import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 
 import h5py
@@ -47,7 +45,6 @@ POOLINGS = ("none", "cls", "mean", "max", "pooled")
 _WINDOW_BYTES = 2**28  # what may wait to be written in input order
 _MAX_WINDOW = 8192  # texts
 _MAX_GRAPH_BYTES = 2**31
-_LOOK_SECONDS = 0.2  # between two looks whether a reader is still needed
 _BATCHES_TO_WRITE = 2  # that may wait for the disk
 
 
@@ -91,48 +88,6 @@ def windows_of(examples: Iterable, size: int) -> Iterator[list]:
   """Yields lists of up to `size` examples."""
   examples = iter(examples)
   return iter(lambda: list(itertools.islice(examples, size)), [])
-
-
-def live_windows(examples: Iterable, size: int, is_over: Callable):
-  """`windows_of` what comes by and by: a list is whatever is there, at once.
-
-  Args:
-    examples: read in a thread of its own.
-    size: of the longest list.
-    is_over: `() -> bool`, whether no more are wanted.
-
-  Yields:
-    Lists of one example or more.
-  """
-  arrived, end = queue.Queue(size), object()
-
-  def read():
-    try:
-      for example in examples:
-        arrived.put(example)
-      arrived.put(end)
-    except Exception as error:
-      arrived.put(error)
-
-  threading.Thread(target=read, daemon=True).start()
-  window = []
-  while not is_over():
-    try:
-      # Waits for the first of a list only.
-      example = arrived.get(not window, _LOOK_SECONDS)
-    except queue.Empty:
-      example = None
-    if isinstance(example, InputExample):
-      window.append(example)
-    if window and (
-      len(window) == size or not isinstance(example, InputExample)
-    ):
-      yield window
-      window = []
-    if isinstance(example, Exception):
-      raise example
-    if example is end:
-      return
 
 
 # --------------------------------------------------------------- features
@@ -776,7 +731,9 @@ class FeatureStream:
   def windows(self) -> Iterator[list[InputFeatures]]:
     examples, size = stream_examples(FLAGS.input_file), self._job.window
     if self._job.num_examples is None:
-      windows = live_windows(examples, size, lambda: self.is_over)
+      windows = input_pipeline.as_they_come(
+        examples, size, lambda: self.is_over
+      )
     else:
       windows = windows_of(examples, size)
     for window in windows:

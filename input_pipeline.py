@@ -21,7 +21,9 @@ import dataclasses
 import itertools
 import json
 import os
+import queue
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 
@@ -36,6 +38,7 @@ _PER_POSITION = (
   *("input_ids", "input_mask", "segment_ids"),
   *("word_positions", "tag_ids", "is_scored"),
 )
+_LOOK_SECONDS = 0.2  # between two looks whether more is wanted
 _MAX_BUCKETS = 8
 _BOUND_MULTIPLE = 8  # lengths that suit vector units
 _THREADS = 8  # files that are read at a time, to count their records
@@ -597,6 +600,50 @@ def _stack(rows, name, bound):
   if isinstance(values[0], list):
     values = [value[:bound] for value in values]
   return np.array(values, np.int32)
+
+
+def as_they_come(
+  things: Iterable, most: int, is_over: Callable[[], bool] | None = None
+) -> Iterator[list]:
+  """Yields lists of what has come, without waiting for more.
+
+  Args:
+    things: read in a thread of its own, which may wait for each.
+    most: of the longest list, and read ahead.
+    is_over: whether no more are wanted; None: all are.
+
+  Yields:
+    Lists of one thing or more.
+
+  Raises:
+    What reading raises, once the things before are given.
+  """
+  arrived, end, errors = queue.Queue(most), object(), []
+
+  def read():
+    try:
+      for thing in things:
+        arrived.put(thing)
+    except Exception as error:
+      errors.append(error)
+    arrived.put(end)
+
+  threading.Thread(target=read, daemon=True).start()
+  is_open = True
+  while is_open and not (is_over and is_over()):
+    try:
+      batch = [arrived.get(timeout=_LOOK_SECONDS if is_over else None)]
+    except queue.Empty:
+      continue
+    while batch[-1] is not end and len(batch) < most and not arrived.empty():
+      batch.append(arrived.get())
+    is_open = batch[-1] is not end
+    if not is_open:
+      batch.pop()
+    if batch:
+      yield batch
+  if errors:
+    raise errors[0]
 
 
 class InputOrder:

@@ -12,18 +12,15 @@ from __future__ import annotations
 import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import json
-import queue
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 
 from absl import flags, logging
 
 import inference
+import input_pipeline
 
 FLAGS = flags.FLAGS
-
-_WAITING_LINES = 1024  # that are read ahead
 
 
 def define_flags() -> None:
@@ -57,43 +54,19 @@ def main(_):
     f" {json.dumps(predictor.example)} is answered"
     + (" (Ctrl-D ends)" if sys.stdin.isatty() else "")
   )
-  lines = waiting_lines(sys.stdin.buffer, FLAGS.predict_batch_size)
+  batches = input_pipeline.as_they_come(
+    numbered_lines(sys.stdin.buffer), FLAGS.predict_batch_size
+  )
   indent = 2 if sys.stdin.isatty() and sys.stdout.isatty() else None
-  for answer in answer_lines(lines, predictor):
+  for answer in answer_lines(batches, predictor):
     text = json.dumps(answer, ensure_ascii=False, indent=indent)
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace") + b"\n")
     sys.stdout.buffer.flush()
 
 
-def waiting_lines(stream, most: int) -> Iterator[list[tuple[int, bytes]]]:
-  """Yields the lines that are there, without waiting for more.
-
-  Args:
-    stream: of bytes.
-    most: lines at once.
-
-  Yields:
-    Lists of at least one (number from 1, line), blank lines left out.
-  """
-  lines = queue.Queue(_WAITING_LINES)
-
-  def read():
-    for number, line in enumerate(iter(stream.readline, b""), 1):
-      if line.strip():
-        lines.put((number, line))
-    lines.put(None)
-
-  threading.Thread(target=read, daemon=True).start()
-  is_open = True
-  while is_open:
-    batch = [lines.get()]
-    while batch[-1] and len(batch) < most and not lines.empty():
-      batch.append(lines.get())
-    is_open = batch[-1] is not None
-    if not is_open:
-      batch.pop()
-    if batch:
-      yield batch
+def numbered_lines(stream) -> Iterator[tuple[int, bytes]]:
+  """Yields lines and their numbers, from 1; blank ones are left out."""
+  return ((i, line) for i, line in enumerate(stream, 1) if line.strip())
 
 
 def answer_lines(

@@ -52,23 +52,6 @@ def test_a_line_is_a_text_or_a_pair_and_a_blank_one_counts(tmp_path):
   ]
 
 
-def test_what_comes_by_and_by_is_given_at_once():
-  examples = [extract_features.InputExample(i, "a", None) for i in range(5)]
-  windows = extract_features.live_windows(iter(examples), 2, lambda: False)
-  found = list(windows)
-  assert sum(found, []) == examples
-  assert max(map(len, found)) <= 2
-
-  def broken():
-    yield examples[0]
-    raise ValueError("not utf-8")
-
-  windows = extract_features.live_windows(broken(), 2, lambda: False)
-  assert next(windows) == examples[:1]
-  with pytest.raises(ValueError, match="not utf-8"):
-    next(windows)
-
-
 # --------------------------------------------------------------- features
 
 

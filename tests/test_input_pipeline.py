@@ -2,6 +2,8 @@
 """Batches from TFRecords: buckets, order, shuffling, padding."""
 
 import itertools
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -460,3 +462,55 @@ def test_what_comes_too_early_waits():
   assert list(order.add(1, "b")) == []
   assert list(order.add(0, "a")) == ["a", "b"]
   assert list(order.add(2, "c")) == ["c"]
+
+
+# ------------------------------------------------------- what comes by and by
+
+
+def test_what_has_come_is_given_at_once_and_waits_for_no_more():
+  reader, writer = os.pipe()
+  with os.fdopen(reader, "rb") as stream:
+    batches = input_pipeline.as_they_come(stream, 3)
+    os.write(writer, b"1\n")
+    assert next(batches) == [b"1\n"]  # though the stream goes on
+    os.write(writer, b"2\n3\n4\n5\n")
+    os.close(writer)
+    rest = sum(batches, [])
+    assert rest == [b"%d\n" % i for i in range(2, 6)]
+
+
+def test_what_waits_is_taken_together():
+  go_on, is_full = threading.Event(), threading.Event()
+
+  def things():
+    yield 0
+    go_on.wait(60)
+    yield from (1, 2, 3)
+    is_full.set()
+    yield from (4, 5)
+
+  batches = input_pipeline.as_they_come(things(), 3)
+  assert next(batches) == [0]
+  go_on.set()
+  assert is_full.wait(60)
+  assert next(batches) == [1, 2, 3]
+  assert sum(batches, []) == [4, 5]
+
+
+def test_what_reading_raises_comes_after_what_was_read():
+  def broken():
+    yield 1
+    raise ValueError("not utf-8")
+
+  batches = input_pipeline.as_they_come(broken(), 2)
+  assert next(batches) == [1]
+  with pytest.raises(ValueError, match="not utf-8"):
+    next(batches)
+
+
+def test_a_stream_that_is_over_is_not_waited_for():
+  reader, writer = os.pipe()
+  with os.fdopen(reader, "rb") as stream:
+    batches = input_pipeline.as_they_come(stream, 2, lambda: True)
+    assert list(batches) == []
+    os.close(writer)

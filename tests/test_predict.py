@@ -3,15 +3,14 @@
 
 import io
 import json
-import os
 import pathlib
 import subprocess
 import sys
-import threading
 
 import pytest
 
 import inference
+import input_pipeline
 import predict
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -19,8 +18,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def answers(predictor, *lines):
   """The answers to lines of text, in batches of two."""
-  stream = io.BytesIO(b"".join(lines))
-  batches = predict.waiting_lines(stream, 2)
+  numbered = predict.numbered_lines(io.BytesIO(b"".join(lines)))
+  batches = input_pipeline.as_they_come(numbered, 2)
   return list(predict.answer_lines(batches, predictor))
 
 
@@ -64,30 +63,6 @@ def test_a_bad_line_is_told_and_the_others_are_answered(predictor):
   assert list(found[0]) == ["id", "label", "probabilities"]
   assert found[-1]["id"] == 7
   assert found[-1]["probabilities"] == pytest.approx(found[0]["probabilities"])
-
-
-def test_lines_that_wait_are_a_batch_and_none_waits_for_more():
-  reader, writer = os.pipe()
-  with os.fdopen(reader, "rb") as stream:
-    batches = predict.waiting_lines(stream, 3)
-    os.write(writer, b"1\n")
-    assert next(batches) == [(1, b"1\n")]  # though the stream goes on
-    os.write(writer, b"2\n3\n4\n5\n")
-    os.close(writer)
-    rest = [line for batch in batches for line in batch]
-    assert rest == [(i, b"%d\n" % i) for i in range(2, 6)]
-
-
-def test_waiting_lines_are_taken_together():
-  lines = b"".join(b"%d\n" % i for i in range(7))
-  batches = predict.waiting_lines(io.BytesIO(lines), 3)
-  first = next(batches)
-  while threading.active_count() > 1 and any(
-    thread.name.endswith("(read)") for thread in threading.enumerate()
-  ):
-    pass  # until all has been read
-  sizes = [len(batch) for batch in batches]
-  assert len(first) + sum(sizes) == 7 and max(sizes) == 3
 
 
 def test_a_program_can_talk_to_it_line_by_line(squad_model):
