@@ -28,8 +28,9 @@ import inference
 FLAGS = flags.FLAGS
 
 _TEXT_PACKAGE = "tensorflow_text"
-# Largest difference of an output that --check accepts.
+# Largest difference, as `compare` tells it, that --check accepts.
 _TOLERANCES = {"float32": 1e-4, "bfloat16": 0.1}
+_WINDOWS_AT_ONCE = 64  # that --check runs
 
 
 # -------------------------------------------------- from strings to ids
@@ -228,7 +229,7 @@ def export(
   versions = [
     int(name)
     for name in (n.strip("/") for n in tf.io.gfile.listdir(export_dir))
-    if name.isdigit()
+    if name.isdecimal()
   ]
   folder = os.path.join(export_dir, str(max(versions, default=0) + 1))
   partial = folder + ".partial"  # no number, so Serving does not look at it
@@ -331,61 +332,75 @@ def _add_assets(model, folder):
 
 
 def compare(
-  folder: str, model: inference.TrainedModel, rows: Sequence[Mapping]
+  folder: str,
+  model: inference.TrainedModel,
+  predictor: inference.Predictor,
+  rows: Sequence[Mapping],
 ) -> dict:
-  """Runs rows through the export and through the checkpoint, in float32.
+  """Runs rows through the export and through the checkpoint.
 
   Args:
     folder: of the SavedModel.
     model: as it was exported.
+    predictor: of the model, in float32.
     rows: as predict.py takes them.
 
   Returns:
-    {signature: largest difference of a number in the outputs}.
+    {signature: largest difference of a number in the outputs, in parts of the
+    largest of its kind and row where that is over 1; NaN where there is one}.
+    Of the signatures for strings, those that can take all rows.
   """
-  predictor = inference.Predictor(model)
-  windows = [predictor.prepare(row)[0] for row in rows]
-  wanted = predictor.run([window for found in windows for window in found])
-  feeds = {
-    "ids": inference.padded([window for found in windows for window in found])
-  }
+  windows = [window for row in rows for window in predictor.prepare(row)[0]]
+  wanted = predictor.run(windows)
   differences = {}
   with tf.Graph().as_default(), tf.Session() as session:
     loaded = tf.saved_model.load(session, ["serve"], folder)
-    signatures = loaded.signature_def
+    signatures = dict(loaded.signature_def)
+    del signatures["serving_default"]  # the same as ids
+    texts = {}
     if {"text", "text_pair"} & set(signatures):
-      feeds.update(_text_feeds(model, rows, windows))
-    for name, feed in feeds.items():
-      outputs = session.run(
-        {k: v.name for k, v in signatures[name].outputs.items()},
-        {signatures[name].inputs[k].name: v for k, v in feed.items()},
-      )
-      differences[name] = _largest_difference(outputs, wanted)
+      texts = _text_columns(model, rows)
+      if any(texts["text_b"]):
+        signatures.pop("text", None)
+    for name, signature in sorted(signatures.items()):
+      found = _outputs(session, signature, windows, texts)
+      differences[name] = _largest_difference(found, wanted)
   return differences
 
 
-def _text_feeds(model, rows, windows):
-  """The rows as strings, for the signature that takes all of them."""
+def _text_columns(model, rows):
+  """The rows as strings; each is one window."""
   task = inference.TASKS[model.note["task"]](model)
   texts_a, texts_b = zip(*(task.texts(row) for row in rows))
-  feed = {"text_a": texts_a}
-  name = "text"
-  if any(texts_b) or "text" not in _text_signatures(model):
-    feed["text_b"], name = [text or "" for text in texts_b], "text_pair"
-  if model.note.get("feature_columns"):
-    feed["features"] = [found[0]["features"] for found in windows]
-  return {name: feed}
+  return {"text_a": texts_a, "text_b": [text or "" for text in texts_b]}
 
 
-def _largest_difference(outputs, wanted):
+def _outputs(session, signature, windows, texts):
+  """Yields a signature's outputs of each window, {name: array}."""
+  names = {name: info.name for name, info in signature.outputs.items()}
+  for first in range(0, len(windows), _WINDOWS_AT_ONCE):
+    part = slice(first, first + _WINDOWS_AT_ONCE)
+    columns = {
+      **inference.padded(windows[part]),
+      **{name: column[part] for name, column in texts.items()},
+    }
+    fed = {info.name: columns[name] for name, info in signature.inputs.items()}
+    columns = session.run(names, fed)
+    for values in zip(*columns.values()):
+      yield dict(zip(columns, values))
+
+
+def _largest_difference(found, wanted):
   largest = 0.0
-  for name, values in outputs.items():
-    for value, row in zip(values, wanted):
-      if np.issubdtype(np.asarray(value).dtype, np.floating):
+  for outputs, row in zip(found, wanted):
+    for name, value in outputs.items():
+      value, expected = np.ravel(value), np.ravel(row[name])
+      if np.issubdtype(value.dtype, np.floating):
         # A window has the width of its batch.
-        width = min(np.size(value), np.size(row[name]))
-        gap = np.abs(np.ravel(value)[:width] - np.ravel(row[name])[:width])
-        largest = max(largest, float(gap.max()))
+        size = min(len(value), len(expected))
+        gap = np.abs(value[:size] - expected[:size]).max(initial=0.0)
+        scale = np.abs(expected).max(initial=1.0)
+        largest = float(np.maximum(largest, gap / scale))  # keeps NaN
   return largest
 
 
@@ -447,16 +462,13 @@ def define_flags() -> None:
 
 def main(_):
   model = inference.find_model(FLAGS.model_dir, FLAGS.checkpoint)
-  rows = check_rows(model)
+  check = make_check(model)
   with_text = wants_text(model)
   if with_text:
     count = check_tokenizer(model.tokenizer, _TEXTS)
     logging.info(f"tokenizer: {count} texts have the same ids in the graph")
   names = ["ids", *(_text_signatures(model) if with_text else ())]
-  folder = export(
-    *(model, FLAGS.export_dir, FLAGS.precision, with_text),
-    (lambda made: check(made, model, rows)) if rows else None,
-  )
+  folder = export(model, FLAGS.export_dir, FLAGS.precision, with_text, check)
   logging.info(
     f"exported {model.checkpoint} to {folder}: {model.note['task']},"
     f" {FLAGS.precision}, signatures {', '.join(names)}"
@@ -489,34 +501,63 @@ def wants_text(model: inference.TrainedModel) -> bool:
   return FLAGS.signatures != "ids" and is_possible and is_installed
 
 
-def check_rows(model: inference.TrainedModel) -> list[dict]:
-  """The rows of --check; none without it."""
-  if FLAGS.check_file and not FLAGS.check:
-    raise ValueError(f"--check_file={FLAGS.check_file} needs --check")
+def make_check(model: inference.TrainedModel) -> Callable[[str], None] | None:
+  """What --check does to a folder; None without it.
+
+  Raises:
+    ValueError: --check_file is not fit for it.
+  """
   if not FLAGS.check:
-    return []
-  if FLAGS.check_file:
-    table = record_features.Table(FLAGS.check_file, has_header=False)
-    return [row for _, row in table]
-  example = inference.TASKS[model.note["task"]](model).example
-  return [
-    {
-      name: text if isinstance(value, str) else value
-      for name, value in example.items()
-    }
-    for text in _TEXTS
-  ]
+    if FLAGS.check_file:
+      raise ValueError(f"--check_file={FLAGS.check_file} needs --check")
+    return None
+  predictor = inference.Predictor(model)
+  rows = check_rows(predictor, FLAGS.check_file)
+  return lambda folder: check(folder, model, predictor, rows)
 
 
-def check(folder: str, model: inference.TrainedModel, rows: Sequence) -> None:
+def check_rows(predictor: inference.Predictor, path: str | None) -> list[dict]:
+  """The rows of a file, or built-in ones.
+
+  Raises:
+    ValueError: the model does not take a row, which is named, or there is none.
+  """
+  if not path:
+    return [
+      {
+        name: text if isinstance(value, str) else value
+        for name, value in predictor.example.items()
+      }
+      for text in _TEXTS
+    ]
+  rows = []
+  for line, row in record_features.Table(path, has_header=False):
+    try:
+      windows, _ = predictor.prepare(row)
+    except ValueError as error:
+      raise ValueError(f"{path}:{line}: {error}") from None
+    if windows:
+      rows.append(row)
+  if not rows:
+    raise ValueError(f"{path} holds no text to check with")
+  return rows
+
+
+def check(
+  folder: str,
+  model: inference.TrainedModel,
+  predictor: inference.Predictor,
+  rows: Sequence,
+) -> None:
   """Raises ValueError if the export says something else than the checkpoint."""
-  for name, difference in compare(folder, model, rows).items():
+  differences = compare(folder, model, predictor, rows)
+  for name, difference in differences.items():
     message = (
       f"check: {len(rows)} examples through signature {name} and through the"
       f" checkpoint differ by at most {difference:.2g}"
     )
     logging.info(message)
-    if not difference <= _TOLERANCES[FLAGS.precision]:
+    if not difference <= _TOLERANCES[FLAGS.precision]:  # or NaN
       raise ValueError(f"{message}: nothing is exported")
 
 

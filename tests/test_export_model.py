@@ -210,11 +210,13 @@ print(found["label"].numpy()[0].decode(), found["probabilities"].numpy()[0, 1])
 
 def test_spans_and_versions_and_bfloat16(squad_model, tmp_path):
   model = inference.find_model(str(squad_model()))
+  predictor = inference.Predictor(model)
   row = {"question": "one?", "context": "a good day, the bad day."}
   for version, precision in ((1, "float32"), (2, "bfloat16")):
     made = export_model.export(model, str(tmp_path / "out"), precision, False)
     assert made.endswith(f"/{version}")
-    (difference,) = export_model.compare(made, model, [row]).values()
+    rows = [row] * 40  # more windows than are run at once
+    (difference,) = export_model.compare(made, model, predictor, rows).values()
     assert difference < (1e-5 if version == 1 else 0.1)
   assert difference > 1e-5  # it is bfloat16
   shapes = tf.train.load_checkpoint(made + "/variables/variables")
@@ -223,7 +225,7 @@ def test_spans_and_versions_and_bfloat16(squad_model, tmp_path):
   assert types[kernel] == tf.bfloat16
   assert types["bert/embeddings/word_embeddings"] == tf.float32
   with tf.Graph().as_default(), tf.Session() as session:
-    windows, _ = inference.Predictor(model).prepare(row)
+    windows, _ = predictor.prepare(row)
     feed = inference.padded(windows)
     found = call(session, load(made, session)["ids"], **feed)
   for i in range(len(windows)):
@@ -233,6 +235,52 @@ def test_spans_and_versions_and_bfloat16(squad_model, tmp_path):
     assert 0 <= end - start < 4
     score = found["start_logits"][i, start] + found["end_logits"][i, end]
     assert found["score"][i] == pytest.approx(score, rel=1e-4)
+
+
+def test_a_difference_is_told_by_the_size_of_its_row():
+  def difference(found, wanted):
+    rows = [{"a": np.array(x), "tag": np.array([b"O"])} for x in found]
+    return export_model._largest_difference(
+      rows, [{"a": np.array(x), "tag": np.array([b"B"])} for x in wanted]
+    )
+
+  assert difference([[0.5, 0.25]], [[0.5, 0.5]]) == 0.25
+  assert difference([[3.0], [1e6]], [[3.0], [1e6 + 10]]) < 1.1e-5
+  assert difference([[1.0, 9.0]], [[1.0]]) == 0.0  # 9 is padding's
+  assert np.isnan(difference([[np.nan], [1.0]], [[1.0], [1.0]]))
+
+
+@needs_text
+def test_each_signature_that_takes_the_rows_is_compared(classifier, tmp_path):
+  model = inference.find_model(str(classifier()))
+  predictor = inference.Predictor(model)
+  made = export_model.export(model, str(tmp_path / "out"), "float32", True)
+  texts = [{"text": "good"}, {"text": "a café day!"}]
+  pairs = [*texts, {"text": "good", "text_b": "bad"}]
+  for rows, names in (
+    (texts, {"ids", "text", "text_pair"}),
+    (pairs, {"ids", "text_pair"}),
+  ):
+    found = export_model.compare(made, model, predictor, rows)
+    assert set(found) == names and max(found.values()) < 1e-5
+
+
+def test_rows_to_check_with_are_those_that_the_model_takes(
+  classifier, tmp_path
+):
+  predictor = inference.Predictor(inference.find_model(str(classifier())))
+  path = tmp_path / "rows.jsonl"
+  for text, message in (
+    ("", "rows.jsonl holds no text to check with"),
+    ('{"text": "a"}\n\n{"txt": "b"}\n', "rows.jsonl:3: no key 'text_a' but"),
+    ('{"text": 1}', "rows.jsonl:1: 'text' has to be a text, not 1"),
+  ):
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+      export_model.check_rows(predictor, str(path))
+  path.write_text('{"text": "a"}\n')
+  assert export_model.check_rows(predictor, str(path)) == [{"text": "a"}]
+  assert len(export_model.check_rows(predictor, None)) > 2
 
 
 def test_an_export_that_fails_its_check_does_not_appear(model, tmp_path):
