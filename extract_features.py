@@ -239,15 +239,17 @@ def model_fn_builder(
   def forward(features, is_training, dropout_seed):
     del is_training, dropout_seed
     mask = features["input_mask"]
-    model = modeling.BertModel(
-      bert_config,
-      False,
-      features["input_ids"],
-      mask,
-      features["input_type_ids"],
-      use_one_hot_embeddings,
-      **(encoder_options or {}),
-    )
+    getter = None if pooling == "pooled" else _without_pooler
+    with tf.variable_scope("", custom_getter=getter):
+      model = modeling.BertModel(
+        bert_config,
+        False,
+        features["input_ids"],
+        mask,
+        features["input_type_ids"],
+        use_one_hot_embeddings,
+        **(encoder_options or {}),
+      )
     if pooling == "pooled":
       outputs = [model.get_pooled_output()]
     else:
@@ -271,6 +273,14 @@ def model_fn_builder(
     return model_fn(features, labels, mode, params, config)
 
   return predict_fn
+
+
+def _without_pooler(getter, name, *args, **options):
+  """Makes no weights of the pooler's variables, so that no checkpoint needs to
+  have them: releases of encoders often do not."""
+  if name.startswith("bert/pooler/"):
+    options["trainable"] = False
+  return getter(name, *args, **options)
 
 
 def pool(vectors, input_mask, pooling: str):
@@ -834,7 +844,8 @@ def prepare() -> Job:
     FLAGS.init_checkpoint, config, FLAGS.bert_config_file
   )
   path = FLAGS.input_file
-  if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
+  is_file = os.path.isfile(path) or os.path.isdir(path)  # which can't be read
+  if path == "-" or (os.path.exists(path) and not is_file):
     num_examples = None  # a pipe
   else:
     num_examples = sum(1 for _ in tokenization.text_lines(path))
@@ -862,11 +873,23 @@ def _check_output():
       f" --pooling={FLAGS.pooling}"
     )
   if path != "-" and "://" not in path:
-    folder = os.path.dirname(path) or "."
-    if os.path.isdir(path) or not os.path.isdir(folder):
-      raise ValueError(
-        f"--output_file={path}: this is a folder, or its folder is missing"
-      )
+    _check_local_output(path)
+
+
+def _check_local_output(path):
+  folder = os.path.dirname(path) or "."
+  if os.path.isdir(path) or not os.path.isdir(folder):
+    raise ValueError(
+      f"--output_file={path}: this is a folder, or its folder is missing"
+    )
+  if os.path.exists(path) and not os.path.isfile(path):
+    raise ValueError(
+      f"--output_file={path}: this is no plain file, and would be replaced by"
+      " one: name another, or - for standard output"
+    )
+  for name in ("input_file", "vocab_file", "bert_config_file"):
+    if os.path.realpath(path) == os.path.realpath(FLAGS[name].value):
+      raise ValueError(f"--output_file={path} would replace --{name}")
 
 
 def find_layers(config: modeling.BertConfig) -> list[int]:

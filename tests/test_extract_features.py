@@ -2,6 +2,7 @@
 """Texts to vectors: the encoder's golden layers, formats, and whole runs."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -131,10 +132,10 @@ def golden_features():
   return golden, features
 
 
-def predict(input_fn, tmp_path, batch_size=3, **options):
+def predict(input_fn, tmp_path, batch_size=3, checkpoint=TINY, **options):
   config = modeling.BertConfig.from_json_file(CONFIG_FILE)
   model_fn = extract_features.model_fn_builder(
-    config, TINY, [-1, 0], False, False, **options
+    config, checkpoint, [-1, 0], False, False, **options
   )
   estimator = estimators.make_estimator(
     model_fn,
@@ -191,6 +192,30 @@ def test_pooling_counts_real_tokens_only(pooling, tmp_path):
       "pooled": golden["out/pooled_output"][row],
     }[pooling]
     np.testing.assert_allclose(found[row], wanted, atol=3e-6)
+
+
+def test_only_the_poolers_vector_needs_a_pooler(tmp_path):
+  reader = tf.train.load_checkpoint(TINY)
+  with tf.Graph().as_default(), tf.Session() as session:
+    kept = [
+      tf.get_variable(name, initializer=reader.get_tensor(name))
+      for name in reader.get_variable_to_shape_map()
+      if "pooler" not in name
+    ]
+    session.run(tf.global_variables_initializer())
+    prefix = tf.train.Saver(kept).save(session, str(tmp_path / "a.ckpt"))
+  golden, features = golden_features()
+  input_fn = extract_features.input_fn_builder(features, 24)
+  (batch,) = predict(
+    input_fn, tmp_path, batch_size=4, checkpoint=prefix, pooling="cls"
+  )
+  np.testing.assert_allclose(
+    batch["layer_output_0"],
+    golden["out/encoder_layer_2"][:, 0],
+    atol=3e-6,
+  )
+  with pytest.raises(ValueError, match="lacks bert/pooler/dense/"):
+    next(predict(input_fn, tmp_path, checkpoint=prefix, pooling="pooled"))
 
 
 def encoder_inputs():
@@ -447,6 +472,8 @@ def test_flags_that_do_not_fit_are_said_in_one_sentence(tmp_path):
   path = write(tmp_path, "in.txt", "the cat\n")
   bad = write(tmp_path, "bad.txt", b"a\nb\xe9c\n")
   empty = write(tmp_path, "empty.txt", "")
+  pipe = str(tmp_path / "pipe")
+  os.mkfifo(pipe)
   cases = (
     ([], "nothing wrong"),
     (["--layers=-1,-4"], "there is no layer '-4'"),
@@ -455,9 +482,12 @@ def test_flags_that_do_not_fit_are_said_in_one_sentence(tmp_path):
     (["--align_to_words", "--pooling=cls"], "--align_to_words is for"),
     (["--output_file=-", "--output_format=npz"], "--output_file=- is for JSON"),
     (["--output_file=no/where"], "its folder is missing"),
+    ([f"--output_file={pipe}"], "this is no plain file, and would be replaced"),
+    ([f"--output_file={tmp_path}/./in.txt"], "would replace --input_file"),
     ([f"--input_file={bad}"], "bad.txt is not utf-8: byte 3 is 0xe9"),
     ([f"--input_file={empty}"], "empty.txt is empty"),
     (["--input_file=no.txt"], "cannot read no.txt"),
+    ([f"--input_file={tmp_path}"], f"cannot read {tmp_path}"),
     (["--max_seq_length=99"], "max_position_embeddings"),
     (["--init_checkpoint=no.ckpt"], "no checkpoint no.ckpt"),
     (["--use_tpu"], "--use_tpu needs --tpu_name"),
