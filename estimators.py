@@ -438,14 +438,15 @@ def find_checkpoint(
   """`checkpoint_prefix`, once its sizes are compared with the configuration.
 
   Raises:
-    ValueError: there is no such checkpoint, or its sizes are others; both
-      numbers are named.
+    ValueError: there is no such checkpoint, it is damaged, or its sizes are
+      others; both numbers are named.
   """
   checkpoint = checkpoint_prefix(path)
   if not checkpoint:
     return None
   try:
     shapes = dict(tf.train.list_variables(checkpoint))
+    _check_size(checkpoint)
   except (tf.errors.OpError, IndexError):  # what a damaged index can raise
     raise ValueError(f"checkpoint {checkpoint} is damaged") from None
   layers = {
@@ -471,6 +472,28 @@ def find_checkpoint(
         f" {checkpoint}: give the --bert_config_file that came with it"
       )
   return checkpoint
+
+
+def _check_size(checkpoint):
+  """Raises ValueError if a checkpoint's data are not all there."""
+  reader = tf.train.load_checkpoint(checkpoint)
+  types = reader.get_variable_to_dtype_map()
+  wanted = sum(
+    math.prod(shape) * types[name].size
+    for name, shape in reader.get_variable_to_shape_map().items()
+    if types[name] != tf.string  # whose size is not told
+  )
+  folder, prefix = os.path.split(checkpoint)
+  found = sum(
+    tf.io.gfile.stat(os.path.join(folder, name)).length
+    for name in tf.io.gfile.listdir(folder or ".")
+    if name.startswith(prefix + ".data-")
+  )
+  if found < wanted:
+    raise ValueError(
+      f"checkpoint {checkpoint} is damaged: its data files have {found} bytes"
+      f" and its variables {wanted}: copy or download it again"
+    )
 
 
 def check_trained(output_dir: str, init_checkpoint: str | None) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -82,6 +83,21 @@ def test_sizes_that_differ_from_the_checkpoint_are_named(name, found):
   ):
     estimators.find_checkpoint(TINY, config, "c.json")
   assert estimators.find_checkpoint(TINY, CONFIG, "c.json") == TINY
+
+
+def test_a_checkpoint_whose_download_ended_early_is_refused(tmp_path):
+  folder = tmp_path / "tiny"
+  shutil.copytree(pathlib.Path(TINY).parent, folder)
+  prefix = str(folder / "model.ckpt")
+  assert estimators.find_checkpoint(prefix, CONFIG, "c.json") == prefix
+  (data,) = (path for path in folder.iterdir() if ".data" in path.name)
+  size = data.stat().st_size
+  data.write_bytes(data.read_bytes()[:-4])
+  with pytest.raises(ValueError, match=f"damaged: .* have {size - 4} bytes"):
+    estimators.find_checkpoint(prefix, CONFIG, "c.json")
+  data.unlink()
+  with pytest.raises(ValueError, match="is damaged"):
+    estimators.find_checkpoint(prefix, CONFIG, "c.json")
 
 
 def test_what_starts_from_where_is_said(tmp_path):

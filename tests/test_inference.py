@@ -80,12 +80,18 @@ def test_weights_that_are_not_the_tasks(classifier):
     inference.Predictor(inference.find_model(str(folder)))
 
 
-def test_a_checkpoint_that_lacks_its_end_is_damaged(classifier):
+def test_a_damaged_checkpoint_is_told(classifier):
   folder = classifier()
   (data,) = folder.glob("model.ckpt-3.data*")
-  data.write_bytes(data.read_bytes()[:100])
+  whole = data.read_bytes()
+  data.write_bytes(bytes(len(whole)))
   with pytest.raises(ValueError, match="model.ckpt-3 is damaged: .* be read"):
     inference.Predictor(inference.find_model(str(folder)))
+  data.write_bytes(whole[:100])
+  with pytest.raises(
+    ValueError, match="damaged: its data files have 100 bytes"
+  ):
+    inference.find_model(str(folder))
 
 
 # ------------------------------------------------------------------- tasks
