@@ -47,6 +47,8 @@ def define_flags() -> None:
 
 
 def main(_):
+  if sys.stdin is None:
+    raise ValueError("standard input is closed: give it JSON lines")
   model = inference.find_model(FLAGS.model_dir, FLAGS.checkpoint)
   predictor = inference.Predictor(model, FLAGS.precision)
   logging.info(

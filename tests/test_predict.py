@@ -65,6 +65,12 @@ def test_a_bad_line_is_told_and_the_others_are_answered(predictor):
   assert found[-1]["probabilities"] == pytest.approx(found[0]["probabilities"])
 
 
+def test_without_standard_input_there_is_nothing_to_answer(monkeypatch):
+  monkeypatch.setattr(sys, "stdin", None)
+  with pytest.raises(ValueError, match="standard input is closed"):
+    predict.main(None)
+
+
 def test_a_program_can_talk_to_it_line_by_line(squad_model):
   command = [sys.executable, str(ROOT / "predict.py")]
   with subprocess.Popen(
