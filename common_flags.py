@@ -421,92 +421,11 @@ def load_tokenizer():
   return tokenizer
 
 
-def copy_model_files() -> None:
-  """Copies configuration and vocabulary to the output folder, for later use."""
-  for path, name in (
-    (FLAGS.bert_config_file, "bert_config.json"),
-    (FLAGS.vocab_file, "vocab.txt"),
-  ):
-    if not path:  # a script that can do without
-      continue
-    with tf.io.gfile.GFile(path, "rb") as reader:
-      data = reader.read()
-    target = os.path.join(FLAGS.output_dir, name)
-    with tf.io.gfile.GFile(target + ".partial", "wb") as writer:
-      writer.write(data)  # the two paths may name one file
-    tf.io.gfile.rename(target + ".partial", target, overwrite=True)
-
-
-def check_output_dir() -> None:
-  """Compares the model in --output_dir, if it holds one, with the flags' files.
-
-  Raises:
-    ValueError: there is a checkpoint in it, of another configuration or
-      vocabulary.
-  """
-  if not FLAGS.output_dir:
-    raise ValueError("--output_dir is empty: name a folder")
-  if not tf.train.latest_checkpoint(FLAGS.output_dir):
-    return
-  for flag, name in (
-    ("bert_config_file", "bert_config.json"),
-    ("vocab_file", "vocab.txt"),
-  ):
-    kept, given = os.path.join(FLAGS.output_dir, name), FLAGS[flag].value
-    if not given or not tf.io.gfile.exists(kept):
-      continue
-    if _content(kept) != _content(given):
-      raise ValueError(
-        f"{FLAGS.output_dir} holds another model: --{flag}={given}"
-        f" differs from its {name}; give another --output_dir"
-      )
-
-
-def _content(path):
-  """What a configuration or vocabulary says, however it is laid out."""
-  with tf.io.gfile.GFile(path, "rb") as reader:
-    text = reader.read().decode("utf-8", "replace")
-  if path.endswith(".json"):
-    return json.loads(text)
-  return [line.strip() for line in text.split("\n")]
-
-
 def check_actions(*names: str) -> None:
   """Raises ValueError unless one of the flags `names` is on."""
   if not any(FLAGS[name].value for name in names):
     flags_text = ", ".join(f"--{name}" for name in names)
     raise ValueError(f"nothing to do: give at least one of {flags_text}")
-
-
-def check_evaluation(scores: Sequence[str]) -> None:
-  """Checks the flags of evaluation while training.
-
-  Args:
-    scores: the names that --keep_best can have.
-
-  Raises:
-    ValueError: they do not go together, or there is no such score.
-  """
-  if FLAGS.keep_best and FLAGS.keep_best not in scores:
-    raise ValueError(
-      f"--keep_best={FLAGS.keep_best} is no score of this task: give one of"
-      f" {', '.join(scores)}"
-    )
-  if FLAGS.patience and not FLAGS.keep_best:
-    raise ValueError("--patience needs --keep_best=SCORE")
-  if FLAGS.keep_best and FLAGS.do_train and not FLAGS.eval_steps:
-    raise ValueError("--keep_best needs --eval_steps, to find the best")
-  later = "do_eval" if "do_eval" in FLAGS else "do_predict"
-  if FLAGS.eval_steps and FLAGS.distribution == "multi_worker":
-    raise ValueError(
-      "--eval_steps can't be used with --distribution=multi_worker, whose"
-      f" workers would wait: evaluate after training (--{later})"
-    )
-  if FLAGS.eval_steps and FLAGS.use_tpu:
-    raise ValueError(
-      "--eval_steps can't be used with --use_tpu, which has no room for two"
-      f" programs: evaluate after training (--{later})"
-    )
 
 
 def check_speed() -> None:

@@ -30,6 +30,7 @@ import input_pipeline
 import metrics
 import modeling
 import optimization
+import training
 
 FLAGS = flags.FLAGS
 
@@ -770,9 +771,7 @@ class Job:
 
   @property
   def num_train_steps(self) -> int:
-    return int(
-      len(self.train) / FLAGS.train_batch_size * FLAGS.num_train_epochs
-    )
+    return training.num_train_steps(len(self.train))
 
 
 def define_flags() -> None:
@@ -873,15 +872,13 @@ def _define_custom_flags():
 
 def main(_):
   job = prepare()
-  logging.info(
-    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
-  )
+  training.log_devices()
   evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
     train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
   if not common_flags.is_chief():
     return
-  best = best_checkpoint().checkpoint if FLAGS.keep_best else None
+  best = training.best_checkpoint()
   if FLAGS.do_eval:
     scores, report = evaluate(job, evaluator, best)
     logging.info("evaluation:")
@@ -892,17 +889,10 @@ def main(_):
 
 def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
-  common_flags.check_actions("do_train", "do_eval", "do_predict")
-  common_flags.check_devices()
-  common_flags.check_speed()
-  common_flags.check_output_dir()
+  training.check_flags(("do_train", "do_eval", "do_predict"))
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = estimators.find_checkpoint(
-    FLAGS.init_checkpoint, config, FLAGS.bert_config_file
-  )
-  kept = estimators.load_note(
-    TaskNote, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
-  )
+  init_checkpoint = training.find_init_checkpoint(config)
+  kept = training.load_note(TaskNote, init_checkpoint)
   task = find_task(kept)
   if kept and kept.label_type != task.label_type:
     raise ValueError(
@@ -910,8 +900,6 @@ def prepare() -> Job:
       f" {task.label_type}: give the same, or another --output_dir"
     )
   _check_evaluation_flags(task)
-  if not FLAGS.do_train:
-    estimators.check_trained(FLAGS.output_dir, init_checkpoint)
   train_examples = []
   if FLAGS.do_train:
     train_examples = DataProcessor(task).get_train_examples(FLAGS.data_dir)
@@ -938,28 +926,20 @@ def prepare() -> Job:
   job = Job(
     config, tokenizer, init_checkpoint, task, note, train_examples, dev, test
   )
-  if FLAGS.do_train and job.num_train_steps < 1:
-    raise ValueError(
-      f"{len(train_examples)} examples x --num_train_epochs="
-      f"{FLAGS.num_train_epochs} do not fill one step of --train_batch_size="
-      f"{FLAGS.train_batch_size}: lower the batch size, or train for longer"
-    )
+  if FLAGS.do_train:
+    training.check_train_steps(len(train_examples), "examples")
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
 
 
 def _check_evaluation_flags(task):
-  if FLAGS.keep_best and not FLAGS.keep_best.startswith("eval_"):
-    FLAGS.keep_best = "eval_" + FLAGS.keep_best
-  common_flags.check_evaluation(
+  training.check_evaluation(
     [
       f"eval{suffix}_{name}"
       for suffix in task.dev_files
       for name in (*task.scores, "loss")
     ]
   )
-  if FLAGS.keep_best and not FLAGS.do_train:
-    best_checkpoint().check()
 
 
 def find_task(kept: TaskNote | None) -> Task:
@@ -1046,13 +1026,7 @@ def make_note(
   compared = ["labels", "feature_columns", "text_template", "do_lower_case"]
   if FLAGS.do_train:
     compared.append("task_name")
-  for name in compared:
-    was, is_now = getattr(kept, name), getattr(note, name)
-    if was != is_now:
-      raise ValueError(
-        f"the model in {FLAGS.output_dir} was trained with {name} {was}, and"
-        f" now it is {is_now}: give another --output_dir, or the same flags"
-      )
+  training.compare_notes(kept, note, compared)
   return dataclasses.replace(
     kept, thresholds=note.thresholds, max_seq_length=note.max_seq_length
   )
@@ -1110,26 +1084,15 @@ def _read_sets(read, files, most):
 
 def make_estimator(job: Job, predict_batch_size: int):
   """The estimator of the flags, predicting so many examples at a time."""
-  steps = job.num_train_steps
-  model_fn = model_fn_builder(
-    job.config,
-    job.num_outputs,
-    job.init_checkpoint,
-    FLAGS.learning_rate,
-    steps,
-    int(steps * FLAGS.warmup_proportion),
-    FLAGS.use_tpu,
-    use_one_hot_embeddings=FLAGS.use_tpu,
+  return training.make_estimator(
+    model_fn_builder,
+    job.num_train_steps,
+    predict_batch_size,
+    bert_config=job.config,
+    init_checkpoint=job.init_checkpoint,
+    num_labels=job.num_outputs,
     label_type=job.note.label_type,
-    random_seed=FLAGS.random_seed,
-    optimizer_options=common_flags.optimizer_options(),
-    encoder_options=common_flags.encoder_options(),
   )
-  options = common_flags.estimator_options()
-  options["predict_batch_size"] = predict_batch_size
-  if FLAGS.eval_steps:
-    options["save_checkpoints_steps"] = FLAGS.eval_steps
-  return estimators.make_estimator(model_fn, **options)
 
 
 def get_input_fn(job: Job, examples, name: str, is_training: bool):
@@ -1141,7 +1104,7 @@ def get_input_fn(job: Job, examples, name: str, is_training: bool):
 
 def _make_input_fn(job, examples, name, is_training):
   note = job.note
-  output_file = os.path.join(common_flags.records_dir(), f"{name}.tf_record")
+  output_file = training.record_path(name)
   num_features = len(note.feature_columns)
   mark = record_features.fingerprint(
     [dataclasses.astuple(example) for example in examples],
@@ -1161,51 +1124,25 @@ def _make_input_fn(job, examples, name, is_training):
       num_features,
     ),
   )
-  return input_pipeline.batch_input_fn(
+  return training.make_input_fn(
     records,
     _schema(
       FLAGS.max_seq_length, len(note.labels), note.label_type, num_features
     ),
     is_training,
-    FLAGS.train_batch_size,
-    common_flags.length_buckets(),
-    drop_remainder=FLAGS.use_tpu,
-    # A training that goes on does not meet the first batches once more.
-    random_seed=FLAGS.random_seed + estimators.current_step(FLAGS.output_dir),
-  )
-
-
-def best_checkpoint() -> estimators.BestCheckpoint:
-  """The keeper of --keep_best."""
-  return estimators.BestCheckpoint(
-    FLAGS.output_dir, FLAGS.keep_best, FLAGS.patience
   )
 
 
 def train(job: Job, estimator, evaluator) -> None:
-  """Trains, and keeps what prediction needs beside the checkpoints."""
+  """Trains to classify."""
   logging.info(f"labels of the training data: {label_histogram(job)}")
-  input_fn = get_input_fn(job, job.train, "train", is_training=True)
-  if common_flags.is_chief():
-    estimators.write_json(
-      os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(job.note)
-    )
-    common_flags.copy_model_files()
-  listener = None
-  if FLAGS.eval_steps:
-    listener = estimators.EvaluationListener(
-      lambda checkpoint: evaluate(job, evaluator, checkpoint)[0],
-      FLAGS.output_dir,
-      best_checkpoint() if FLAGS.keep_best else None,
-    )
-  estimators.train(
+  training.train(
     estimator,
-    input_fn,
+    get_input_fn(job, job.train, "train", is_training=True),
     job.num_train_steps,
     len(job.train),
-    FLAGS.train_batch_size,
-    FLAGS.log_steps,
-    listener,
+    lambda checkpoint: evaluate(job, evaluator, checkpoint)[0],
+    job.note,
   )
 
 
@@ -1256,8 +1193,8 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
         name = re.sub("^eval|$", rf"\g<0>{suffix}", name, count=1)
       scores[name] = value
     reports[f"report{suffix}"] = report
-  used = checkpoint or tf.train.latest_checkpoint(FLAGS.output_dir)
-  scores["global_step"] = estimators.current_step(used or job.init_checkpoint)
+  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
+  scores["global_step"] = estimators.current_step(used)
   return scores, reports
 
 

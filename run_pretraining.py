@@ -25,6 +25,7 @@ import input_pipeline
 import modeling
 import optimization
 import tokenization
+import training
 from heads import (  # noqa: F401 (the original's names)
   gather_indexes,
   get_masked_lm_output,
@@ -560,14 +561,12 @@ def _define_mask_flags():
 
 def main(_):
   job = prepare()
-  logging.info(
-    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
-  )
+  training.log_devices()
   evaluator = make_estimator(job)
   if FLAGS.do_train:
     train(job, make_estimator(job), evaluator)
   if FLAGS.do_eval and common_flags.is_chief():
-    best = best_checkpoint().checkpoint if FLAGS.keep_best else None
+    best = training.best_checkpoint()
     scores = evaluate(job, evaluator, best)
     logging.info("evaluation:")
     estimators.write_eval_results(FLAGS.output_dir, scores, {})
@@ -575,20 +574,13 @@ def main(_):
 
 def prepare() -> Job:
   """Checks the flags and the records, so that what is wrong shows early."""
-  common_flags.check_actions("do_train", "do_eval")
-  common_flags.check_devices(("input_file", "eval_input_file"))
-  common_flags.check_speed()
-  common_flags.check_output_dir()
-  common_flags.check_evaluation(SCORES)
-  if FLAGS.keep_best and not FLAGS.do_train:
-    best_checkpoint().check()
-  config = common_flags.load_config()
-  init_checkpoint = estimators.find_checkpoint(
-    FLAGS.init_checkpoint, config, FLAGS.bert_config_file
+  training.check_flags(
+    ("do_train", "do_eval"), inputs=("input_file", "eval_input_file")
   )
-  if not FLAGS.do_train:
-    estimators.check_trained(FLAGS.output_dir, init_checkpoint)
-  elif FLAGS.num_warmup_steps >= FLAGS.num_train_steps:
+  training.check_evaluation(SCORES)
+  config = common_flags.load_config()
+  init_checkpoint = training.find_init_checkpoint(config)
+  if FLAGS.do_train and FLAGS.num_warmup_steps >= FLAGS.num_train_steps:
     logging.warning(
       f"--num_warmup_steps={FLAGS.num_warmup_steps} of --num_train_steps="
       f"{FLAGS.num_train_steps}: the rate will not reach --learning_rate"
@@ -653,23 +645,14 @@ def make_masker(config: modeling.BertConfig) -> Masker | None:
 
 def make_estimator(job: Job):
   """The estimator of the flags."""
-  model_fn = model_fn_builder(
-    job.config,
-    job.init_checkpoint,
-    FLAGS.learning_rate,
+  return training.make_estimator(
+    model_fn_builder,
     FLAGS.num_train_steps,
+    FLAGS.eval_batch_size,
     FLAGS.num_warmup_steps,
-    FLAGS.use_tpu,
-    use_one_hot_embeddings=FLAGS.use_tpu,
-    random_seed=FLAGS.random_seed,
-    optimizer_options=common_flags.optimizer_options(),
-    encoder_options=common_flags.encoder_options(),
+    bert_config=job.config,
+    init_checkpoint=job.init_checkpoint,
   )
-  options = common_flags.estimator_options()
-  options["predict_batch_size"] = FLAGS.eval_batch_size
-  if FLAGS.eval_steps:
-    options["save_checkpoints_steps"] = FLAGS.eval_steps
-  return estimators.make_estimator(model_fn, **options)
 
 
 def get_input_fn(job: Job, is_training: bool):
@@ -694,32 +677,14 @@ def get_input_fn(job: Job, is_training: bool):
   )
 
 
-def best_checkpoint() -> estimators.BestCheckpoint:
-  """The keeper of --keep_best."""
-  return estimators.BestCheckpoint(
-    FLAGS.output_dir, FLAGS.keep_best, FLAGS.patience
-  )
-
-
 def train(job: Job, estimator, evaluator) -> None:
   """Trains, from the record on that comes next."""
-  if common_flags.is_chief():
-    common_flags.copy_model_files()
-  listener = None
-  if FLAGS.eval_steps:
-    listener = estimators.EvaluationListener(
-      lambda checkpoint: evaluate(job, evaluator, checkpoint),
-      FLAGS.output_dir,
-      best_checkpoint() if FLAGS.keep_best else None,
-    )
-  estimators.train(
+  training.train(
     estimator,
     get_input_fn(job, is_training=True),
     FLAGS.num_train_steps,
     job.train.num_examples,
-    FLAGS.train_batch_size,
-    FLAGS.log_steps,
-    listener,
+    lambda checkpoint: evaluate(job, evaluator, checkpoint),
   )
 
 
@@ -740,8 +705,8 @@ def evaluate(job: Job, estimator, checkpoint: str | None) -> dict:
   rows = list(input_pipeline.in_input_order(batches, names))
   arrays = {name: np.array([row[name] for row in rows]) for name in names}
   scores = compute_scores(arrays, FLAGS.eval_batch_size)
-  used = checkpoint or tf.train.latest_checkpoint(FLAGS.output_dir)
-  scores["global_step"] = estimators.current_step(used or job.init_checkpoint)
+  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
+  scores["global_step"] = estimators.current_step(used)
   return scores
 
 

@@ -34,10 +34,10 @@ import estimators
 import features as record_features
 import heads
 import inference
-import input_pipeline
 import metrics
 import modeling
 import optimization
+import training
 
 FLAGS = flags.FLAGS
 
@@ -550,9 +550,7 @@ class Job:
 
   @property
   def num_train_steps(self) -> int:
-    return int(
-      len(self.train) / FLAGS.train_batch_size * FLAGS.num_train_epochs
-    )
+    return training.num_train_steps(len(self.train))
 
 
 def define_flags() -> None:
@@ -670,20 +668,19 @@ def _define_search_flags():
 
 def main(_):
   job = prepare()
-  logging.info(
-    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
-  )
+  training.log_devices()
   evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
     train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
   if not common_flags.is_chief():
     return
-  best = best_checkpoint().checkpoint if FLAGS.keep_best else None
+  best = training.best_checkpoint()
   if FLAGS.do_eval:
     ranking = rank(job, evaluator, job.valid, "eval", best)
     logging.info("evaluation:")
     scores = ranking.compute_scores("eval")
-    scores["global_step"] = estimators.current_step(used_checkpoint(job, best))
+    used = training.used_checkpoint(best, job.init_checkpoint)
+    scores["global_step"] = estimators.current_step(used)
     estimators.write_eval_results(FLAGS.output_dir, scores, {})
     write_trec_files(ranking, "eval")
   if FLAGS.do_predict:
@@ -691,26 +688,18 @@ def main(_):
   if FLAGS.do_interact:
     estimator = make_estimator(job, FLAGS.predict_batch_size)
     vectors = response_vectors(job, estimator, best)
-    interact(job, vectors, used_checkpoint(job, best))
+    used = training.used_checkpoint(best, job.init_checkpoint)
+    interact(job, vectors, used)
 
 
 def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
-  common_flags.check_actions("do_train", "do_eval", "do_predict", "do_interact")
-  common_flags.check_devices()
-  common_flags.check_speed()
-  common_flags.check_output_dir()
+  training.check_flags(("do_train", "do_eval", "do_predict", "do_interact"))
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = estimators.find_checkpoint(
-    FLAGS.init_checkpoint, config, FLAGS.bert_config_file
-  )
-  kept = estimators.load_note(
-    TaskNote, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
-  )
+  init_checkpoint = training.find_init_checkpoint(config)
+  kept = training.load_note(TaskNote, init_checkpoint)
   note = make_note(kept)
   check_flags(note)
-  if not FLAGS.do_train:
-    estimators.check_trained(FLAGS.output_dir, init_checkpoint)
   rows, valid, test, responses = [], [], [], []
   if FLAGS.do_train:
     rows = training_rows(
@@ -729,12 +718,8 @@ def prepare() -> Job:
   job = Job(
     config, tokenizer, init_checkpoint, note, rows, valid, test, responses
   )
-  if FLAGS.do_train and job.num_train_steps < 1:
-    raise ValueError(
-      f"{len(rows)} training rows x --num_train_epochs={FLAGS.num_train_epochs}"
-      f" do not fill one step of --train_batch_size={FLAGS.train_batch_size}:"
-      " lower the batch size, or train for longer"
-    )
+  if FLAGS.do_train:
+    training.check_train_steps(len(rows), "training rows")
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
 
@@ -765,24 +750,15 @@ def make_note(kept: TaskNote | None) -> TaskNote:
     do_lower_case=FLAGS.do_lower_case,
     max_seq_length=FLAGS.max_seq_length,
   )
-  for name in ("model", "pooling", "do_lower_case") if kept else ():
-    was, is_now = getattr(kept, name), getattr(note, name)
-    if was != is_now:
-      raise ValueError(
-        f"the trained model has {name} {was}, and now it is {is_now}: give the"
-        " same flags, or another --output_dir"
-      )
+  if kept:
+    training.compare_notes(kept, note, ("model", "pooling", "do_lower_case"))
   return note
 
 
 def check_flags(note: TaskNote) -> None:
   """Raises ValueError where flags do not go together."""
-  if FLAGS.keep_best and not FLAGS.keep_best.startswith("eval_"):
-    FLAGS.keep_best = "eval_" + FLAGS.keep_best
   scores = metrics.ranking_scores([[1, 0]], [[1.0, 0.0]])
-  common_flags.check_evaluation([f"eval_{name}" for name in scores])
-  if FLAGS.keep_best and not FLAGS.do_train:
-    best_checkpoint().check()
+  training.check_evaluation([f"eval_{name}" for name in scores])
   needs_data = FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict
   if needs_data and not FLAGS.data_dir:
     raise ValueError("--data_dir is needed to train, evaluate and predict")
@@ -811,42 +787,18 @@ def _read_rankable(set_type):
 
 def make_estimator(job: Job, predict_batch_size: int):
   """The estimator of the flags, predicting so many examples at a time."""
-  steps = job.num_train_steps
-  model_fn = model_fn_builder(
-    job.config,
-    job.note,
-    job.init_checkpoint,
-    FLAGS.learning_rate,
-    steps,
-    int(steps * FLAGS.warmup_proportion),
-    FLAGS.use_tpu,
-    use_one_hot_embeddings=FLAGS.use_tpu,
-    random_seed=FLAGS.random_seed,
-    optimizer_options=common_flags.optimizer_options(),
-    encoder_options=common_flags.encoder_options(),
+  return training.make_estimator(
+    model_fn_builder,
+    job.num_train_steps,
+    predict_batch_size,
+    bert_config=job.config,
+    init_checkpoint=job.init_checkpoint,
+    note=job.note,
   )
-  options = common_flags.estimator_options()
-  options["predict_batch_size"] = predict_batch_size
-  if FLAGS.eval_steps:
-    options["save_checkpoints_steps"] = FLAGS.eval_steps
-  return estimators.make_estimator(model_fn, **options)
-
-
-def best_checkpoint() -> estimators.BestCheckpoint:
-  """The keeper of --keep_best."""
-  return estimators.BestCheckpoint(
-    FLAGS.output_dir, FLAGS.keep_best, FLAGS.patience
-  )
-
-
-def used_checkpoint(job: Job, checkpoint: str | None) -> str:
-  """The prefix of the weights that prediction uses."""
-  newest = tf.train.latest_checkpoint(FLAGS.output_dir)
-  return checkpoint or newest or job.init_checkpoint
 
 
 def train(job: Job, estimator, evaluator) -> None:
-  """Trains, and keeps what prediction needs beside the checkpoints."""
+  """Trains to rank."""
   most = max(len(row.responses) for row in job.train)
   if job.note.loss == "cross_entropy":
     num_true = sum(row.label for row in job.train)
@@ -864,34 +816,19 @@ def train(job: Job, estimator, evaluator) -> None:
     lambda: (packer.pack_row(r, job.note, num_sequences) for r in job.train),
     is_training=True,
   )
-  if common_flags.is_chief():
-    estimators.write_json(
-      os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(job.note)
-    )
-    common_flags.copy_model_files()
-  listener = None
-  if FLAGS.eval_steps:
-    listener = estimators.EvaluationListener(
-      lambda checkpoint: rank(
-        job, evaluator, job.valid, "eval", checkpoint
-      ).compute_scores("eval"),
-      FLAGS.output_dir,
-      best_checkpoint() if FLAGS.keep_best else None,
-    )
-  estimators.train(
-    estimator,
-    input_fn,
-    job.num_train_steps,
-    len(job.train),
-    FLAGS.train_batch_size,
-    FLAGS.log_steps,
-    listener,
+
+  def evaluate(checkpoint):
+    ranking = rank(job, evaluator, job.valid, "eval", checkpoint)
+    return ranking.compute_scores("eval")
+
+  training.train(
+    estimator, input_fn, job.num_train_steps, len(job.train), evaluate, job.note
   )
 
 
 def _input_fn(job, name, texts, schema, rows: Callable, is_training: bool):
   """Writes records, or finds them made of the same texts, and reads them."""
-  output_file = os.path.join(common_flags.records_dir(), f"{name}.tf_record")
+  output_file = training.record_path(name)
   mark = record_features.fingerprint(
     texts,
     [job.note.model, job.note.loss if is_training else None],
@@ -902,16 +839,7 @@ def _input_fn(job, name, texts, schema, rows: Callable, is_training: bool):
     mark,
     lambda: record_features.write_records(rows(), schema, output_file),
   )
-  return input_pipeline.batch_input_fn(
-    records,
-    schema,
-    is_training,
-    FLAGS.train_batch_size,
-    common_flags.length_buckets(),
-    drop_remainder=FLAGS.use_tpu,
-    # A training that goes on does not meet the first batches once more.
-    random_seed=FLAGS.random_seed + estimators.current_step(FLAGS.output_dir),
-  )
+  return training.make_input_fn(records, schema, is_training)
 
 
 def run_model(job: Job, estimator, texts, name: str, checkpoint) -> np.ndarray:
@@ -997,7 +925,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
 def response_vectors(job: Job, estimator, checkpoint: str | None) -> np.ndarray:
   """The vectors of --response_file, float32 [N, D], kept or made."""
   texts = [(text,) for text in job.responses]
-  used = used_checkpoint(job, checkpoint)
+  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
   return kept_vectors(
     FLAGS.response_file,
     {

@@ -32,6 +32,7 @@ import metrics
 import modeling
 import optimization
 import tokenization
+import training
 from answers import (  # noqa: F401  (of this script, for other programs)
   Answer,
   convert_examples_to_features,
@@ -543,9 +544,7 @@ class Job:
 
   @property
   def num_train_steps(self) -> int:
-    return int(
-      len(self.train) / FLAGS.train_batch_size * FLAGS.num_train_epochs
-    )
+    return training.num_train_steps(len(self.train))
 
 
 def define_flags() -> None:
@@ -597,13 +596,11 @@ def define_flags() -> None:
 
 def main(_):
   job = prepare()
-  logging.info(
-    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
-  )
+  training.log_devices()
   if FLAGS.do_train:
-    train(job, make_estimator(job))
+    train(job)
   if FLAGS.do_predict and common_flags.is_chief():
-    best = best_checkpoint().checkpoint if FLAGS.keep_best else None
+    best = training.best_checkpoint()
     predict(job, make_estimator(job), best)
 
 
@@ -611,12 +608,8 @@ def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
   _check_flags()
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = estimators.find_checkpoint(
-    FLAGS.init_checkpoint, config, FLAGS.bert_config_file
-  )
+  init_checkpoint = training.find_init_checkpoint(config)
   note = make_note(init_checkpoint)
-  if not FLAGS.do_train:
-    estimators.check_trained(FLAGS.output_dir, init_checkpoint)
   train_examples, test = [], []
   if FLAGS.do_train:
     train_examples = read_squad_examples(
@@ -636,21 +629,14 @@ def prepare() -> Job:
       " compare with"
     )
   job = Job(config, tokenizer, init_checkpoint, note, train_examples, test)
-  if FLAGS.do_train and job.num_train_steps < 1:
-    raise ValueError(
-      f"{len(train_examples)} questions x --num_train_epochs="
-      f"{FLAGS.num_train_epochs} do not fill one step of --train_batch_size="
-      f"{FLAGS.train_batch_size}: lower the batch size, or train for longer"
-    )
+  if FLAGS.do_train:
+    training.check_train_steps(len(train_examples), "questions")
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
 
 
 def _check_flags():
-  common_flags.check_actions("do_train", "do_predict")
-  common_flags.check_devices()
-  common_flags.check_speed()
-  common_flags.check_output_dir()
+  training.check_flags(("do_train", "do_predict"))
   for flag, file in (
     ("do_train", "train_file"),
     ("do_predict", "predict_file"),
@@ -664,14 +650,10 @@ def _check_flags():
       f" --max_query_length={FLAGS.max_query_length} + 3, or there is no room"
       " for the context"
     )
-  if FLAGS.keep_best and not FLAGS.keep_best.startswith("eval_"):
-    FLAGS.keep_best = "eval_" + FLAGS.keep_best
   scores = ["eval_exact_match", "eval_f1"]
   if FLAGS.version_2_with_negative:
     scores += ["eval_best_exact_match", "eval_best_f1"]
-  common_flags.check_evaluation(scores)
-  if FLAGS.keep_best and not FLAGS.do_train:
-    best_checkpoint().check()
+  training.check_evaluation(scores)
 
 
 def make_note(init_checkpoint: str | None) -> TaskNote:
@@ -684,16 +666,10 @@ def make_note(init_checkpoint: str | None) -> TaskNote:
     "squad",
     *(FLAGS[field.name].value for field in dataclasses.fields(TaskNote)[1:]),
   )
-  kept = estimators.load_note(
-    TaskNote, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
-  )
+  kept = training.load_note(TaskNote, init_checkpoint)
   if not kept:
     return note
-  if kept.do_lower_case != note.do_lower_case:
-    raise ValueError(
-      f"the model was trained with --do_lower_case={kept.do_lower_case}: give"
-      " the same"
-    )
+  training.compare_notes(kept, note, ["do_lower_case"])
   if kept.version_2_with_negative != note.version_2_with_negative:
     logging.warning(
       "the model was trained with --version_2_with_negative="
@@ -704,29 +680,12 @@ def make_note(init_checkpoint: str | None) -> TaskNote:
 
 def make_estimator(job: Job):
   """The estimator of the flags."""
-  steps = job.num_train_steps
-  model_fn = model_fn_builder(
-    job.config,
-    job.init_checkpoint,
-    FLAGS.learning_rate,
-    steps,
-    int(steps * FLAGS.warmup_proportion),
-    FLAGS.use_tpu,
-    use_one_hot_embeddings=FLAGS.use_tpu,
-    random_seed=FLAGS.random_seed,
-    optimizer_options=common_flags.optimizer_options(),
-    encoder_options=common_flags.encoder_options(),
-  )
-  options = common_flags.estimator_options()
-  if FLAGS.eval_steps:
-    options["save_checkpoints_steps"] = FLAGS.eval_steps
-  return estimators.make_estimator(model_fn, **options)
-
-
-def best_checkpoint() -> estimators.BestCheckpoint:
-  """The keeper of --keep_best."""
-  return estimators.BestCheckpoint(
-    FLAGS.output_dir, FLAGS.keep_best, FLAGS.patience
+  return training.make_estimator(
+    model_fn_builder,
+    job.num_train_steps,
+    FLAGS.predict_batch_size,
+    bert_config=job.config,
+    init_checkpoint=job.init_checkpoint,
   )
 
 
@@ -737,7 +696,7 @@ def write_windows(job: Job, examples, name: str, output_fn=None):
     A `features.RecordFile`.
   """
   is_training = name == "train"
-  with FeatureWriter(_record_file(name), is_training) as writer:
+  with FeatureWriter(training.record_path(name), is_training) as writer:
 
     def write(features):
       writer.process_feature(features)
@@ -764,55 +723,31 @@ def write_windows(job: Job, examples, name: str, output_fn=None):
   return writer.records
 
 
-def _record_file(name):
-  return os.path.join(common_flags.records_dir(), f"{name}.tf_record")
-
-
 def _input_fn(records, is_training):
-  return input_pipeline.batch_input_fn(
-    records,
-    record_features.span_schema(FLAGS.max_seq_length, is_training),
-    is_training,
-    FLAGS.train_batch_size,
-    common_flags.length_buckets(),
-    drop_remainder=FLAGS.use_tpu,
-    # A training that goes on does not meet the first batches once more.
-    random_seed=FLAGS.random_seed + estimators.current_step(FLAGS.output_dir),
-  )
+  schema = record_features.span_schema(FLAGS.max_seq_length, is_training)
+  return training.make_input_fn(records, schema, is_training)
 
 
-def train(job: Job, estimator) -> None:
-  """Trains, and keeps what prediction needs beside the checkpoints."""
+def train(job: Job) -> None:
+  """Trains to answer."""
   mark = record_features.fingerprint(
     record_features.read_text(FLAGS.train_file),
     dataclasses.asdict(job.note),
     job.tokenizer.vocab,
   )
   records = record_features.cached_records(
-    _record_file("train"), mark, lambda: write_windows(job, job.train, "train")
+    training.record_path("train"),
+    mark,
+    lambda: write_windows(job, job.train, "train"),
   )
-  input_fn = _input_fn(records, is_training=True)
-  if common_flags.is_chief():
-    estimators.write_json(
-      os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(job.note)
-    )
-    common_flags.copy_model_files()
-  listener = None
-  if FLAGS.eval_steps:
-    evaluator = make_estimator(job)
-    listener = estimators.EvaluationListener(
-      lambda checkpoint: evaluate(job, evaluator, checkpoint),
-      FLAGS.output_dir,
-      best_checkpoint() if FLAGS.keep_best else None,
-    )
-  estimators.train(
-    estimator,
-    input_fn,
+  evaluator = make_estimator(job)
+  training.train(
+    make_estimator(job),
+    _input_fn(records, is_training=True),
     job.num_train_steps,
     len(job.train),
-    FLAGS.train_batch_size,
-    FLAGS.log_steps,
-    listener,
+    lambda checkpoint: evaluate(job, evaluator, checkpoint),
+    job.note,
   )
 
 
@@ -896,8 +831,8 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     return
   if unknown:
     logging.warning(f"{unknown} questions have no known answer to score with")
-  used = checkpoint or tf.train.latest_checkpoint(FLAGS.output_dir)
-  scores["global_step"] = estimators.current_step(used or job.init_checkpoint)
+  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
+  scores["global_step"] = estimators.current_step(used)
   logging.info("evaluation:")
   estimators.write_eval_results(FLAGS.output_dir, scores, {})
 

@@ -28,6 +28,7 @@ import metrics
 import modeling
 import optimization
 import tokenization
+import training
 
 FLAGS = flags.FLAGS
 
@@ -556,15 +557,13 @@ def _define_head_flags():
 
 def main(_):
   job = prepare()
-  logging.info(
-    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
-  )
+  training.log_devices()
   evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
     train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
   if not common_flags.is_chief():
     return
-  best = best_checkpoint().checkpoint if FLAGS.keep_best else None
+  best = training.best_checkpoint()
   if FLAGS.do_eval:
     scores, report = evaluate(job, evaluator, best)
     logging.info("evaluation:")
@@ -577,14 +576,8 @@ def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
   _check_flags()
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = estimators.find_checkpoint(
-    FLAGS.init_checkpoint, config, FLAGS.bert_config_file
-  )
-  kept = estimators.load_note(
-    TaskNote, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
-  )
-  if not FLAGS.do_train:
-    estimators.check_trained(FLAGS.output_dir, init_checkpoint)
+  init_checkpoint = training.find_init_checkpoint(config)
+  kept = training.load_note(TaskNote, init_checkpoint)
   sentences = read_conll(FLAGS.train_file) if FLAGS.do_train else []
   note = make_note(kept, sentences, config)
   needs_dev = FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps)
@@ -609,10 +602,7 @@ def prepare() -> Job:
 
 
 def _check_flags():
-  common_flags.check_actions("do_train", "do_eval", "do_predict")
-  common_flags.check_devices()
-  common_flags.check_speed()
-  common_flags.check_output_dir()
+  training.check_flags(("do_train", "do_eval", "do_predict"))
   for flag, file in (
     ("do_train", "train_file"),
     ("do_eval", "eval_file"),
@@ -627,17 +617,13 @@ def _check_flags():
 
 
 def _check_evaluation_flags(suffixes, note):
-  if FLAGS.keep_best and not FLAGS.keep_best.startswith("eval_"):
-    FLAGS.keep_best = "eval_" + FLAGS.keep_best
-  common_flags.check_evaluation(
+  training.check_evaluation(
     [
       f"eval{suffix}_{name}"
       for suffix in suffixes
       for name in score_names(note.tag_scheme)
     ]
   )
-  if FLAGS.keep_best and not FLAGS.do_train:
-    best_checkpoint().check()
 
 
 def _suffixes(paths):
@@ -716,13 +702,7 @@ def make_note(
     FLAGS[name].present for name in ("use_birnn", *of_head)
   ):
     compared += of_head
-  for name in compared:
-    was, is_now = getattr(kept, name), getattr(note, name)
-    if was != is_now:
-      raise ValueError(
-        f"the model in {FLAGS.output_dir} was trained with {name} {was}, and"
-        f" now it is {is_now}: give another --output_dir, or the same flags"
-      )
+  training.compare_notes(kept, note, compared)
   return dataclasses.replace(
     kept, tag_scheme=scheme, max_seq_length=FLAGS.max_seq_length
   )
@@ -749,25 +729,14 @@ def _layers_to_mix(num_layers):
 
 def make_estimator(job: Job, predict_batch_size: int):
   """The estimator of the flags, predicting so many examples at a time."""
-  steps = job.num_train_steps
-  model_fn = model_fn_builder(
-    job.config,
-    dataclasses.asdict(job.note),
-    job.init_checkpoint,
-    FLAGS.learning_rate,
-    steps,
-    int(steps * FLAGS.warmup_proportion),
-    FLAGS.use_tpu,
-    use_one_hot_embeddings=FLAGS.use_tpu,
-    random_seed=FLAGS.random_seed,
-    optimizer_options=common_flags.optimizer_options(),
-    encoder_options=common_flags.encoder_options(),
+  return training.make_estimator(
+    model_fn_builder,
+    job.num_train_steps,
+    predict_batch_size,
+    bert_config=job.config,
+    init_checkpoint=job.init_checkpoint,
+    note=dataclasses.asdict(job.note),
   )
-  options = common_flags.estimator_options()
-  options["predict_batch_size"] = predict_batch_size
-  if FLAGS.eval_steps:
-    options["save_checkpoints_steps"] = FLAGS.eval_steps
-  return estimators.make_estimator(model_fn, **options)
 
 
 def get_input(
@@ -780,7 +749,7 @@ def get_input(
       job.note.labels,
       FLAGS.max_seq_length,
       job.tokenizer,
-      os.path.join(common_flags.records_dir(), f"{name}.tf_record"),
+      training.record_path(name),
     )
     logging.info(
       f"{name}: {len(sentences)} sentences,"
@@ -789,26 +758,10 @@ def get_input(
     )
     input_fn = None
     if windows.owned:
-      input_fn = input_pipeline.batch_input_fn(
-        windows.records,
-        record_features.tagging_schema(FLAGS.max_seq_length),
-        is_training,
-        FLAGS.train_batch_size,
-        common_flags.length_buckets(),
-        drop_remainder=FLAGS.use_tpu,
-        # A training that goes on does not meet the first batches once more.
-        random_seed=FLAGS.random_seed
-        + estimators.current_step(FLAGS.output_dir),
-      )
+      schema = record_features.tagging_schema(FLAGS.max_seq_length)
+      input_fn = training.make_input_fn(windows.records, schema, is_training)
     job.inputs[name] = windows, input_fn
   return job.inputs[name]
-
-
-def best_checkpoint() -> estimators.BestCheckpoint:
-  """The keeper of --keep_best."""
-  return estimators.BestCheckpoint(
-    FLAGS.output_dir, FLAGS.keep_best, FLAGS.patience
-  )
 
 
 def plan_training(job: Job) -> None:
@@ -819,45 +772,25 @@ def plan_training(job: Job) -> None:
   """
   windows, _ = get_input(job, job.train, "train", is_training=True)
   count = windows.records.num_examples
-  job.num_train_steps = int(
-    count / FLAGS.train_batch_size * FLAGS.num_train_epochs
-  )
-  if job.num_train_steps < 1:
-    raise ValueError(
-      f"{count} windows x --num_train_epochs={FLAGS.num_train_epochs} do not"
-      f" fill one step of --train_batch_size={FLAGS.train_batch_size}: lower"
-      " the batch size, or train for longer"
-    )
+  training.check_train_steps(count, "windows")
+  job.num_train_steps = training.num_train_steps(count)
 
 
 def train(job: Job, estimator, evaluator) -> None:
-  """Trains, and keeps what prediction needs beside the checkpoints."""
+  """Trains to tag."""
   counts = collections.Counter(tag for s in job.train for tag in s.tags)
   shown = ", ".join(f"{tag} {counts[tag]}" for tag in job.note.labels)
   logging.info(
     f"tags of the training data (--tag_scheme={job.note.tag_scheme}): {shown}"
   )
   windows, input_fn = get_input(job, job.train, "train", is_training=True)
-  if common_flags.is_chief():
-    estimators.write_json(
-      os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(job.note)
-    )
-    common_flags.copy_model_files()
-  listener = None
-  if FLAGS.eval_steps:
-    listener = estimators.EvaluationListener(
-      lambda checkpoint: evaluate(job, evaluator, checkpoint)[0],
-      FLAGS.output_dir,
-      best_checkpoint() if FLAGS.keep_best else None,
-    )
-  estimators.train(
+  training.train(
     estimator,
     input_fn,
     job.num_train_steps,
     windows.records.num_examples,
-    FLAGS.train_batch_size,
-    FLAGS.log_steps,
-    listener,
+    lambda checkpoint: evaluate(job, evaluator, checkpoint)[0],
+    job.note,
   )
 
 
@@ -903,8 +836,8 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
     found["eval_loss"] = loss
     for name, value in found.items():
       scores[name.replace("eval", f"eval{suffix}", 1)] = value
-  used = checkpoint or tf.train.latest_checkpoint(FLAGS.output_dir)
-  scores["global_step"] = estimators.current_step(used or job.init_checkpoint)
+  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
+  scores["global_step"] = estimators.current_step(used)
   return scores, reports
 
 

@@ -94,20 +94,6 @@ def test_out_of_memory_names_what_helps(tmp_path, flags, message):
   assert "Traceback" not in done.stderr
 
 
-def test_advice_names_flags_that_the_script_has(tmp_path):
-  body = """
-  common_flags.define_action_flags(has_eval=False)  # as run_squad has it
-  common_flags.define_evaluation_flags("f1")
-  common_flags.define_device_flags()
-  flags.FLAGS.eval_steps, flags.FLAGS.use_tpu = 5, True
-  common_flags.check_evaluation(["f1"])
-  """
-  done = run(tmp_path, body)
-  assert done.returncode == 1
-  assert done.stderr.startswith("error: --eval_steps can't be used with --use")
-  assert done.stderr.endswith("evaluate after training (--do_predict)\n")
-
-
 def test_a_full_disk_is_not_taken_for_full_memory(tmp_path):
   body = (
     "raise tf.errors.ResourceExhaustedError(None, None, 'Failed to write:"

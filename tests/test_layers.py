@@ -18,7 +18,7 @@ LAYERS = (
   ("tokenization", "tf_example", "metrics"),
   ("modeling", "optimization", "pretraining_instances", "answers"),
   ("features", "input_pipeline", "heads", "estimators", "common_flags"),
-  ("inference",),
+  ("inference", "training"),
   (
     "run_classifier",
     "run_squad",
@@ -102,7 +102,7 @@ def library_files():
     path
     for path in ROOT_FILES
     if LAYER_OF.get(path.stem, SCRIPT_LAYER) < SCRIPT_LAYER
-    and path.stem != "common_flags"
+    and path.stem not in ("common_flags", "training")
   ]
 
 

@@ -12,9 +12,9 @@ import types
 import numpy as np
 import pytest
 
-import common_flags
 import inference
 import run_ranker
+import training
 
 ROOT = pathlib.Path(__file__).parent.parent
 KINDS = ["bread", "train", "book", "wheel", "cake", "lamp"]
@@ -468,7 +468,7 @@ def test_the_prediction_loop_knows_the_ranker(data_dir, interaction):
 def test_flags_that_do_not_go_together(monkeypatch, flags, message):
   values = Flags(**{**dict.fromkeys(FLAG_NAMES), **flags})
   monkeypatch.setattr(run_ranker, "FLAGS", values)
-  monkeypatch.setattr(common_flags, "FLAGS", values)
+  monkeypatch.setattr(training, "FLAGS", values)
   with pytest.raises(ValueError, match=message):
     run_ranker.check_flags(run_ranker.make_note(None))
 
