@@ -250,8 +250,8 @@ def names(rng, count):
   sentences = []
   for _ in range(count):
     rows = []
-    for _ in range(rng.randint(1, 7)):
-      rows.append((rng.choice(OTHERS), "O"))
+    for _ in range(rng.randint(1, 6)):
+      rows += [(rng.choice(OTHERS), "O") for _ in range(rng.randint(4))]
       rows.append((rng.choice(FIRST) + "s", "B-PER"))
       rows.append((rng.choice(LAST), "I-PER"))
     rows.append((".", "O"))
@@ -314,11 +314,12 @@ def test_a_whole_run_from_training_to_predictions(data_dir, tmp_path):
   rows = [row.split(" ") for row in rows if row]
   given = (data_dir / "long.txt").read_text().split("\n")
   assert [row[:2] for row in rows] == [r.split("\t") for r in given if r]
-  assert {row[2] for row in rows} == {"O", "B-PER", "I-PER"}
+  assert np.mean([row[2] == row[1] for row in rows]) >= 0.95
   lines = (output_dir / "predictions_texts.jsonl").read_text().splitlines()
   person, nothing = map(json.loads, lines)
   assert person["tokens"] == ["Anns", "Ray", ",", "met", "."]
-  assert len(person["tags"]) == 5
+  assert person["tags"] == ["B-PER", "I-PER", "O", "O", "O"]
+  assert [entity["text"] for entity in person["entities"]] == ["Anns Ray"]
   assert nothing["tags"] == nothing["entities"] == []
 
   # Without the head's flags: task.json knows. Several files have a score each.
