@@ -18,6 +18,7 @@ import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import dataclasses
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -503,6 +504,14 @@ class Ranking:
 
 
 _ROWS_AT_ONCE = 1 << 16
+# Up to here an exact search takes less than 50 ms on two cores (see README).
+_MOST_EXACT = 500_000
+# Of a FAISS index: vectors that a list's centre is learned from, and how its
+# search is compared with the exact one.
+_POINTS_A_LIST = 40
+_QUERIES_TRIED = 256
+_FOUND_TRIED = 10
+_SHARE_FOUND = 0.99
 
 
 def search(vectors: np.ndarray, queries: np.ndarray, count: int):
@@ -529,6 +538,48 @@ def search(vectors: np.ndarray, queries: np.ndarray, count: int):
     products = np.take_along_axis(products, order, axis=1)
     places = np.take_along_axis(places, order, axis=1)
   return products, places
+
+
+def build_index(vectors: np.ndarray):
+  """A FAISS index that looks only at the vectors near a query.
+
+  The vectors are put into lists around centres; a search reads the lists of the
+  nearest `nprobe` centres (IVF; Jégou et al., 2011), here as many as find 99 %
+  of what the exact search finds for some of the vectors.
+
+  Args:
+    vectors: float32 [N, D], of length 1.
+
+  Returns:
+    A `faiss.IndexIVFFlat` of inner products.
+  """
+  import faiss
+
+  started = time.monotonic()
+  num_lists = max(1, int(2 * np.sqrt(len(vectors))))
+  index = faiss.IndexIVFFlat(
+    faiss.IndexFlatIP(vectors.shape[1]),
+    vectors.shape[1],
+    num_lists,
+    faiss.METRIC_INNER_PRODUCT,
+  )
+  rng = np.random.RandomState(0)
+  drawn = rng.permutation(len(vectors))[: _POINTS_A_LIST * num_lists]
+  index.train(vectors[drawn])
+  index.add(vectors)
+  queries = vectors[rng.permutation(len(vectors))[:_QUERIES_TRIED]]
+  _, true = search(vectors, queries, _FOUND_TRIED)
+  share, index.nprobe = 0.0, 0
+  while share < _SHARE_FOUND and index.nprobe < num_lists:
+    index.nprobe = min(max(1, 2 * index.nprobe), num_lists)
+    _, found = index.search(queries, _FOUND_TRIED)
+    share = np.mean([np.isin(*pair).mean() for pair in zip(true, found)])
+  logging.info(
+    f"FAISS index of {len(vectors)} vectors in {time.monotonic() - started:.0f}"
+    f" s: {num_lists} lists, of which {index.nprobe} are read; finds"
+    f" {share:.1%} of what the exact search finds"
+  )
+  return index
 
 
 # ------------------------------------------------------------------- main
@@ -649,6 +700,15 @@ def _define_search_flags():
     "Make the vectors of --response_file where there are none, or those of"
     " another model or text; otherwise that is an error.",
   )
+  flags.DEFINE_enum(
+    "search",
+    "auto",
+    ["auto", "exact", "faiss"],
+    "How --response_file is searched: exact computes all inner products; faiss"
+    " those of the nearest parts (pip install -r requirements-faiss.txt), by an"
+    " index kept beside it with the ending .faiss; auto is exact up to"
+    f" {_MOST_EXACT} responses, and beyond that faiss if it is installed.",
+  )
   flags.DEFINE_integer(
     "num_answers", 5, "Answers to a question.", lower_bound=1
   )
@@ -687,9 +747,8 @@ def main(_):
     predict(job, make_estimator(job, FLAGS.predict_batch_size), best)
   if FLAGS.do_interact:
     estimator = make_estimator(job, FLAGS.predict_batch_size)
-    vectors = response_vectors(job, estimator, best)
-    used = training.used_checkpoint(best, job.init_checkpoint)
-    interact(job, vectors, used)
+    find = response_search(job, estimator, best)
+    interact(job, find, training.used_checkpoint(best, job.init_checkpoint))
 
 
 def prepare() -> Job:
@@ -773,6 +832,17 @@ def check_flags(note: TaskNote) -> None:
     raise ValueError("--do_interact takes --precision=float32 or bfloat16")
   if FLAGS.do_interact and FLAGS.use_tpu:
     raise ValueError("--do_interact runs on GPU or CPU: leave out --use_tpu")
+  if FLAGS.search == "faiss":
+    if importlib.util.find_spec("faiss") is None:
+      raise ValueError(
+        "--search=faiss needs the library FAISS: pip install -r"
+        " requirements-faiss.txt"
+      )
+    if FLAGS.response_file and "://" in FLAGS.response_file:
+      raise ValueError(
+        f"--search=faiss keeps its index on this machine: copy"
+        f" --response_file={FLAGS.response_file} here"
+      )
   if FLAGS.rerank_model and not FLAGS.do_interact:
     raise ValueError("--rerank_model needs --do_interact")
 
@@ -922,64 +992,110 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     estimators.write_json(path, scores)
 
 
-def response_vectors(job: Job, estimator, checkpoint: str | None) -> np.ndarray:
-  """The vectors of --response_file, float32 [N, D], kept or made."""
-  texts = [(text,) for text in job.responses]
-  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
-  return kept_vectors(
-    FLAGS.response_file,
-    {
-      "model": model_fingerprint(job, used),
-      "text": record_features.fingerprint(job.responses),
-      "checkpoint": used,
-    },
-    lambda: run_model(job, estimator, texts, "responses", checkpoint),
-    FLAGS.make_vectors,
-  )
-
-
-def kept_vectors(
-  response_file: str, mark: Mapping, make: Callable, may_make: bool = True
-) -> np.ndarray:
-  """The vectors kept beside a file of responses, or new ones.
-
-  Args:
-    response_file: with the endings .npy and .npy.json they are kept.
-    mark: fingerprints of the `model` and the `text` that they are made of, and
-      for messages the `checkpoint`; kept in the JSON file.
-    make: called without arguments, gives float32 [N, D].
-    may_make: whether to make them where those kept are of another mark.
+def response_search(job: Job, estimator, checkpoint: str | None) -> Callable:
+  """Searches the vectors of --response_file, kept or made.
 
   Returns:
-    float32 [N, D].
+    `(queries [Q, D], count) -> products, places`, as of `search`.
+  """
+  texts = [(text,) for text in job.responses]
+  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
+  mark = {
+    "model": model_fingerprint(job, used),
+    "text": record_features.fingerprint(job.responses),
+    "checkpoint": used,
+  }
+  vectors = kept_file(
+    FLAGS.response_file + ".npy",
+    f"vectors of {FLAGS.response_file}",
+    mark,
+    lambda: run_model(job, estimator, texts, "responses", checkpoint),
+    _save_vectors,
+    _load_vectors,
+    FLAGS.make_vectors,
+  )
+  if not use_faiss(len(vectors)):
+    return lambda queries, count: search(vectors, queries, count)
+  import faiss
+
+  index = kept_file(
+    FLAGS.response_file + ".faiss",
+    f"a FAISS index of {FLAGS.response_file}",
+    mark,
+    lambda: build_index(vectors),
+    faiss.write_index,
+    faiss.read_index,
+    FLAGS.make_vectors,
+  )
+  return index.search
+
+
+def use_faiss(num_responses: int) -> bool:
+  """Whether --search means FAISS for so many responses."""
+  if FLAGS.search != "auto":
+    return FLAGS.search == "faiss"
+  if num_responses <= _MOST_EXACT:
+    return False
+  is_there = importlib.util.find_spec("faiss") is not None
+  if not is_there:
+    logging.warning(
+      f"{num_responses} responses are searched exactly, which takes a while for"
+      " each question: pip install -r requirements-faiss.txt is faster"
+    )
+  return is_there and os.path.exists(FLAGS.response_file)
+
+
+def kept_file(
+  path: str,
+  what: str,
+  mark: Mapping,
+  make: Callable,
+  save: Callable,
+  load: Callable,
+  may_make: bool = True,
+):
+  """What is kept in a file with its mark beside it, or made anew.
+
+  Args:
+    path: of the file; the mark is kept in the same with .json behind.
+    what: it holds, for messages.
+    mark: fingerprints of the `model` and the `text` that it is made of, and for
+      messages the `checkpoint`.
+    make: called without arguments, makes it.
+    save: `(it, path)` writes it.
+    load: `(path)` reads it.
+    may_make: whether to make it where what is kept is of another mark.
 
   Raises:
-    ValueError: there are none of this mark, and they can't be made or kept.
+    ValueError: there is none of this mark, and it can't be made or kept.
   """
-  path = response_file + ".npy"
   kept = _read_mark(path)
   changed = [key for key in ("model", "text") if kept.get(key) != mark[key]]
   if not changed:
-    logging.info(f"vectors of {response_file}: {path}")
-    return _load_vectors(path)
-  what = f"there are no vectors of {response_file}"
+    logging.info(f"{what}: {path}")
+    try:
+      return load(path)
+    except (EOFError, RuntimeError, ValueError) as error:
+      raise ValueError(
+        f"{path} is damaged ({error}): remove it, to have it made again"
+      ) from None
+  why = f"there is no {path} with {what}"
   if kept:
-    what = f"{path} holds vectors of another {' and another '.join(changed)}"
-    what += f" (made with {kept.get('checkpoint')})"
-  _check_replaceable(path, what, may_make)
-  logging.info(f"{what}: making them with {mark['checkpoint']}")
+    why = f"{path} holds {what} of another {' and another '.join(changed)}"
+    why += f" (made with {kept.get('checkpoint')})"
+  _check_replaceable(path, why, may_make)
+  logging.info(f"{why}: making them with {mark['checkpoint']}")
   try:
-    vectors = make()
+    made = make()
     if tf.io.gfile.exists(path + ".json"):
       tf.io.gfile.remove(path + ".json")  # never beside another's vectors
-    with tf.io.gfile.GFile(path + ".partial", "wb") as writer:
-      np.save(writer, vectors)
+    save(made, path + ".partial")
     tf.io.gfile.rename(path + ".partial", path, overwrite=True)
   finally:
     if tf.io.gfile.exists(path + ".partial"):
       tf.io.gfile.remove(path + ".partial")
   estimators.write_json(path + ".json", mark)
-  return vectors
+  return made
 
 
 def model_fingerprint(job: Job, checkpoint: str) -> str:
@@ -1027,6 +1143,11 @@ def _check_replaceable(path, what, may_make):
     ) from None
 
 
+def _save_vectors(vectors, path):
+  with tf.io.gfile.GFile(path, "wb") as writer:
+    np.save(writer, vectors)
+
+
 def _load_vectors(path):
   if os.path.exists(path):
     return np.load(path)
@@ -1034,8 +1155,14 @@ def _load_vectors(path):
     return np.load(io.BytesIO(reader.read()))
 
 
-def interact(job: Job, vectors: np.ndarray, checkpoint: str) -> None:
-  """Answers the questions of standard input, best answers first."""
+def interact(job: Job, find: Callable, checkpoint: str) -> None:
+  """Answers the questions of standard input, best answers first.
+
+  Args:
+    job: with the responses.
+    find: of `response_search`.
+    checkpoint: prefix of the weights that make a question's vector.
+  """
   model = inference.Predictor(
     inference.TrainedModel(
       dataclasses.asdict(job.note), job.config, job.tokenizer, checkpoint, {}
@@ -1052,9 +1179,10 @@ def interact(job: Job, vectors: np.ndarray, checkpoint: str) -> None:
     windows, _ = model.prepare({"text": question})
     query = np.stack([output["vectors"] for output in model.run(windows)])
     times[-1].append(time.monotonic())
-    products, places = search(vectors, query, count)
+    products, places = find(query, count)
     times[-1].append(time.monotonic())
-    responses = [job.responses[place] for place in places[0]]
+    places = places[0][places[0] >= 0]  # FAISS: -1 where it found no more
+    responses = [job.responses[place] for place in places]
     found = list(zip(products[0].tolist(), responses))
     if reranker:
       found = _reranked(reranker, question, responses)
@@ -1067,7 +1195,7 @@ def interact(job: Job, vectors: np.ndarray, checkpoint: str) -> None:
     steps = np.median(np.diff(times, axis=1), axis=0) * 1000
     logging.info(
       f"{len(times)} questions, median: {steps[0]:.1f} ms for a vector,"
-      f" {steps[1]:.1f} ms to search {len(vectors)} responses"
+      f" {steps[1]:.1f} ms to search {len(job.responses)} responses"
       + (f", {steps[2]:.1f} ms to put {count} in order" if reranker else "")
     )
 

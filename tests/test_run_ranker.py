@@ -34,7 +34,7 @@ FLAG_NAMES = (  # that are looked at before anything is read
   *("model", "loss", "pooling", "temperature", "margin", "do_lower_case"),
   *("max_seq_length", "keep_best", "patience", "eval_steps", "distribution"),
   *("do_train", "do_eval", "do_predict", "do_interact", "data_dir"),
-  *("response_file", "rerank_model", "use_tpu", "precision"),
+  *("response_file", "rerank_model", "use_tpu", "precision", "search"),
 )
 SWAG = (
   ",video-id,fold-ind,startphrase,sent1,sent2,gold-source,"
@@ -264,21 +264,35 @@ def test_a_ranking_is_told_best_first():
   assert ranked.compute_scores("test")["test_mrr"] == 0.5
 
 
+class Keeper:
+  """Keeps an array beside a file, and counts how often it is made."""
+
+  def __init__(self, folder):
+    self.path = str(folder / "a.txt.npy")
+    self.made = 0
+
+  def __call__(self, model, text, may_make=True, make=None):
+    return run_ranker.kept_file(
+      self.path,
+      "vectors of a.txt",
+      {"model": model, "text": text, "checkpoint": f"{model}.ckpt"},
+      make or self.make,
+      run_ranker._save_vectors,
+      run_ranker._load_vectors,
+      may_make,
+    )[0, 0]
+
+  def make(self):
+    self.made += 1
+    return np.full([2, 3], self.made, np.float32)
+
+
 def test_vectors_are_kept_until_model_or_text_changes(tmp_path):
-  path, made = str(tmp_path / "a.txt"), []
-
-  def vectors(model, text, may_make=True):
-    def make():
-      made.append(model + text)
-      return np.full([2, 3], len(made), np.float32)
-
-    mark = {"model": model, "text": text, "checkpoint": f"{model}.ckpt"}
-    return run_ranker.kept_vectors(path, mark, make, may_make)[0, 0]
-
+  vectors = Keeper(tmp_path)
   assert [vectors("m", "t"), vectors("m", "t"), vectors("m", "u")] == [1, 1, 2]
   assert sorted(os.listdir(tmp_path)) == ["a.txt.npy", "a.txt.npy.json"]
   with pytest.raises(
-    ValueError, match=r"a.txt.npy holds vectors of another model \(made with m"
+    ValueError, match=r"holds vectors of a.txt of another model \(made with m"
   ):
     vectors("n", "u", may_make=False)
   assert vectors("m", "u", may_make=False) == 2
@@ -286,21 +300,68 @@ def test_vectors_are_kept_until_model_or_text_changes(tmp_path):
   with pytest.raises(ValueError, match="another model and another text.*writ"):
     vectors("n", "t")
   (tmp_path / "a.txt.npy.partial").rmdir()
-  assert [vectors("n", "u"), made] == [3, ["mt", "mu", "nu"]]
+  assert vectors("m", "u") == 2
+  assert vectors.made == 2
 
 
 def test_vectors_that_could_not_be_made_leave_the_old_ones(tmp_path):
-  path = str(tmp_path / "a.txt")
-  mark = {"model": "m", "text": "t", "checkpoint": ""}
-  run_ranker.kept_vectors(path, mark, lambda: np.ones([1, 2], np.float32))
+  vectors = Keeper(tmp_path)
+  vectors("m", "t")
 
   def fail():
     raise KeyboardInterrupt
 
   with pytest.raises(KeyboardInterrupt):
-    run_ranker.kept_vectors(path, {**mark, "model": "n"}, fail)
+    vectors("n", "t", make=fail)
   assert sorted(os.listdir(tmp_path)) == ["a.txt.npy", "a.txt.npy.json"]
-  assert run_ranker.kept_vectors(path, mark, fail).shape == (1, 2)
+  assert vectors("m", "t", make=fail) == 1
+
+
+def test_damaged_vectors_are_told(tmp_path):
+  vectors = Keeper(tmp_path)
+  vectors("m", "t")
+  (tmp_path / "a.txt.npy").write_bytes(b"not an array")
+  with pytest.raises(ValueError, match=r"a.txt.npy is damaged .*: remove it"):
+    vectors("m", "t")
+
+
+def test_an_index_finds_nearly_what_the_exact_search_finds(tmp_path):
+  faiss = pytest.importorskip("faiss", reason="requirements-faiss.txt")
+  rng = np.random.RandomState(0)
+  vectors = rng.randn(2000, 8).astype(np.float32)
+  vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+  index = run_ranker.build_index(vectors)
+  assert index.nlist == 89  # twice the root of 2000
+  assert index.nprobe < 89
+  path = str(tmp_path / "a.faiss")
+  faiss.write_index(index, path)
+  products, places = faiss.read_index(path).search(vectors[:50], 5)
+  exact, expected = run_ranker.search(vectors, vectors[:50], 5)
+  share = np.mean([np.isin(*pair).mean() for pair in zip(expected, places)])
+  assert share >= 0.95
+  np.testing.assert_array_equal(places[:, 0], np.arange(50))
+  np.testing.assert_allclose(products[:, 0], exact[:, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("search", "count", "is_there", "expected"),
+  [
+    ("exact", 10**6, True, False),
+    ("faiss", 10, True, True),
+    ("auto", 500_000, True, False),
+    ("auto", 500_001, True, True),
+    ("auto", 500_001, False, False),
+  ],
+)
+def test_many_responses_are_searched_by_an_index(
+  monkeypatch, search, count, is_there, expected
+):
+  flags = Flags(search=search, response_file=__file__)
+  monkeypatch.setattr(run_ranker, "FLAGS", flags)
+  monkeypatch.setattr(
+    run_ranker.importlib.util, "find_spec", lambda _: is_there or None
+  )
+  assert run_ranker.use_faiss(count) is expected
 
 
 # ------------------------------------------------------------------- main
@@ -455,6 +516,10 @@ def test_the_prediction_loop_knows_the_ranker(data_dir, interaction):
       "--do_interact needs --response_file",
     ),
     ({"model": "interaction", "do_eval": True}, "--data_dir is needed"),
+    (
+      {"model": "interaction", "search": "faiss", "response_file": "gs://a/b"},
+      "index on this machine: copy --response_file=gs://a/b here",
+    ),
     (
       {"model": "interaction", "rerank_model": "x"},
       "--rerank_model needs --do_interact",
