@@ -34,6 +34,7 @@ from absl import flags, logging
 from tokenizers import models, pre_tokenizers, trainers
 from tqdm import tqdm
 
+import files
 import tokenization
 
 FLAGS = flags.FLAGS
@@ -383,9 +384,8 @@ def write_vocab(path: str, tokens: Iterable[str]) -> None:
   """Writes a vocabulary, one token a line; it appears when it is complete."""
   import tensorflow.compat.v1 as tf  # here, for the workers need none of it
 
-  with tf.io.gfile.GFile(path + ".partial", "w") as writer:
+  with files.whole(path) as partial, tf.io.gfile.GFile(partial, "w") as writer:
     writer.write("".join(f"{token}\n" for token in tokens))
-  tf.io.gfile.rename(path + ".partial", path, overwrite=True)
 
 
 # ----------------------------------------------------------------- main

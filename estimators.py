@@ -30,6 +30,7 @@ from absl import logging
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tqdm import tqdm
 
+import files
 import modeling
 import optimization
 
@@ -1052,11 +1053,11 @@ def current_step(path: str) -> int:
     return 0
   try:
     reader = tf.train.load_checkpoint(checkpoint)
-  except (tf.errors.OpError, ValueError):
+    if not reader.has_tensor("global_step"):
+      return 0
+    return int(reader.get_tensor("global_step"))
+  except (tf.errors.OpError, IndexError, ValueError):
     raise ValueError(f"checkpoint {checkpoint} is damaged") from None
-  if not reader.has_tensor("global_step"):
-    return 0
-  return int(reader.get_tensor("global_step"))
 
 
 def train(
@@ -1231,11 +1232,16 @@ def write_eval_results(output_dir: str, scores: Mapping, report: Mapping):
 
 
 def write_lines(path: str, lines: Iterable[str]) -> None:
-  """Writes lines to a file that appears when it is complete."""
-  with tf.io.gfile.GFile(path + ".partial", "w") as writer:
-    for line in lines:
-      writer.write(line + "\n")
-  tf.io.gfile.rename(path + ".partial", path, overwrite=True)
+  """Writes lines to a file that appears when it is complete.
+
+  What UTF-8 has not, half a surrogate pair of a JSON file, is written as JSON
+  has it.
+  """
+  with files.whole(path) as partial:
+    with tf.io.gfile.GFile(partial, "wb") as writer:
+      writer.write(b"")  # or else there would be no file without lines
+      for line in lines:
+        writer.write((line + "\n").encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str, value) -> None:
@@ -1272,7 +1278,10 @@ def load_note(kind, output_dir: str, init_checkpoint: str | None):
       try:
         return kind(**json.loads(text))
       except (TypeError, ValueError):
-        raise ValueError(f"{path} is damaged, or another script's") from None
+        raise ValueError(
+          f"{path} is damaged, or of another script's model: give another"
+          " folder"
+        ) from None
   return None
 
 

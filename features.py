@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
+import files
 import tf_example
 
 
@@ -57,14 +58,17 @@ class Table:
     path: file; `.csv` has commas, `.jsonl` and `.json` an object a line, all
       others tabs.
     has_header: whether the first row names the columns.
+    is_json: whether there is an object a line; None: by the ending.
 
   Raises:
     ValueError: there is no such file, or it is not UTF-8.
   """
 
-  def __init__(self, path: str, has_header: bool):
+  def __init__(self, path: str, has_header: bool, is_json: bool | None = None):
     self.path = path
-    self._is_json = path.endswith((".jsonl", ".json"))
+    if is_json is None:
+      is_json = path.endswith((".jsonl", ".json"))
+    self._is_json = is_json
     self._text = read_text(path)
     self._rows = self._read_rows()
     self.header = None
@@ -107,7 +111,7 @@ class Table:
     return int(column) if re.fullmatch(r"-?\d+", column) else None
 
   def _read_rows(self):
-    if self.path.endswith(".csv"):
+    if self.path.endswith(".csv") and not self._is_json:
       reader = csv.reader(io.StringIO(self._text, newline=""), strict=True)
       while True:
         line = reader.line_num + 1
@@ -130,7 +134,7 @@ class Table:
   def _read_json(self, line, text):
     try:
       row = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
       raise ValueError(f"{self.path}:{line}: not JSON: {error}") from None
     if not isinstance(row, dict):
       raise ValueError(
@@ -564,10 +568,9 @@ def cached_records(output_file: str, mark: str, write) -> RecordFile:
   if tf.io.gfile.exists(note):
     tf.io.gfile.remove(note)  # never beside records it does not describe
   records = write()
-  with tf.io.gfile.GFile(note + ".partial", "w") as writer:
+  with files.whole(note) as partial, tf.io.gfile.GFile(partial, "w") as writer:
     kept = {"fingerprint": mark, "lengths": records.lengths}
     json.dump({**kept, "bytes": tf.io.gfile.stat(output_file).length}, writer)
-  tf.io.gfile.rename(note + ".partial", note, overwrite=True)
   return records
 
 

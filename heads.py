@@ -317,8 +317,8 @@ def sentence_vectors(sequence_output, input_mask, pooling):
 def in_batch_negatives(text_ids):
   """Which of a batch's responses are wrong for which of its contexts.
 
-  All but the padding, a context's own true response wherever its text stands,
-  and true responses of the same context in other rows.
+  All but the padding, and texts that some row has as a true response of the
+  same context, wherever they stand.
 
   Args:
     text_ids: int32 [B, 1 + C], of a context, its true response and its wrong
@@ -327,14 +327,14 @@ def in_batch_negatives(text_ids):
   Returns:
     bool [B, B * C].
   """
-  contexts, own, texts = text_ids[:, :1], text_ids[:, 1:2], text_ids[:, 1:]
-  columns = tf.reshape(texts, [1, -1])  # [1, B * C]
-  is_true = tf.concat(  # of the context in its own row
-    [tf.ones_like(own), tf.zeros_like(texts[:, 1:])], axis=1
+  contexts, own = text_ids[:, :1], text_ids[:, 1:2]
+  columns = tf.reshape(text_ids[:, 1:], [1, -1])  # [1, B * C]
+  is_same_context = tf.equal(contexts, tf.transpose(contexts))  # [B, B]
+  is_own = tf.equal(own, columns)  # [B, B * C]
+  num_rows = tf.matmul(  # that have a text as a context's true response
+    tf.cast(is_same_context, tf.float32), tf.cast(is_own, tf.float32)
   )
-  owners = tf.reshape(is_true * contexts, [1, -1])
-  is_right = tf.equal(columns, own) | tf.equal(owners, contexts)
-  return tf.not_equal(columns, 0) & ~is_right
+  return tf.not_equal(columns, 0) & (num_rows < 0.5)
 
 
 def in_batch_softmax_loss(contexts, responses, text_ids, temperature):
@@ -655,12 +655,15 @@ def viterbi(logits, transitions, is_word):
   def back(tag, before):  # [B], [B, L]
     return tf.reduce_sum(before * tf.one_hot(tag, size, dtype=tf.int32), axis=1)
 
+  # One position more, for tf.scan takes no empty sequence.
+  logits = tf.pad(logits, [[0, 0], [0, 1], [0, 0]])
+  is_word = tf.pad(is_word, [[0, 0], [0, 1]])
   first, others, are_words = _by_word(logits, is_word)
   state = first, tf.zeros_like(first, tf.int32)
   scores, before = tf.scan(step, (others, are_words), state, back_prop=False)
   last = tf.argmax(scores[-1], axis=-1, output_type=tf.int32)
   tags = tf.scan(back, before, last, back_prop=False, reverse=True)
-  return tf.transpose(tf.concat([tags, last[tf.newaxis]], axis=0))
+  return tf.transpose(tags)
 
 
 def _by_word(logits, is_word):

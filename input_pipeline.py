@@ -32,6 +32,8 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 from google.protobuf.message import DecodeError
 
+import files
+
 # What has one value a position or word in every kind of record, and is cut to
 # length.
 _PER_POSITION = (
@@ -203,9 +205,9 @@ def count_examples(
     _check_file(path, size, count, damaged_byte, skip_corrupted)
     shards.append(Shard(path, count))
   if new and note_file:
-    with tf.io.gfile.GFile(note_file + ".partial", "w") as writer:
-      json.dump({path: kept[path] for path in paths}, writer)
-    tf.io.gfile.rename(note_file + ".partial", note_file, overwrite=True)
+    with files.whole(note_file) as partial:
+      with tf.io.gfile.GFile(partial, "w") as writer:
+        json.dump({path: kept[path] for path in paths}, writer)
   shards = [shard for shard in shards if shard.num_examples]
   if not shards:
     raise ValueError(f"{', '.join(paths)}: no record can be read")

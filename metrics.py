@@ -285,8 +285,17 @@ def tag_scheme(tags):
     "bioes" (begin, inside, end, single), "bio" or "io", by the letters before
     a hyphen; "io" too where types stand bare beside "O"; "none" where there is
     no "O", as with parts of speech.
+
+  Raises:
+    ValueError: they are in BILOU, which has other letters for BIOES.
   """
   marked = [tag for tag in tags if tag != "O"]
+  letters = {tag[0] for tag in marked if re.match("[BILU]-.", tag)}
+  if {"B", "I"} & letters and {"L", "U"} & letters:
+    raise ValueError(
+      "the tags look like BILOU: write L- (last) as E- and U- (unit) as S-, as"
+      " BIOES has them"
+    )
   if marked and all(re.match("[BIES]-.", tag) for tag in marked):
     letters = {tag[0] for tag in marked}
     return (
@@ -299,7 +308,8 @@ def tagged_entities(tags):
   """The entities of a sentence, as CoNLL's conlleval finds them.
 
   What begins with "I-" or "E-", behind "O" or another type, is an entity too. A
-  tag without a letter and hyphen is the type of its word.
+  tag without a letter and hyphen is the type of its word. Several tags joined
+  by commas, as WNUT-17 has, are one type with a comma.
 
   Args:
     tags: [N] strings.
@@ -310,6 +320,7 @@ def tagged_entities(tags):
   from seqeval.metrics import sequence_labeling
 
   tags = [t if t == "O" or re.match("[BIES]-.", t) else f"I-{t}" for t in tags]
+  tags = [re.sub(",[BIES]-", ",", tag) for tag in tags]
   return sequence_labeling.get_entities(tags)
 
 
@@ -352,9 +363,12 @@ def entity_scores(labels, predictions, scheme):
     ValueError: there are no sentences, or they differ in length.
   """
   _check_sentences(labels, predictions)
+  entities = [
+    [tagged_entities(tags) for tags in rows] for rows in (labels, predictions)
+  ]
   counts = {}  # type: [right, predicted, true]
-  for pair in zip(labels, predictions):
-    true, predicted = (set(tagged_entities(tags)) for tags in pair)
+  for pair in zip(*entities):
+    true, predicted = map(set, pair)
     for place, found in enumerate((true & predicted, predicted, true)):
       for kind, _, _ in found:
         counts.setdefault(kind, [0, 0, 0])[place] += 1
@@ -363,8 +377,8 @@ def entity_scores(labels, predictions, scheme):
   return scores, {
     "entities": {kind: _count_scores(counts[kind]) for kind in sorted(counts)},
     "repaired": {
-      "labels": count_repaired(labels, scheme),
-      "predictions": count_repaired(predictions, scheme),
+      "labels": _count_repaired(labels, entities[0], scheme),
+      "predictions": _count_repaired(predictions, entities[1], scheme),
     },
   }
 
@@ -376,12 +390,17 @@ def count_repaired(sentences, scheme):
     sentences: lists of tags.
     scheme: of TAG_SCHEMES.
   """
+  return _count_repaired(sentences, map(tagged_entities, sentences), scheme)
+
+
+def _count_repaired(sentences, entities, scheme):
+  """`count_repaired` of sentences whose entities are known."""
   if scheme not in ("bio", "bioes"):
     return 0
   return sum(
     tags[first].startswith(("I-", "E-"))
-    for tags in sentences
-    for _, first, _ in tagged_entities(tags)
+    for tags, found in zip(sentences, entities)
+    for _, first, _ in found
   )
 
 

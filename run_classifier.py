@@ -908,6 +908,7 @@ def prepare() -> Job:
   if FLAGS.max_train_examples:
     train_examples = _sample(train_examples, FLAGS.max_train_examples)
   note = make_note(task, kept, train_examples)
+  training.warn_of_other_labels(TaskNote, init_checkpoint, note.labels)
   dev, test = {}, {}
   if FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps):
     dev = _read_sets(

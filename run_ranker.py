@@ -33,6 +33,7 @@ from absl import flags, logging
 
 import estimators
 import features as record_features
+import files
 import heads
 import inference
 import metrics
@@ -65,6 +66,8 @@ class InputExample:
 
 _PAIR_COLUMNS = ("context", "response", "label")
 _SWAG_COLUMNS = ("sent1", "sent2", "ending0", "ending1", "ending2", "ending3")
+# What a first column is called; it may have any case.
+_CONTEXT_NAMES = ("context", "query", "question")
 # Names of the sets' files, by whichever of the endings there is.
 _FILES = {
   "train": ("train",),
@@ -110,6 +113,12 @@ def read_examples(path: str, set_type: str) -> list[InputExample]:
   elif set(_SWAG_COLUMNS) <= set(header):
     examples = _read_swag(path, rows[1:], header)
   else:
+    if header and header[0] in _CONTEXT_NAMES:
+      logging.warning(
+        f"{path}:{rows[0][0]} is taken for the columns' names: below each, a"
+        " context, its true response, and wrong ones are expected"
+      )
+      rows = rows[1:]
     examples = _read_rows(path, rows)
   if not examples:
     raise ValueError(f"{path} holds no examples")
@@ -118,6 +127,14 @@ def read_examples(path: str, set_type: str) -> list[InputExample]:
     if not all(text.strip() for text in (example.context, *example.responses)):
       name = "response" if example.context.strip() else "context"
       raise ValueError(f"{example.where}: the {name} is empty")
+  repeated = [
+    e.where for e in examples if set.intersection(*map(set, _split(e)))
+  ]
+  if repeated:
+    logging.warning(
+      f"{repeated[0]}: a response is both true and wrong; {len(repeated)}"
+      " contexts have such, which count as ties, against the ranking"
+    )
   return examples
 
 
@@ -170,17 +187,18 @@ def _cells(where, row, header, names):
 def _read_rows(path, rows):
   """A context, its true response, and wrong ones a row."""
   examples = []
+  third = {row[2].strip() if len(row) == 3 else None for _, row in rows}
+  if third and third <= {"0", "1"}:
+    raise ValueError(
+      f"{path}: the third column looks like a label: name the columns in a"
+      f" first line, {','.join(_PAIR_COLUMNS)}"
+    )
   for line, row in rows:
     where = f"{path}:{line}"
     if len(row) < 2:
       raise ValueError(
         f"{where}: {len(row)} column; a context and at least its true response"
         " are expected, by commas in a .csv file and by tabs in others"
-      )
-    if len(row) == 3 and row[2].strip() in ("0", "1"):
-      raise ValueError(
-        f"{where}: the third column, {row[2]}, looks like a label: name the"
-        f" columns in a first line, {','.join(_PAIR_COLUMNS)}"
       )
     context, *responses = row
     labels = [1] + [0] * (len(responses) - 1)
@@ -252,7 +270,7 @@ def training_rows(
     examples: with labels.
     loss: one of LOSSES.
     num_candidates: of a true response and its wrong ones, at most; 0: all.
-    num_random: wrong responses added, drawn from the other examples.
+    num_random: wrong responses added, drawn from those of other contexts.
     random_seed: of the drawing.
 
   Returns:
@@ -263,18 +281,13 @@ def training_rows(
     ValueError: none is left, or labels are missing.
   """
   rows, left_out = [], []
-  everything = [text for example in examples for text in example.responses]
-  rng = random.Random(random_seed)
+  draw = _drawer(examples, num_random, random_seed)
   for example in examples:
     if not example.labels:
       raise ValueError(f"{example.where}: there is no label to learn from")
-    split = [[], []]
-    for text, label in zip(example.responses, example.labels):
-      split[label].append(text)
-    wrong, true = split
+    wrong, true = _split(example)
     wrong = wrong[: num_candidates - 1] if num_candidates else wrong
-    drawn = rng.choices(everything, k=num_random)
-    wrong = wrong + [text for text in drawn if text not in true]
+    wrong = wrong + draw(example)
     if loss == "cross_entropy":
       rows += [TrainingRow(example.context, [text], 1) for text in true]
       rows += [TrainingRow(example.context, [text], 0) for text in wrong]
@@ -292,7 +305,44 @@ def training_rows(
       f"{examples[0].where}: no context has what --loss={loss} needs: a true"
       " response" + (" and a wrong one" if loss == "candidates" else "")
     )
+  if loss == "cross_entropy" and len({row.label for row in rows}) == 1:
+    kind = "true" if rows[0].label else "wrong"
+    raise ValueError(
+      f"{examples[0].where}: all {len(rows)} responses are {kind}, so there is"
+      " nothing to tell apart: add others, or --num_random_negatives=3"
+    )
   return rows
+
+
+def _split(example):
+  """The wrong responses and the true ones."""
+  split = [], []
+  for text, label in zip(example.responses, example.labels):
+    split[label].append(text)
+  return split
+
+
+def _wrong_and_true(example):
+  """The responses that are both."""
+  wrong, true = _split(example)
+  return set(wrong) & set(true)
+
+
+def _drawer(examples, count, random_seed):
+  """Draws `count` responses of other contexts for an example, each once."""
+  known = {}  # {context: its responses}
+  for example in examples:
+    known.setdefault(example.context, set()).update(example.responses)
+  everything = list(dict.fromkeys(t for e in examples for t in e.responses))
+  rng = random.Random(random_seed)
+
+  def draw(example):
+    own = known[example.context]
+    most = min(count + len(own), len(everything)) if count else 0
+    drawn = [t for t in rng.sample(everything, most) if t not in own]
+    return drawn[:count]
+
+  return draw
 
 
 def training_schema(note: TaskNote, max_seq_length: int, num_candidates: int):
@@ -308,7 +358,8 @@ def training_schema(note: TaskNote, max_seq_length: int, num_candidates: int):
 class Packer:
   """Makes the model's inputs of texts and pairs, and numbers the texts.
 
-  Each distinct text is tokenized once.
+  Each distinct text is tokenized once. Texts of the same pieces have the same
+  number, for the model can't tell them apart.
   """
 
   def __init__(self, tokenizer, max_seq_length: int):
@@ -349,7 +400,8 @@ class Packer:
       name: [i for packed in sequences for i in packed[name]] + padding
       for name in sequences[0]
     }
-    ids = [self._ids.setdefault(text, len(self._ids) + 1) for text in texts]
+    pieces = [tuple(self._tokenize(text)) for text in texts]
+    ids = [self._ids.setdefault(text, len(self._ids) + 1) for text in pieces]
     return {**record, "text_ids": ids + [0] * missing}
 
   def _tokenize(self, text):
@@ -395,6 +447,19 @@ def model_fn_builder(
 
   Predictions are `scores` [B] of pairs (interaction), or `vectors` [B, D] of
   texts (representation).
+
+  Args:
+    bert_config: sizes of the encoder.
+    note: the model, its loss and pooling.
+    init_checkpoint: as the six below, of `estimators.make_model_fn`.
+    learning_rate: the highest.
+    num_train_steps: None without training.
+    num_warmup_steps: None without training.
+    use_tpu: whether it is for a TPU.
+    use_one_hot_embeddings: look words up by a product, for TPU.
+    random_seed: of dropout.
+    optimizer_options: how a step is taken.
+    encoder_options: of `modeling.BertModel`: precision, recomputation.
   """
 
   def forward(features, is_training, dropout_seed):
@@ -478,7 +543,8 @@ class Ranking:
     """The lines of predictions.jsonl: a context, its responses best first."""
     for example, scores in zip(self.examples, self.scores):
       ranked = []
-      for place in np.argsort(-scores, kind="stable").tolist():
+      labels = example.labels or [0] * len(scores)
+      for place in np.lexsort((labels, -scores)).tolist():  # as it is scored
         response = {
           "response": example.responses[place],
           "place": place,
@@ -496,11 +562,23 @@ class Ranking:
 
   @property
   def _document_ids(self):
-    """A candidate's place in its row, with zeros so that they sort by it."""
+    """A number in its row for each candidate, true ones first.
+
+    trec_eval puts the higher id first where scores are equal: so ties count
+    against us there, too.
+    """
+    most = max(len(example.responses) for example in self.examples)
     return [
-      [f"{example.guid}-{place:04d}" for place in range(len(example.responses))]
-      for example in self.examples
+      [f"{e.guid}-{number:0{len(str(most))}d}" for number in _true_first(e)]
+      for e in self.examples
     ]
+
+
+def _true_first(example):
+  """The place of each candidate if the true ones were in front."""
+  labels = np.array(example.labels or [0] * len(example.responses))
+  order = np.argsort(-labels, kind="stable")
+  return np.argsort(order).tolist()
 
 
 _ROWS_AT_ONCE = 1 << 16
@@ -597,6 +675,7 @@ class Job:
   valid: Sequence[InputExample]  # empty if not needed
   test: Sequence[InputExample]
   responses: Sequence[str]
+  reranker: inference.TrainedModel | None
   input_fns: dict = dataclasses.field(default_factory=dict)  # made once each
 
   @property
@@ -654,15 +733,15 @@ def _define_ranking_flags():
   )
   flags.DEFINE_float(
     "temperature",
-    0.05,
-    "in_batch: divides the cosines before the softmax.",
+    None,
+    "in_batch: divides the cosines before the softmax (usual: 0.05).",
     lower_bound=1e-4,
   )
   flags.DEFINE_float(
     "margin",
-    0.2,
+    None,
     "triplet: by which a wrong response should be farther, as the square of the"
-    " distance.",
+    " distance (usual: 0.2).",
     lower_bound=0.0,
   )
   flags.DEFINE_integer(
@@ -675,8 +754,8 @@ def _define_ranking_flags():
   flags.DEFINE_integer(
     "num_random_negatives",
     0,
-    "Train with so many more wrong responses of each row, drawn from all others"
-    " of the training data.",
+    "Train with so many more wrong responses of each row, drawn from those of"
+    " other contexts in the training data.",
     lower_bound=0,
   )
 
@@ -742,7 +821,7 @@ def main(_):
     used = training.used_checkpoint(best, job.init_checkpoint)
     scores["global_step"] = estimators.current_step(used)
     estimators.write_eval_results(FLAGS.output_dir, scores, {})
-    write_trec_files(ranking, "eval")
+    write_trec_files(ranking, "eval", job.note.model)
   if FLAGS.do_predict:
     predict(job, make_estimator(job, FLAGS.predict_batch_size), best)
   if FLAGS.do_interact:
@@ -774,13 +853,26 @@ def prepare() -> Job:
     test = _read_rankable("test")
   if FLAGS.do_interact:
     responses = read_responses(FLAGS.response_file)
-  job = Job(
-    config, tokenizer, init_checkpoint, note, rows, valid, test, responses
-  )
+  reranker = find_reranker(FLAGS.rerank_model) if FLAGS.rerank_model else None
+  model = config, tokenizer, init_checkpoint, note
+  job = Job(*model, rows, valid, test, responses, reranker)
   if FLAGS.do_train:
     training.check_train_steps(len(rows), "training rows")
+    check_batch(note, rows)
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
+
+
+def check_batch(note: TaskNote, rows: Sequence[TrainingRow]) -> None:
+  """Raises ValueError if a batch has nothing wrong to compare with."""
+  at_once = FLAGS.train_batch_size // FLAGS.gradient_accumulation_steps
+  most = max(len(row.responses) for row in rows)
+  if note.model == "representation" and at_once == most == 1:
+    raise ValueError(
+      f"--loss={note.loss} takes wrong responses from the rest of what is"
+      " computed at once, which is one row without any: raise"
+      " --train_batch_size, or lower --gradient_accumulation_steps"
+    )
 
 
 def make_note(kept: TaskNote | None) -> TaskNote:
@@ -804,8 +896,10 @@ def make_note(kept: TaskNote | None) -> TaskNote:
     model=model,
     loss=FLAGS.loss or (kept.loss if is_same else losses[0]),
     pooling=FLAGS.pooling or (kept.pooling if kept else "mean"),
-    temperature=FLAGS.temperature,
-    margin=FLAGS.margin,
+    temperature=FLAGS.temperature or (kept.temperature if kept else 0.05),
+    margin=(kept.margin if kept else 0.2)
+    if FLAGS.margin is None
+    else FLAGS.margin,
     do_lower_case=FLAGS.do_lower_case,
     max_seq_length=FLAGS.max_seq_length,
   )
@@ -818,6 +912,15 @@ def check_flags(note: TaskNote) -> None:
   """Raises ValueError where flags do not go together."""
   scores = metrics.ranking_scores([[1, 0]], [[1.0, 0.0]])
   training.check_evaluation([f"eval_{name}" for name in scores])
+  for name, is_used in (
+    ("pooling", note.model == "representation"),
+    ("temperature", note.loss == "in_batch"),
+    ("margin", note.loss == "triplet"),
+  ):
+    if FLAGS[name].value is not None and not is_used:
+      raise ValueError(
+        f"--{name} is not for --model={note.model} with --loss={note.loss}"
+      )
   needs_data = FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict
   if needs_data and not FLAGS.data_dir:
     raise ValueError("--data_dir is needed to train, evaluate and predict")
@@ -947,31 +1050,38 @@ def run_model(job: Job, estimator, texts, name: str, checkpoint) -> np.ndarray:
 
 
 def rank(job: Job, estimator, examples, name: str, checkpoint) -> Ranking:
-  """Scores the candidates of each example."""
+  """Scores the candidates of each example; equal ones are scored once.
+
+  For in another place of a batch, or of a product, an equal text's score could
+  differ in its last bits, and would not be seen to be a tie.
+  """
   if job.note.model == "interaction":
     pairs = [(e.context, text) for e in examples for text in e.responses]
+    pairs = list(dict.fromkeys(pairs))
     flat = run_model(job, estimator, pairs, name, checkpoint)
-    ends = np.cumsum([len(example.responses) for example in examples])
-    return Ranking(examples, np.split(flat, ends[:-1]))
-  texts = [(t,) for e in examples for t in (e.context, *e.responses)]
-  texts = list(dict.fromkeys(texts))
-  vectors = run_model(job, estimator, texts, name, checkpoint)
-  vector_of = {text: vector for (text,), vector in zip(texts, vectors)}
+    score_of = dict(zip(pairs, flat))
+  else:
+    texts = [(t,) for e in examples for t in (e.context, *e.responses)]
+    texts = list(dict.fromkeys(texts))
+    vectors = run_model(job, estimator, texts, name, checkpoint)
+    vector_of = {text: vector for (text,), vector in zip(texts, vectors)}
+    score_of = {}
+    for e in examples:
+      distinct = list(dict.fromkeys(e.responses))
+      found = np.stack([vector_of[t] for t in distinct]) @ vector_of[e.context]
+      score_of.update(((e.context, t), s) for t, s in zip(distinct, found))
   return Ranking(
     examples,
-    [
-      np.array([vector_of[t] for t in e.responses]) @ vector_of[e.context]
-      for e in examples
-    ],
+    [np.array([score_of[e.context, t] for t in e.responses]) for e in examples],
   )
 
 
-def write_trec_files(ranking: Ranking, name: str) -> None:
+def write_trec_files(ranking: Ranking, name: str, tag: str) -> None:
   """Writes `name`_run.trec, and `name`_qrels.trec where labels are known."""
-  files = {"run": ranking.trec_run(FLAGS.model or "ranker")}
+  contents = {"run": ranking.trec_run(tag)}
   if ranking.is_known:
-    files["qrels"] = ranking.trec_qrels()
-  for kind, lines in files.items():
+    contents["qrels"] = ranking.trec_qrels()
+  for kind, lines in contents.items():
     path = os.path.join(FLAGS.output_dir, f"{name}_{kind}.trec")
     estimators.write_lines(path, lines)
     logging.info(f"wrote {path}")
@@ -983,7 +1093,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
   path = os.path.join(FLAGS.output_dir, "predictions.jsonl")
   estimators.write_lines(path, ranking.lines())
   logging.info(f"wrote {path}")
-  write_trec_files(ranking, "test")
+  write_trec_files(ranking, "test", job.note.model)
   if ranking.is_known:
     scores = ranking.compute_scores("test")
     for key, value in scores.items():
@@ -1071,30 +1181,25 @@ def kept_file(
   """
   kept = _read_mark(path)
   changed = [key for key in ("model", "text") if kept.get(key) != mark[key]]
-  if not changed:
+  is_whole = kept and kept.get("bytes") == tf.io.gfile.stat(path).length
+  if is_whole and not changed:
     logging.info(f"{what}: {path}")
-    try:
-      return load(path)
-    except (EOFError, RuntimeError, ValueError) as error:
-      raise ValueError(
-        f"{path} is damaged ({error}): remove it, to have it made again"
-      ) from None
+    return load(path)
   why = f"there is no {path} with {what}"
-  if kept:
+  if kept and changed:
     why = f"{path} holds {what} of another {' and another '.join(changed)}"
     why += f" (made with {kept.get('checkpoint')})"
+  elif kept:
+    why = f"{path} is damaged"
   _check_replaceable(path, why, may_make)
-  logging.info(f"{why}: making them with {mark['checkpoint']}")
-  try:
-    made = make()
+  logging.info(f"{why}: making {what} with {mark['checkpoint']}")
+  made = make()
+  with files.whole(path) as partial:
+    save(made, partial)
+    size = tf.io.gfile.stat(partial).length
     if tf.io.gfile.exists(path + ".json"):
       tf.io.gfile.remove(path + ".json")  # never beside another's vectors
-    save(made, path + ".partial")
-    tf.io.gfile.rename(path + ".partial", path, overwrite=True)
-  finally:
-    if tf.io.gfile.exists(path + ".partial"):
-      tf.io.gfile.remove(path + ".partial")
-  estimators.write_json(path + ".json", mark)
+  estimators.write_json(path + ".json", {**mark, "bytes": size})
   return made
 
 
@@ -1111,6 +1216,7 @@ def model_fingerprint(job: Job, checkpoint: str) -> str:
     job.config.to_dict(),
     job.tokenizer.vocab,
     [note.pooling, note.do_lower_case, note.max_seq_length],
+    FLAGS.precision,
   )
 
 
@@ -1136,11 +1242,15 @@ def _check_replaceable(path, what, may_make):
   try:
     with tf.io.gfile.GFile(path + ".partial", "wb") as writer:
       writer.write(b"")
+    tf.io.gfile.remove(path + ".partial")
+    is_writable = not tf.io.gfile.isdir(path)
   except (OSError, tf.errors.OpError):
+    is_writable = False
+  if not is_writable:
     raise ValueError(
       f"{what}, and new ones can't be written beside it: copy the responses to"
       " a folder that can be written to"
-    ) from None
+    )
 
 
 def _save_vectors(vectors, path):
@@ -1169,12 +1279,15 @@ def interact(job: Job, find: Callable, checkpoint: str) -> None:
     ),
     FLAGS.precision,
   )
-  reranker = load_reranker(FLAGS.rerank_model) if FLAGS.rerank_model else None
-  count = FLAGS.rerank_candidates if reranker else FLAGS.num_answers
+  reranker, count = None, FLAGS.num_answers
+  if job.reranker:
+    reranker = inference.Predictor(job.reranker, FLAGS.precision)
+    count = max(count, FLAGS.rerank_candidates)
+  model.run(model.prepare({"text": "?"})[0])  # the first one takes longer
   if sys.stdin.isatty():
     logging.info("a question a line; Ctrl-D ends")
   times = []
-  for question in filter(None, map(str.strip, sys.stdin)):
+  for question in questions(sys.stdin.buffer):
     times.append([time.monotonic()])
     windows, _ = model.prepare({"text": question})
     query = np.stack([output["vectors"] for output in model.run(windows)])
@@ -1200,6 +1313,24 @@ def interact(job: Job, find: Callable, checkpoint: str) -> None:
     )
 
 
+def questions(stream) -> Iterator[str]:
+  """The lines of a stream of bytes; empty ones are passed over.
+
+  One that is not UTF-8 is told and passed over, too.
+  """
+  for number, line in enumerate(iter(stream.readline, b""), 1):
+    try:
+      question = line.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+      logging.error(
+        f"line {number} is not UTF-8: byte {error.start} is"
+        f" 0x{line[error.start]:02x}"
+      )
+      continue
+    if question:
+      yield question
+
+
 def _reranked(reranker, question, responses):
   """(probability of a match, response), best first."""
   windows = [
@@ -1212,7 +1343,7 @@ def _reranked(reranker, question, responses):
   return [(float(outputs[i]["probabilities"]), responses[i]) for i in order]
 
 
-def load_reranker(folder: str) -> inference.Predictor:
+def find_reranker(folder: str) -> inference.TrainedModel:
   """The interaction model in an output folder.
 
   Raises:
@@ -1225,7 +1356,7 @@ def load_reranker(folder: str) -> inference.Predictor:
       f"--rerank_model={folder} holds a {kind} model: give the --output_dir of"
       " a training with --model=interaction"
     )
-  return inference.Predictor(model, FLAGS.precision)
+  return model
 
 
 if __name__ == "__main__":

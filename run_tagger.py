@@ -33,6 +33,7 @@ import training
 FLAGS = flags.FLAGS
 
 _DOCUMENT_START = "-DOCSTART-"
+_BLANK = " \t\r"  # other white space is a word, which needs a tag like others
 
 
 # --------------------------------------------------------------- examples
@@ -53,7 +54,7 @@ def read_conll(path: str, has_tags: bool = True) -> list[Sentence]:
   """Reads sentences of one word a line.
 
   Fields are parted by tabs if the first line has one, or else by spaces. Lines
-  that begin with -DOCSTART- are passed over.
+  that begin with -DOCSTART- count as blank.
 
   Args:
     path: of the file.
@@ -68,11 +69,11 @@ def read_conll(path: str, has_tags: bool = True) -> list[Sentence]:
   separator = None
   for number, line in enumerate([*text.split("\n"), ""], 1):
     line = line.rstrip("\r")
-    if line.strip() and separator is None:
+    if line.split(" ")[0].split("\t")[0] == _DOCUMENT_START:
+      line = ""
+    if line.strip(_BLANK) and separator is None:
       separator = "\t" if "\t" in line else " "
     fields = _fields(line, separator)
-    if fields[:1] == [_DOCUMENT_START]:
-      continue
     if fields:
       columns = columns or (number, len(fields))
       _check_fields(f"{path}:{number}", fields, columns, has_tags)
@@ -87,7 +88,7 @@ def read_conll(path: str, has_tags: bool = True) -> list[Sentence]:
 
 def _fields(line, separator):
   """The fields of a line, none if it is blank."""
-  if not line.strip():
+  if not line.strip(_BLANK):
     return []
   if separator == "\t":
     return line.split("\t")
@@ -96,18 +97,19 @@ def _fields(line, separator):
 
 def _check_fields(where, fields, columns, has_tags):
   first_line, count = columns
+  hint = "" if has_tags else " (of texts: give --predict_format=text)"
   if len(fields) == 1 and (has_tags or count > 1):
     raise ValueError(
       f"{where}: no tag: a line is a word, a tab or space, and its tag; found"
-      f" {fields[0]!r}"
+      f" {fields[0]!r}{hint}"
     )
   if len(fields) != count:
     raise ValueError(
       f"{where}: {len(fields)} fields, but line {first_line} has {count}: all"
-      " lines need as many"
+      f" lines need as many{hint}"
     )
   for name, field in (("word", fields[0]), ("tag", fields[-1])):
-    if not field.strip():
+    if not field.strip(_BLANK):
       raise ValueError(f"{where}: the {name} is empty")
 
 
@@ -115,7 +117,7 @@ def _sentence(rows, line):
   words = [fields[0] for fields in rows]
   if len(rows[0]) == 1:
     return Sentence(words, line=line)
-  return Sentence(words, [fields[-1].strip() for fields in rows], line)
+  return Sentence(words, [fields[-1].strip(_BLANK) for fields in rows], line)
 
 
 def read_texts(path: str, tokenizer) -> list[Sentence]:
@@ -134,7 +136,7 @@ def read_json_lines(path: str, tokenizer) -> list[Sentence]:
     ValueError: an object has neither; file and line are named.
   """
   sentences = []
-  for number, row in record_features.Table(path, has_header=False):
+  for number, row in record_features.Table(path, False, is_json=True):
     text, tokens = row.get("text"), row.get("tokens")
     if isinstance(text, str) and tokens is None:
       sentences.append(_text_sentence(text, number, tokenizer))
@@ -195,8 +197,8 @@ def check_tags(
   ]
   if new:
     tag, number = new[0]
-    others = len({tag for tag, _ in new}) - 1
-    more = f" ({others} others are not, either)" if others else ""
+    count = len({tag for tag, _ in new})
+    more = f" ({count} such tags in all)" if count > 1 else ""
     message = (
       f"{path}:{number}: tag {tag!r} is not one of {', '.join(note.labels)},"
       f" which the model knows{more}"
@@ -220,9 +222,8 @@ class Windows:
   """The records of sentences, and which words each of them tags."""
 
   records: record_features.RecordFile
-  owned: Sequence[
-    tuple[int, int, int]
-  ]  # sentence, first word of the row, count
+  # Of each record: its sentence, the first word of the row that it tags, count.
+  owned: Sequence[tuple[int, int, int]]
   num_scored: int  # words that count in the loss
 
 
@@ -429,12 +430,17 @@ def score_names(scheme: str) -> list[str]:
 def conll_lines(
   sentences: Sequence[Sentence], predictions: Sequence[Sequence[str]]
 ) -> Iterator[str]:
-  """The lines of predictions.txt: word, true tag if it is known, predicted."""
+  """The lines of predictions.txt: word, true tag if it is known, predicted.
+
+  They are parted by spaces, or by tabs where words have spaces.
+  """
+  has_spaces = any(" " in word for s in sentences for word in s.words)
+  separator = "\t" if has_spaces else " "
   for sentence, predicted in zip(sentences, predictions):
     columns = [sentence.words, predicted]
     if sentence.tags is not None:
       columns.insert(1, sentence.tags)
-    yield from map(" ".join, zip(*columns))
+    yield from map(separator.join, zip(*columns))
     yield ""
 
 
@@ -580,6 +586,7 @@ def prepare() -> Job:
   kept = training.load_note(TaskNote, init_checkpoint)
   sentences = read_conll(FLAGS.train_file) if FLAGS.do_train else []
   note = make_note(kept, sentences, config)
+  training.warn_of_other_labels(TaskNote, init_checkpoint, note.labels)
   needs_dev = FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps)
   dev, test = {}, {}
   if needs_dev:
@@ -827,8 +834,9 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
     )
     if len({tag for row in tags for tag in row}) == 1:
       logging.warning(
-        "the same tag is predicted for all words: has the model learned? Try"
-        " another --learning_rate, --head_learning_rate or --num_train_epochs"
+        f"eval{suffix}: the same tag is predicted for all words: has the model"
+        " learned? Try another --learning_rate, --head_learning_rate or"
+        " --num_train_epochs"
       )
     found, reports[f"report{suffix}"] = compute_scores(
       sentences, tags, job.note.tag_scheme

@@ -18,6 +18,7 @@ from absl import flags, logging
 
 import common_flags
 import estimators
+import files
 import input_pipeline
 import modeling
 
@@ -134,6 +135,22 @@ def load_note(kind, init_checkpoint: str | None):
   return estimators.load_note(
     kind, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
   )
+
+
+def warn_of_other_labels(kind, init_checkpoint: str | None, labels) -> None:
+  """Says so if training starts from a head for other labels of that number."""
+  if not FLAGS.do_train or tf.train.latest_checkpoint(FLAGS.output_dir):
+    return
+  try:
+    kept = estimators.load_note(kind, FLAGS.output_dir, init_checkpoint)
+  except ValueError:  # another task's
+    return
+  if kept and kept.labels != labels and len(kept.labels) == len(labels):
+    logging.warning(
+      f"--init_checkpoint={init_checkpoint} has a head for"
+      f" {', '.join(kept.labels)}: training starts with it, place by place, for"
+      f" {', '.join(labels)}"
+    )
 
 
 def compare_notes(kept, note, names: Sequence[str]) -> None:
@@ -287,9 +304,9 @@ def _copy_model_files() -> None:
     with tf.io.gfile.GFile(path, "rb") as reader:
       data = reader.read()
     target = os.path.join(FLAGS.output_dir, name)
-    with tf.io.gfile.GFile(target + ".partial", "wb") as writer:
-      writer.write(data)  # the two paths may name one file
-    tf.io.gfile.rename(target + ".partial", target, overwrite=True)
+    with files.whole(target) as partial:
+      with tf.io.gfile.GFile(partial, "wb") as writer:
+        writer.write(data)  # the two paths may name one file
 
 
 def _keeper():

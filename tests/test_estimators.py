@@ -316,7 +316,7 @@ def test_a_note_is_that_of_the_model_that_is_used(tmp_path):
   assert case(tmp_path, prefix) == "start"
   assert estimators.load_note(Note, str(tmp_path), None) is None
   (trained / "task.json").write_text('{"labels": []}')
-  with pytest.raises(ValueError, match="task.json is damaged, or another"):
+  with pytest.raises(ValueError, match="task.json is damaged, or of another"):
     case(trained, prefix)
 
 

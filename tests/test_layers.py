@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # A file imports only from layers below its own.
 LAYERS = (
-  ("tokenization", "tf_example", "metrics"),
+  ("files", "tokenization", "tf_example", "metrics"),
   ("modeling", "optimization", "pretraining_instances", "answers"),
   ("features", "input_pipeline", "heads", "estimators", "common_flags"),
   ("inference", "training"),

@@ -420,6 +420,11 @@ def test_the_scheme_of_tags(tags, scheme):
   assert metrics.tag_scheme(tags) == scheme
 
 
+def test_bilou_is_not_taken_for_types():
+  with pytest.raises(ValueError, match="look like BILOU: write L-"):
+    metrics.tag_scheme({"O", "B-A", "I-A", "L-A", "U-B"})
+
+
 @pytest.mark.parametrize(
   ("tags", "entities"),
   [
@@ -428,6 +433,7 @@ def test_the_scheme_of_tags(tags, scheme):
     ("S-A B-A I-A E-A E-A", [("A", 0, 0), ("A", 1, 3), ("A", 4, 4)]),
     ("B-a-b I-a-b I-a", [("a-b", 0, 1), ("a", 2, 2)]),
     ("PER PER O LOC", [("PER", 0, 1), ("LOC", 3, 3)]),
+    ("B-a,B-b I-a,I-b B-a", [("a,b", 0, 1), ("a", 2, 2)]),
     ("O O", []),
   ],
 )

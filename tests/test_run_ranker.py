@@ -1,6 +1,8 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """The ranker's examples, records, search and kept vectors, and whole runs."""
 
+import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -11,8 +13,10 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 import inference
+import modeling
 import run_ranker
 import training
 
@@ -60,6 +64,9 @@ class Flags(types.SimpleNamespace):
 
   def __contains__(self, name):
     return hasattr(self, name)
+
+  def __getitem__(self, name):
+    return types.SimpleNamespace(value=getattr(self, name))
 
 
 # --------------------------------------------------------------- examples
@@ -109,7 +116,7 @@ def test_swag_is_read_as_four_endings(tmp_path):
     ("a.csv", "q,r,s\n,r,s\n", ":2: the context is empty"),
     ("a.csv", "q\n", ":1: 1 column; a context and at least its true"),
     ("a.tsv", "q,r,s\n", ":1: 1 column; .*by tabs in others"),
-    ("a.csv", "q,r,1\n", ":1: the third column, 1, looks like a label"),
+    ("a.csv", "q,r,1\nq,s,0\n", ": the third column looks like a label"),
     ("a.csv", f"{SWAG},label\n0,v,1,s,s,t,g,a,b,c,d,4\n", ":2: label '4'"),
     ("a.jsonl", '{"context": "q"}\n', "rows of a .csv or .tsv file"),
     ("a.csv", "", "holds no examples"),
@@ -143,6 +150,18 @@ def test_responses_are_distinct_and_what_is_left_out_is_told(tmp_path, caplog):
     run_ranker.read_responses(write(tmp_path, "b.txt", "\n\n"))
 
 
+def test_a_first_line_with_names_is_no_example(tmp_path, caplog):
+  path = write(tmp_path, "a.csv", "Context,Utterance,Wrong_0\nq,a,b\n")
+  assert read(path) == [("train-0", "q", ["a", "b"], [1, 0])]
+  assert "a.csv:1 is taken for the columns' names" in caplog.text
+  assert len(read(write(tmp_path, "b.csv", "5-4?,1,0\n5-4?,2,1\n4-4?,3,x\n")))
+
+
+def test_a_response_that_is_true_and_wrong_is_told(tmp_path, caplog):
+  read(write(tmp_path, "a.csv", "q,a,b\nr,a,b,a\n"))
+  assert "a.csv:2: a response is both true and wrong; 1 contexts" in caplog.text
+
+
 # --------------------------------------------------------------- features
 
 
@@ -157,6 +176,7 @@ def test_training_rows_of_each_loss(caplog):
     found = run_ranker.training_rows(examples, loss, **options)
     return [(row.responses, row.label) for row in found]
 
+  examples[1].context = "p"
   pairs = [(["a"], 1), (["b"], 1), (["c"], 0), (["d"], 0), (["e"], 1)]
   assert rows("cross_entropy") == pairs
   lists = [(["a", "c", "d"], 1), (["b", "c", "d"], 1), (["e"], 1)]
@@ -167,8 +187,27 @@ def test_training_rows_of_each_loss(caplog):
     (["b", "c"], 1),
   ]
   assert "left out 1 of 2 contexts" in caplog.text
-  drawn = rows("in_batch", num_random=9)[-1][0]
-  assert drawn[0] == "e" and drawn.count("e") == 1 and len(drawn) > 3
+
+
+def test_random_negatives_are_of_other_contexts_and_differ():
+  examples = [example(["a", "b"], [1, 0]), example(["c"], [1])]
+  examples[1].context = "p"
+  others = [example([text], [1]) for text in "defgabc"]
+  for place, other in enumerate(others):
+    other.context = f"p{place}"
+
+  def drawn(count, seed=0):
+    rows = run_ranker.training_rows(
+      examples + others, "in_batch", num_random=count, random_seed=seed
+    )
+    assert [row.responses[0] for row in rows[:2]] == ["a", "c"]
+    return [row.responses[1:] for row in rows[:2]]
+
+  assert [len(texts) for texts in drawn(2)] == [3, 2]  # b, and two drawn
+  assert drawn(2) == drawn(2) != drawn(2, seed=1)
+  first, second = drawn(9)  # all but the context's own
+  assert first[0] == "b" and sorted(first[1:]) == list("cdefg")
+  assert sorted(second) == list("abdefg")
 
 
 def test_training_needs_labels_and_what_the_loss_compares():
@@ -176,11 +215,13 @@ def test_training_needs_labels_and_what_the_loss_compares():
     run_ranker.training_rows([example(["a", "b"], [])], "in_batch")
   with pytest.raises(ValueError, match="a.csv:1: no context has what"):
     run_ranker.training_rows([example(["a"], [1])], "candidates")
+  with pytest.raises(ValueError, match="a.csv:1: all 2 responses are true"):
+    run_ranker.training_rows([example(["a", "b"], [1, 1])], "cross_entropy")
 
 
-def note(model="representation", loss="in_batch", **options):
+def note(model="representation", loss="in_batch", **changed):
   values = ("ranker", model, loss, "mean", 0.05, 0.2, True, 8)
-  return run_ranker.TaskNote(*values, **options)
+  return dataclasses.replace(run_ranker.TaskNote(*values), **changed)
 
 
 @pytest.fixture
@@ -226,6 +267,66 @@ def test_a_record_of_interaction_holds_pairs(packer):
   assert record["label_ids"] == 0
 
 
+def test_texts_of_the_same_pieces_have_one_number(packer):
+  row = run_ranker.TrainingRow("a", ["b  b", "b b", " a"])
+  assert packer.pack_row(row, note(), 4)["text_ids"] == [1, 2, 2, 1]
+
+
+# ------------------------------------------------------------------ model
+
+
+def unit(*degrees):
+  angles = np.radians(np.array(degrees, np.float32))
+  return np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+@pytest.mark.parametrize(
+  ("kind", "outputs", "expected"),
+  [
+    (
+      note("interaction", "cross_entropy"),
+      {"logits": np.log([[1, 3], [1, 1]])},
+      -np.log([3 / 4, 1 / 2]),
+    ),
+    (
+      note("interaction", "candidates"),
+      {"scores": np.log([2, 1, 9, 1, 1, 2])},  # 9 is of padding
+      -np.log([2 / 3, 1 / 4]),
+    ),
+    (
+      note(temperature=0.5),
+      # A context at 0 degrees and one at 90; responses at 60 degrees from it.
+      {"vectors": unit(0, 60, 0, 90, 90 + 60, 90 - 60)},
+      -np.log(
+        [  # against those that the other row has; in the first 0 is padding
+          np.e / (np.e + np.exp(2 * np.cos(np.radians([150, 30]))).sum()),
+          np.e / (2 * np.e + np.exp(2 * np.cos(np.radians(30)))),
+        ]
+      ),
+    ),
+    (
+      note(loss="triplet", margin=1.0),
+      {"vectors": unit(0, 60, 0, 90, 150, 10)},
+      # Squared distances 2 - 2 cos. In the first row only 150 degrees is
+      # farther than 60; in the second, of 80 and of 30 degrees, 80 is.
+      [0.0, 1 - (2 - 2 * np.cos(np.radians(80))) + 1.0],
+    ),
+  ],
+)
+def test_the_loss_of_each_record_leaves_padding_out(kind, outputs, expected):
+  outputs = {
+    name: tf.constant(np.asarray(value, np.float32))
+    for name, value in outputs.items()
+  }
+  features = {
+    "label_ids": tf.constant([1, 0]),
+    "text_ids": tf.constant([[1, 2, 0], [3, 4, 5]]),
+  }
+  losses = run_ranker.per_example_losses(kind, outputs, features)
+  with tf.Session() as session:
+    np.testing.assert_allclose(session.run(losses), expected, atol=1e-5)
+
+
 # ----------------------------------------------------------------- scores
 
 
@@ -258,10 +359,80 @@ def test_a_ranking_is_told_best_first():
     ],
   }
   assert list(ranked.trec_run("x")) == [
-    "test-0 Q0 test-0-0001 1 0.5 x",
-    "test-0 Q0 test-0-0000 2 0.25 x",
+    "test-0 Q0 test-0-1 1 0.5 x",
+    "test-0 Q0 test-0-0 2 0.25 x",
   ]
   assert ranked.compute_scores("test")["test_mrr"] == 0.5
+
+
+def test_ties_count_against_the_true_one_in_all_outputs():
+  ranked = run_ranker.Ranking(
+    [run_ranker.InputExample("test-0", "q", ["a", "b", "c"], [0, 0, 1], "")],
+    [np.zeros(3)],
+  )
+  assert ranked.compute_scores("test")["test_mrr"] == pytest.approx(1 / 3)
+  [line] = map(json.loads, ranked.lines())
+  assert [found["response"] for found in line["responses"]] == ["a", "b", "c"]
+  order = [row.split()[2] for row in ranked.trec_run("x")]
+  relevant = [row.split()[2:] for row in ranked.trec_qrels()]
+  assert dict(relevant)[order[2]] == "1"
+
+
+def test_vectors_are_of_a_model_and_its_settings(tmp_path, monkeypatch):
+  for name in "ab":
+    write(tmp_path, f"{name}.index", name)
+  values = Flags(precision="float32")
+  monkeypatch.setattr(run_ranker, "FLAGS", values)
+
+  def mark(checkpoint="a", vocab=("[PAD]", "a"), hidden=8, **of_note):
+    job = types.SimpleNamespace(
+      config=modeling.BertConfig(2, hidden, 1, 2, 16),
+      tokenizer=types.SimpleNamespace(vocab=vocab),
+      note=dataclasses.replace(note(), **of_note),
+    )
+    return run_ranker.model_fingerprint(job, str(tmp_path / checkpoint))
+
+  assert mark() == mark(loss="triplet", margin=9.0)  # of training alone
+  marks = [mark(), mark("b"), mark(vocab=("[PAD]", "b")), mark(hidden=10)]
+  marks += [mark(pooling="cls"), mark(do_lower_case=False)]
+  marks += [mark(max_seq_length=9)]
+  values.precision = "bfloat16"
+  assert len({*marks, mark()}) == 8
+
+
+def test_equal_candidates_have_equal_scores(monkeypatch):
+  """Wherever they stand in a batch or a product."""
+  rng = np.random.RandomState(0)
+
+  def run_model(job, estimator, texts, name, checkpoint):
+    assert len(set(texts)) == len(texts)
+    return rng.randn(len(texts), 384).astype(np.float32)
+
+  monkeypatch.setattr(run_ranker, "run_model", run_model)
+  responses = [f"r{i}" for i in range(18)]
+  examples = [example([*responses, "r0"], [1] + [0] * 18)]
+  job = types.SimpleNamespace(note=note())
+  [scores] = run_ranker.rank(job, None, examples, "eval", None).scores
+  assert scores[0] == scores[-1]
+  assert len(set(scores)) == 18
+
+
+def test_questions_that_are_not_utf_8_are_passed_over(caplog):
+  stream = io.BytesIO("\ufeffwho?\n\nwh\xe9\n".encode() + b"a\xffb\nwhat?")
+  assert list(run_ranker.questions(stream)) == ["who?", "wh\xe9", "what?"]
+  assert "line 4 is not UTF-8: byte 1 is 0xff" in caplog.text
+
+
+def test_a_batch_has_to_hold_something_wrong(monkeypatch):
+  values = Flags(train_batch_size=4, gradient_accumulation_steps=4)
+  monkeypatch.setattr(run_ranker, "FLAGS", values)
+  run_ranker.check_batch(note(), [run_ranker.TrainingRow("q", ["a", "b"])])
+  rows = [run_ranker.TrainingRow("q", ["a"])]
+  run_ranker.check_batch(note("interaction", "cross_entropy"), rows)
+  with pytest.raises(ValueError, match="one row without any: raise --train"):
+    run_ranker.check_batch(note(), rows)
+  values.gradient_accumulation_steps = 2
+  run_ranker.check_batch(note(), rows)
 
 
 class Keeper:
@@ -317,12 +488,14 @@ def test_vectors_that_could_not_be_made_leave_the_old_ones(tmp_path):
   assert vectors("m", "t", make=fail) == 1
 
 
-def test_damaged_vectors_are_told(tmp_path):
+def test_damaged_vectors_are_made_again(tmp_path):
   vectors = Keeper(tmp_path)
   vectors("m", "t")
-  (tmp_path / "a.txt.npy").write_bytes(b"not an array")
-  with pytest.raises(ValueError, match=r"a.txt.npy is damaged .*: remove it"):
-    vectors("m", "t")
+  path = tmp_path / "a.txt.npy"
+  path.write_bytes(path.read_bytes()[:-4])
+  with pytest.raises(ValueError, match="a.txt.npy is damaged: give the --outp"):
+    vectors("m", "t", may_make=False)
+  assert vectors("m", "t") == 2
 
 
 def test_an_index_finds_nearly_what_the_exact_search_finds(tmp_path):
@@ -517,6 +690,11 @@ def test_the_prediction_loop_knows_the_ranker(data_dir, interaction):
     ),
     ({"model": "interaction", "do_eval": True}, "--data_dir is needed"),
     (
+      {"model": "representation", "margin": 0.1},
+      "--margin is not for --model=representation with --loss=in_batch",
+    ),
+    ({"model": "interaction", "pooling": "cls"}, "--pooling is not for"),
+    (
       {"model": "interaction", "search": "faiss", "response_file": "gs://a/b"},
       "index on this machine: copy --response_file=gs://a/b here",
     ),
@@ -544,6 +722,8 @@ def test_a_trained_model_is_not_taken_for_another(monkeypatch):
   values.do_lower_case = True
   kept = note(loss="triplet")
   assert run_ranker.make_note(kept).loss == "triplet"
+  kept = dataclasses.replace(kept, margin=0.0)
+  assert run_ranker.make_note(kept).margin == 0.0
   values.model = "interaction"
   with pytest.raises(ValueError, match="model representation, and now it is i"):
     run_ranker.make_note(kept)

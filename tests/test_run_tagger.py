@@ -75,6 +75,9 @@ def test_conll_files_are_read_in_their_many_forms(tmp_path):
     "rejects VBZ B-VP O\r\n\n\n"
     "-DOCSTART- O\n\nPeter NNP B-NP B-PER",
   )
+  # A new document ends a sentence, and does not say what parts the fields.
+  both = write(tmp_path, "b.txt", "-DOCSTART- O\na\tO\n-DOCSTART- O\nb\tO\n")
+  assert [s.words for s in run_tagger.read_conll(both)] == [["a"], ["b"]]
   first, second = run_tagger.read_conll(path)
   assert (first.words, first.tags) == (["EU", "rejects"], ["B-ORG", "O"])
   assert (first.line, second.line) == (3, 9)
@@ -82,10 +85,18 @@ def test_conll_files_are_read_in_their_many_forms(tmp_path):
 
 
 def test_a_word_between_tabs_can_hold_a_space_and_a_blank_line_a_tab(tmp_path):
-  path = write(tmp_path, "a.txt", "New York\tB-LOC\n\t\n\u200b\tO\n")
+  path = write(tmp_path, "a.txt", "New York\tB-LOC\n\t\n\u200b\tO\n\xa0\tO\n")
   first, second = run_tagger.read_conll(path)
   assert first.words == ["New York"]
-  assert (second.words, second.tags) == (["\u200b"], ["O"])
+  assert (second.words, second.tags) == (["\u200b", "\xa0"], ["O", "O"])
+  lines = run_tagger.conll_lines([first, second], [["O"], ["O", "O"]])
+  assert next(lines) == "New York\tB-LOC\tO"
+
+
+def test_texts_that_are_read_as_conll_files_are_told(tmp_path):
+  path = write(tmp_path, "a.txt", "Ann Ray\nmet a friend\n")
+  with pytest.raises(ValueError, match="of texts: give --predict_format=text"):
+    run_tagger.read_conll(path, has_tags=False)
 
 
 def test_tags_are_not_needed_to_predict(tmp_path):
@@ -122,8 +133,8 @@ def test_texts_and_json_lines_become_words(tmp_path, tokenizer):
   )
   text, tokens = run_tagger.read_json_lines(path, tokenizer)
   assert (text.text, text.words, tokens.words) == ("bob", ["bob"], ["a b", ""])
-  path = write(tmp_path, "b.jsonl", '{"text": "bob"}\n{"tokens": "a"}\n')
-  with pytest.raises(ValueError, match=r'b.jsonl:2: give {"text": "..."}'):
+  path = write(tmp_path, "b.txt", '{"text": "bob"}\n{"tokens": "a"}\n')
+  with pytest.raises(ValueError, match=r'b.txt:2: give {"text": "..."}'):
     run_tagger.read_json_lines(path, tokenizer)
 
 
@@ -132,7 +143,7 @@ def test_new_tags_are_told_or_refused_and_repairs_counted(tmp_path, caplog):
   sentences.append(run_tagger.Sentence(["c", "d"], ["B-LOC", "X"], 6))
   run_tagger.check_tags("f.txt", sentences, note(), refuse=False)
   assert "f.txt:6: tag 'B-LOC' is not one of O, B-PER, I-PER" in caplog.text
-  assert "(1 others are not, either); 2 words of such tags" in caplog.text
+  assert "(2 such tags in all); 2 words of such tags" in caplog.text
   # "X" stands for the type of its word, and so begins with no letter.
   assert "f.txt: 1 entities begin with I- or E- instead of B-" in caplog.text
   with pytest.raises(ValueError, match="f.txt:6: tag 'B-LOC'"):
@@ -382,8 +393,7 @@ def test_what_does_not_fit_is_said_in_one_sentence(
 # ------------------------------------------------------------------ model
 
 
-def test_the_loss_of_a_batch_is_that_of_its_parts():
-  """The words of all windows count alike, however a batch is split."""
+def test_the_loss_is_the_mean_over_the_words_of_all_windows():
   batch = {
     "input_ids": tf.constant([[2, 5, 7, 3], [2, 6, 3, 0]]),
     "input_mask": tf.constant([[1, 1, 1, 1], [1, 1, 1, 0]]),
@@ -406,6 +416,30 @@ def test_the_loss_of_a_batch_is_that_of_its_parts():
     session.run(tf.global_variables_initializer())
     losses, mean = session.run([parts.predictions["losses"], whole.loss])
   np.testing.assert_allclose(losses.sum() / 3, mean, rtol=1e-5)
+
+
+def test_what_stands_behind_the_last_word_counts_for_nothing():
+  """Positions of 0 are no words, whatever is computed there."""
+  features = {
+    "word_positions": tf.constant([[1, 2, 0, 0]]),
+    "tag_ids": tf.constant([[1, 2, 0, 0]]),
+    "is_scored": tf.constant([[1, 1, 0, 0]]),
+  }
+  rng = np.random.RandomState(0)
+  logits = rng.randn(1, 4, 3).astype(np.float32)
+  transitions = tf.constant(rng.randn(3, 3), tf.float32)
+  others = logits.copy()
+  others[:, 2:] = 9.0 * rng.randn(1, 2, 3)
+  outputs = [
+    run_tagger._outputs(features, tf.constant(values), transitions).predictions
+    for values in (logits, others)
+  ]
+  with tf.Session() as session:
+    ours, theirs = session.run(outputs)
+  np.testing.assert_array_equal(ours["losses"], theirs["losses"])
+  np.testing.assert_array_equal(
+    ours["tag_ids"][:, :2], theirs["tag_ids"][:, :2]
+  )
 
 
 def test_the_sample_data_are_whole():

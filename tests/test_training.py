@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """What the run_ scripts check and choose alike, by their flags."""
 
+import dataclasses
 import json
 import types
 
@@ -65,6 +66,19 @@ def test_a_note_that_differs_is_told_by_field():
     ValueError, match="has do_lower_case True, and now it is False: give the s"
   ):
     training.compare_notes(kept, note, ["labels", "do_lower_case"])
+
+
+@pytest.mark.parametrize(
+  ("labels", "is_told"),
+  [(["O", "B-X"], True), (["O", "B-A"], False), (["O", "A", "B"], False)],
+)
+def test_a_head_for_other_labels_is_told(
+  values, tmp_path, caplog, labels, is_told
+):
+  kind = dataclasses.make_dataclass("Note", ["labels"])
+  (tmp_path / "task.json").write_text('{"labels": ["O", "B-A"]}')
+  training.warn_of_other_labels(kind, str(tmp_path / "model.ckpt"), labels)
+  assert ("has a head for O, B-A: training starts" in caplog.text) is is_told
 
 
 def test_steps_are_those_of_whole_batches(values):

@@ -1,0 +1,35 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Files that appear when they are complete.
+
+In: a path, local or gs://. Out: the path of a file beside it, which takes its
+name at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def whole(path: str) -> Iterator[str]:
+  """Gives the path to write to; what is there takes the name `path` at the end.
+
+  Where the block fails, nothing is left of it, and a file that was there
+  before stays.
+
+  Args:
+    path: of the file; one that exists is replaced.
+
+  Yields:
+    `path` with .partial behind.
+  """
+  import tensorflow.compat.v1 as tf  # here, for data workers need none of it
+
+  partial = path + ".partial"
+  try:
+    yield partial
+    tf.io.gfile.rename(partial, path, overwrite=True)
+  finally:
+    if tf.io.gfile.exists(partial):
+      tf.io.gfile.remove(partial)
