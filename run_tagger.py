@@ -33,6 +33,9 @@ import training
 FLAGS = flags.FLAGS
 
 _DOCUMENT_START = "-DOCSTART-"
+# A recurrent layer drawn at random does not learn within some epochs at the
+# encoder's rate, nor with each seed at 1e-3.
+_BIRNN_RATE = 3e-3
 _BLANK = " \t\r"  # other white space is a word, which needs a tag like others
 
 
@@ -545,7 +548,11 @@ def _define_head_flags():
     " word's for itself.",
   )
   flags.DEFINE_bool(
-    "use_birnn", False, "Put a recurrent layer in both directions below."
+    "use_birnn",
+    False,
+    "Put a recurrent layer in both directions below. --head_learning_rate is"
+    f" then {_BIRNN_RATE} (or --learning_rate, if that is higher), if it is not"
+    " given.",
   )
   flags.DEFINE_enum(
     "birnn_cell", "lstm", list(heads.RNN_CELLS), "Of --use_birnn."
@@ -621,6 +628,12 @@ def _check_flags():
   for flag in ("birnn_cell", "birnn_size"):
     if FLAGS[flag].present and not FLAGS.use_birnn:
       raise ValueError(f"--{flag} needs --use_birnn")
+  if FLAGS.do_train and FLAGS.use_birnn and FLAGS.head_learning_rate is None:
+    FLAGS.head_learning_rate = max(_BIRNN_RATE, FLAGS.learning_rate)
+    logging.info(
+      f"--use_birnn: --head_learning_rate={FLAGS.head_learning_rate}, for a new"
+      " layer"
+    )
 
 
 def _check_evaluation_flags(suffixes, note):

@@ -100,7 +100,7 @@ def start(data_dir, output_dir, *flags, cpus=1, tf_config=None):
 
 def finish(process, returncode=0):
   """The log of a process, once it has ended as it should."""
-  _, log = process.communicate(timeout=120)
+  _, log = process.communicate(timeout=600)
   assert process.returncode == returncode, log
   assert "Traceback" not in log
   return log
