@@ -36,6 +36,7 @@ FLAGS = flags.FLAGS
 
 _PROJECT = os.path.dirname(os.path.abspath(__file__))
 _TENSORFLOW = "2.15"
+_LEAST_OF_VOCAB = 0.9  # of vocab_size, below which it may be another model's
 _TF_CONFIG = (
   '{"cluster": {"worker": ["host0:2222", "host1:2222"]},'
   ' "task": {"type": "worker", "index": 0}}'
@@ -387,8 +388,17 @@ def load_config() -> modeling.BertConfig:
 
 
 def check_vocab_size(vocab: Mapping, config: modeling.BertConfig) -> None:
-  """Raises ValueError if --vocab_file has ids that the model has not."""
+  """Compares --vocab_file with the model, which may have some rows to spare.
+
+  Raises:
+    ValueError: the vocabulary has ids that the model has not.
+  """
   size = max(vocab.values()) + 1
+  if size < _LEAST_OF_VOCAB * config.vocab_size:
+    logging.warning(
+      f"{FLAGS.vocab_file} has {size} tokens, and {FLAGS.bert_config_file}"
+      f" vocab_size {config.vocab_size}: is it the model's own vocabulary?"
+    )
   if size > config.vocab_size:
     raise ValueError(
       f"{FLAGS.vocab_file} has {size} tokens but vocab_size is"

@@ -253,9 +253,9 @@ def _known_label(where, label, task):
 def _read_number(where, value, column):
   try:
     number = float(value)
-  except (TypeError, ValueError):
+  except (OverflowError, TypeError, ValueError):
     number = math.nan
-  if not math.isfinite(number):
+  if not abs(number) <= np.finfo(np.float32).max:
     raise ValueError(f"{where}: column {column!r} holds {value!r}, no number")
   return number
 

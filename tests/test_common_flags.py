@@ -109,3 +109,18 @@ def test_a_full_disk_is_not_taken_for_full_memory(tmp_path):
 def test_graph_mode_is_on_and_tensorflow_is_quiet(tmp_path):
   done = run(tmp_path, "print(tf.executing_eagerly())")
   assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_a_vocabulary_much_smaller_than_the_model_is_told(tmp_path):
+  body = """
+  import modeling
+  config = modeling.BertConfig(10, 8, 1, 2, 16)
+  for size in (8, 9):
+    common_flags.check_vocab_size(dict(zip(range(size), range(size))), config)
+  """
+  done = run(tmp_path, body, "--vocab_file=v.txt", "--bert_config_file=c.json")
+  assert done.returncode == 0
+  assert done.stderr == (
+    "v.txt has 8 tokens, and c.json vocab_size 10: is it the model's own"
+    " vocabulary?\n"
+  )

@@ -187,6 +187,11 @@ def test_several_labels_of_a_row(tmp_path):
       custom(features=["age"]),
       r":2: column 'age' holds 'nan', no number",
     ),
+    (
+      "text\tlabel\tage\nx\ta\t1e39\n",
+      custom(features=["age"]),
+      r":2: column 'age' holds '1e39', no number",
+    ),
   ],
 )
 def test_rows_that_do_not_fit_are_named(tmp_path, text, task, message):
