@@ -27,7 +27,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
 WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
 CONFIG = {
-  "vocab_size": 20,
+  "vocab_size": 15,
   "hidden_size": 8,
   "num_hidden_layers": 2,
   "num_attention_heads": 2,
