@@ -641,11 +641,12 @@ def build_index(vectors: np.ndarray):
     num_lists,
     faiss.METRIC_INNER_PRODUCT,
   )
-  rng = np.random.RandomState(0)
-  drawn = rng.permutation(len(vectors))[: _POINTS_A_LIST * num_lists]
-  index.train(vectors[drawn])
+  index.cp.min_points_per_centroid = 1  # or else few are told as a defect
+  index.cp.max_points_per_centroid = _POINTS_A_LIST
+  index.train(vectors)
   index.add(vectors)
-  queries = vectors[rng.permutation(len(vectors))[:_QUERIES_TRIED]]
+  drawn = np.random.RandomState(0).permutation(len(vectors))
+  queries = vectors[drawn[:_QUERIES_TRIED]]
   _, true = search(vectors, queries, _FOUND_TRIED)
   share, index.nprobe = 0.0, 0
   while share < _SHARE_FOUND and index.nprobe < num_lists:
