@@ -336,14 +336,14 @@ def corpus_input_fn_builder(
   def input_fn(params, input_context=None):
     batch_size = params["batch_size"]
     if not is_training:
-      return evaluation(batch_size).prefetch(tf.data.AUTOTUNE)
+      return _ahead(evaluation(batch_size), tf.data.AUTOTUNE)
     dataset = _training_batches(
       *(shards, example, params.get("context"), batch_size),
       *(bounds, random_seed, first_example),
     )
     if input_context:
       dataset = _replica_shares(dataset, batch_size, input_context)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return _ahead(dataset, tf.data.AUTOTUNE)
 
   return input_fn
 
@@ -485,7 +485,7 @@ def input_fn_builder(
       )
     if is_training and input_context:
       dataset = _replica_shares(dataset, batch_size, input_context)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return _ahead(dataset, tf.data.AUTOTUNE)
 
   return input_fn
 
@@ -591,7 +591,7 @@ def stream_input_fn(windows: Iterable[Sequence[Mapping]], schema: Mapping):
         for name in names
       },
     )
-    return dataset.prefetch(1)
+    return _ahead(dataset, 1)
 
   return input_fn
 
@@ -703,6 +703,17 @@ def _parse(record, schema):
     name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
     for name, value in example.items()
   }
+
+
+def _ahead(dataset, count):
+  """Makes up to `count` batches ahead of their use, with fixed parallelism.
+
+  tf.data's autotuning looks at its pipeline ever more rarely, up to once a
+  minute, and a session that closes waits for its next look.
+  """
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  return dataset.prefetch(count).with_options(options)
 
 
 def _with_index(index, example):

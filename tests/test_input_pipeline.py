@@ -446,6 +446,19 @@ def test_a_stream_is_sorted_by_length_within_its_windows():
   assert [b["input_ids"].shape for b in found] == [(2, 8), (1, 16), (1, 8)]
 
 
+def test_no_thread_is_left_that_a_closing_session_waits_for(records):
+  """tf.data's autotuner can sleep for a minute before it sees the end."""
+  rows = [{"input_ids": [1] * 4}]
+  schema = {"input_ids": tf.FixedLenFeature([4], tf.int64)}
+  for input_fn in (
+    input_pipeline.input_fn_builder([records], SCHEMA, False, False, 8),
+    input_pipeline.input_fn_builder([records], SCHEMA, True, False, 8),
+    input_pipeline.stream_input_fn([rows], schema),
+  ):
+    options = input_fn({"batch_size": 2}).options()
+    assert options.autotune.enabled is False
+
+
 def test_examples_in_memory_keep_their_order_and_length():
   rows = [{"input_ids": [i] * 4} for i in range(3)]
   schema = {"input_ids": tf.FixedLenFeature([4], tf.int64)}
