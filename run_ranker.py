@@ -21,6 +21,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import logging as python_logging
 import os
 import random
 import sys
@@ -618,6 +619,14 @@ def search(vectors: np.ndarray, queries: np.ndarray, count: int):
   return products, places
 
 
+def _load_faiss():
+  """The library, without its lines about the processor."""
+  python_logging.getLogger("faiss").setLevel(python_logging.WARNING)
+  import faiss
+
+  return faiss
+
+
 def build_index(vectors: np.ndarray):
   """A FAISS index that looks only at the vectors near a query.
 
@@ -631,7 +640,7 @@ def build_index(vectors: np.ndarray):
   Returns:
     A `faiss.IndexIVFFlat` of inner products.
   """
-  import faiss
+  faiss = _load_faiss()
 
   started = time.monotonic()
   num_lists = max(1, int(2 * np.sqrt(len(vectors))))
@@ -1127,7 +1136,7 @@ def response_search(job: Job, estimator, checkpoint: str | None) -> Callable:
   )
   if not use_faiss(len(vectors)):
     return lambda queries, count: search(vectors, queries, count)
-  import faiss
+  faiss = _load_faiss()
 
   index = kept_file(
     FLAGS.response_file + ".faiss",
