@@ -400,6 +400,41 @@ def test_vectors_are_of_a_model_and_its_settings(tmp_path, monkeypatch):
   assert len({*marks, mark()}) == 8
 
 
+def test_records_are_made_again_where_they_would_differ(monkeypatch):
+  marks = []
+  monkeypatch.setattr(training, "record_path", str)
+  monkeypatch.setattr(training, "make_input_fn", lambda *_: None)
+  monkeypatch.setattr(
+    run_ranker.record_features,
+    "cached_records",
+    lambda path, mark, write: marks.append(mark),
+  )
+
+  def add_mark(is_training=True, vocab=("a",), texts=("b",), **changed):
+    values = {"max_seq_length": 8, "do_lower_case": True}
+    of_note = {k: v for k, v in changed.items() if k not in values}
+    monkeypatch.setattr(run_ranker, "FLAGS", Flags(**{**values, **changed}))
+    job = types.SimpleNamespace(
+      note=dataclasses.replace(note(), **of_note),
+      tokenizer=types.SimpleNamespace(vocab=vocab),
+    )
+    run_ranker._input_fn(job, "a", [texts], {}, None, is_training)
+
+  add_mark()
+  add_mark(model="interaction")
+  add_mark(loss="triplet")
+  add_mark(vocab=("b",))
+  add_mark(texts=("c",))
+  add_mark(max_seq_length=9)
+  add_mark(do_lower_case=False)
+  assert len(set(marks)) == 7
+  add_mark()
+  assert marks[-1] == marks[0]
+  add_mark(is_training=False)
+  add_mark(is_training=False, loss="triplet")
+  assert marks[-1] == marks[-2]  # the loss is of training alone
+
+
 def test_equal_candidates_have_equal_scores(monkeypatch):
   """Wherever they stand in a batch or a product."""
   rng = np.random.RandomState(0)
