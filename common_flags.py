@@ -445,7 +445,7 @@ def check_speed() -> None:
     ValueError: this machine can't compute in that precision, or the batch
       can't be split so.
   """
-  slices, replicas = FLAGS.gradient_accumulation_steps, _num_replicas()
+  slices, replicas = FLAGS.gradient_accumulation_steps, num_replicas()
   if FLAGS.train_batch_size % (slices * replicas):
     raise ValueError(
       f"--train_batch_size={FLAGS.train_batch_size} can't be split into"
@@ -565,7 +565,7 @@ def _devices():
   return [device.name for device in gpus or cpus]
 
 
-def _num_replicas():
+def num_replicas() -> int:
   """How many devices share a training batch, on all machines."""
   if FLAGS.use_tpu:
     return FLAGS.num_tpu_cores

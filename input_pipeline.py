@@ -706,10 +706,10 @@ def _parse(record, schema):
 
 
 def _ahead(dataset, count):
-  """Makes up to `count` batches ahead of their use, with fixed parallelism.
+  """Makes `count` batches ahead of their use (AUTOTUNE: as many as suit).
 
-  tf.data's autotuning looks at its pipeline ever more rarely, up to once a
-  minute, and a session that closes waits for its next look.
+  Nothing else is tuned: tf.data's autotuner looks at its pipeline ever more
+  rarely, up to once a minute, and a session that closes waits for that.
   """
   options = tf.data.Options()
   options.autotune.enabled = False

@@ -114,7 +114,13 @@ def read_examples(path: str, set_type: str) -> list[InputExample]:
   elif set(_SWAG_COLUMNS) <= set(header):
     examples = _read_swag(path, rows[1:], header)
   else:
-    if header and header[0] in _CONTEXT_NAMES:
+    named = [name for name in header if name in _CONTEXT_NAMES]
+    if named and header[0] not in _CONTEXT_NAMES:
+      raise ValueError(
+        f"{path}:{rows[0][0]}: the column {named[0]} has to be the first, then"
+        f" the true response and wrong ones; this line has {', '.join(header)}"
+      )
+    if named:
       logging.warning(
         f"{path}:{rows[0][0]} is taken for the columns' names: below each, a"
         " context, its true response, and wrong ones are expected"
@@ -128,9 +134,7 @@ def read_examples(path: str, set_type: str) -> list[InputExample]:
     if not all(text.strip() for text in (example.context, *example.responses)):
       name = "response" if example.context.strip() else "context"
       raise ValueError(f"{example.where}: the {name} is empty")
-  repeated = [
-    e.where for e in examples if set.intersection(*map(set, _split(e)))
-  ]
+  repeated = [example.where for example in examples if _wrong_and_true(example)]
   if repeated:
     logging.warning(
       f"{repeated[0]}: a response is both true and wrong; {len(repeated)}"
@@ -188,11 +192,14 @@ def _cells(where, row, header, names):
 def _read_rows(path, rows):
   """A context, its true response, and wrong ones a row."""
   examples = []
-  third = {row[2].strip() if len(row) == 3 else None for _, row in rows}
-  if third and third <= {"0", "1"}:
+  labelled = [
+    line for line, row in rows if len(row) == 3 and row[2].strip() in ("0", "1")
+  ]
+  if 2 * len(labelled) > len(rows):
     raise ValueError(
-      f"{path}: the third column looks like a label: name the columns in a"
-      f" first line, {','.join(_PAIR_COLUMNS)}"
+      f"{path}:{labelled[0]}: the third column looks like a label, as in"
+      f" {len(labelled)} of {len(rows)} lines: name the columns in a first"
+      f" line, {','.join(_PAIR_COLUMNS)}"
     )
   for line, row in rows:
     where = f"{path}:{line}"
@@ -589,7 +596,6 @@ _MOST_EXACT = 500_000
 # search is compared with the exact one.
 _POINTS_A_LIST = 40
 _QUERIES_TRIED = 256
-_FOUND_TRIED = 10
 _SHARE_FOUND = 0.99
 
 
@@ -631,8 +637,7 @@ def build_index(vectors: np.ndarray):
   """A FAISS index that looks only at the vectors near a query.
 
   The vectors are put into lists around centres; a search reads the lists of the
-  nearest `nprobe` centres (IVF; Jégou et al., 2011), here as many as find 99 %
-  of what the exact search finds for some of the vectors.
+  nearest `nprobe` centres (IVF; Jégou et al., 2011), which `tune_index` sets.
 
   Args:
     vectors: float32 [N, D], of length 1.
@@ -643,7 +648,7 @@ def build_index(vectors: np.ndarray):
   faiss = _load_faiss()
 
   started = time.monotonic()
-  num_lists = max(1, int(2 * np.sqrt(len(vectors))))
+  num_lists = min(len(vectors), int(2 * np.sqrt(len(vectors))))
   index = faiss.IndexIVFFlat(
     faiss.IndexFlatIP(vectors.shape[1]),
     vectors.shape[1],
@@ -654,20 +659,33 @@ def build_index(vectors: np.ndarray):
   index.cp.max_points_per_centroid = _POINTS_A_LIST
   index.train(vectors)
   index.add(vectors)
-  drawn = np.random.RandomState(0).permutation(len(vectors))
-  queries = vectors[drawn[:_QUERIES_TRIED]]
-  _, true = search(vectors, queries, _FOUND_TRIED)
-  share, index.nprobe = 0.0, 0
-  while share < _SHARE_FOUND and index.nprobe < num_lists:
-    index.nprobe = min(max(1, 2 * index.nprobe), num_lists)
-    _, found = index.search(queries, _FOUND_TRIED)
-    share = np.mean([np.isin(*pair).mean() for pair in zip(true, found)])
   logging.info(
-    f"FAISS index of {len(vectors)} vectors in {time.monotonic() - started:.0f}"
-    f" s: {num_lists} lists, of which {index.nprobe} are read; finds"
-    f" {share:.1%} of what the exact search finds"
+    f"FAISS index of {len(vectors)} vectors in {num_lists} lists:"
+    f" {time.monotonic() - started:.0f} s"
   )
   return index
+
+
+def tune_index(index, vectors: np.ndarray, count: int) -> None:
+  """Has an index read as many lists as find 99 % of what exact search finds.
+
+  Args:
+    index: of `build_index`; its `nprobe` is set.
+    vectors: float32 [N, D], of which some are the queries of this trial.
+    count: how many are to be found.
+  """
+  drawn = np.random.RandomState(0).permutation(len(vectors))
+  queries = vectors[drawn[:_QUERIES_TRIED]]
+  _, true = search(vectors, queries, count)
+  share, index.nprobe = 0.0, 0
+  while share < _SHARE_FOUND and index.nprobe < index.nlist:
+    index.nprobe = min(max(1, 2 * index.nprobe), index.nlist)
+    _, found = index.search(queries, count)
+    share = np.mean([np.isin(*pair).mean() for pair in zip(true, found)])
+  logging.info(
+    f"FAISS index: reads {index.nprobe} of {index.nlist} lists, which hold"
+    f" {share:.1%} of the {count} nearest to {len(queries)} of the responses"
+  )
 
 
 # ------------------------------------------------------------------- main
@@ -781,13 +799,14 @@ def _define_search_flags():
     "response_file",
     None,
     "Responses to search, one a line. Their vectors are kept beside it, with"
-    " the endings .npy and .npy.json.",
+    " the endings .npy and .npy.json, and an index of them with .faiss and"
+    " .faiss.json.",
   )
   flags.DEFINE_bool(
     "make_vectors",
     True,
-    "Make the vectors of --response_file where there are none, or those of"
-    " another model or text; otherwise that is an error.",
+    "Make the vectors of --response_file, and an index, where there are none,"
+    " or those of another model or text; otherwise that is an error.",
   )
   flags.DEFINE_enum(
     "search",
@@ -875,13 +894,15 @@ def prepare() -> Job:
 
 def check_batch(note: TaskNote, rows: Sequence[TrainingRow]) -> None:
   """Raises ValueError if a batch has nothing wrong to compare with."""
-  at_once = FLAGS.train_batch_size // FLAGS.gradient_accumulation_steps
+  parts = FLAGS.gradient_accumulation_steps * common_flags.num_replicas()
+  at_once = FLAGS.train_batch_size // parts
   most = max(len(row.responses) for row in rows)
   if note.model == "representation" and at_once == most == 1:
     raise ValueError(
       f"--loss={note.loss} takes wrong responses from the rest of what is"
       " computed at once, which is one row without any: raise"
-      " --train_batch_size, or lower --gradient_accumulation_steps"
+      f" --train_batch_size={FLAGS.train_batch_size}, which is split into"
+      f" {parts} parts"
     )
 
 
@@ -1134,19 +1155,31 @@ def response_search(job: Job, estimator, checkpoint: str | None) -> Callable:
     _load_vectors,
     FLAGS.make_vectors,
   )
+
+  def exact(queries, count):
+    return search(vectors, queries, count)
+
   if not use_faiss(len(vectors)):
-    return lambda queries, count: search(vectors, queries, count)
+    return exact
   faiss = _load_faiss()
 
-  index = kept_file(
-    FLAGS.response_file + ".faiss",
-    f"a FAISS index of {FLAGS.response_file}",
-    mark,
-    lambda: build_index(vectors),
-    faiss.write_index,
-    faiss.read_index,
-    FLAGS.make_vectors,
-  )
+  try:
+    index = kept_file(
+      FLAGS.response_file + ".faiss",
+      f"a FAISS index of {FLAGS.response_file}",
+      mark,
+      lambda: build_index(vectors),
+      faiss.write_index,
+      faiss.read_index,
+      FLAGS.make_vectors,
+    )
+  except ValueError as error:
+    if FLAGS.search == "faiss":
+      raise
+    logging.warning(f"{error}; without one, the search is exact, and slower")
+    return exact
+  count = FLAGS.rerank_candidates if FLAGS.rerank_model else 0
+  tune_index(index, vectors, min(max(count, FLAGS.num_answers), len(vectors)))
   return index.search
 
 
@@ -1191,14 +1224,16 @@ def kept_file(
   """
   kept = _read_mark(path)
   changed = [key for key in ("model", "text") if kept.get(key) != mark[key]]
-  is_whole = kept and kept.get("bytes") == tf.io.gfile.stat(path).length
-  if is_whole and not changed:
-    logging.info(f"{what}: {path}")
-    return load(path)
-  why = f"there is no {path} with {what}"
+  why = f"there is no {path}"
   if kept and changed:
     why = f"{path} holds {what} of another {' and another '.join(changed)}"
     why += f" (made with {kept.get('checkpoint')})"
+  elif kept and kept.get("bytes") == tf.io.gfile.stat(path).length:
+    logging.info(f"{what}: {path}")
+    try:
+      return load(path)
+    except (EOFError, RuntimeError, ValueError) as error:
+      why = f"{path} is damaged ({error})"
   elif kept:
     why = f"{path} is damaged"
   _check_replaceable(path, why, may_make)
@@ -1246,8 +1281,8 @@ def _check_replaceable(path, what, may_make):
   """Raises ValueError, before anything is computed, if it would be in vain."""
   if not may_make:
     raise ValueError(
-      f"{what}: give the --output_dir or --init_checkpoint and the flags of"
-      " that model, or have them made again (--make_vectors)"
+      f"{what}: have it made (--make_vectors), or give the --output_dir or"
+      " --init_checkpoint and the flags that go with what is there"
     )
   try:
     with tf.io.gfile.GFile(path + ".partial", "wb") as writer:
@@ -1258,8 +1293,8 @@ def _check_replaceable(path, what, may_make):
     is_writable = False
   if not is_writable:
     raise ValueError(
-      f"{what}, and new ones can't be written beside it: copy the responses to"
-      " a folder that can be written to"
+      f"{what}, and it can't be written: copy the responses to a folder that"
+      " can be written to"
     )
 
 

@@ -631,8 +631,8 @@ def _check_flags():
   if FLAGS.do_train and FLAGS.use_birnn and FLAGS.head_learning_rate is None:
     FLAGS.head_learning_rate = max(_BIRNN_RATE, FLAGS.learning_rate)
     logging.info(
-      f"--use_birnn: --head_learning_rate={FLAGS.head_learning_rate}, for a new"
-      " layer"
+      f"--use_birnn: --head_learning_rate={FLAGS.head_learning_rate}, for none"
+      " is given"
     )
 
 

@@ -166,7 +166,7 @@ def compare_notes(kept, note, names: Sequence[str]) -> None:
     if was != is_now:
       raise ValueError(
         f"the trained model has {name} {was}, and now it is {is_now}: give the"
-        " same flags, or another --output_dir"
+        " same flags, or another --output_dir or --init_checkpoint"
       )
 
 

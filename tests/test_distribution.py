@@ -27,7 +27,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
 WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
 CONFIG = {
-  "vocab_size": 15,
+  "vocab_size": 20,
   "hidden_size": 8,
   "num_hidden_layers": 2,
   "num_attention_heads": 2,
@@ -63,6 +63,7 @@ def data_dir(tmp_path_factory):
   """64 sentences to train on and 20 to evaluate, in batches of 8."""
   folder = tmp_path_factory.mktemp("data")
   tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+  tokens += [f"[unused{i}]" for i in range(len(tokens), CONFIG["vocab_size"])]
   (folder / "vocab.txt").write_text("\n".join(tokens) + "\n")
   (folder / "bert_config.json").write_text(json.dumps(CONFIG))
   rng = np.random.RandomState(0)

@@ -446,6 +446,7 @@ def test_a_stream_is_sorted_by_length_within_its_windows():
   assert [b["input_ids"].shape for b in found] == [(2, 8), (1, 16), (1, 8)]
 
 
+@pytest.mark.filterwarnings("ignore:To make it possible to preserve tf.data")
 def test_no_thread_is_left_that_a_closing_session_waits_for(records):
   """tf.data's autotuner can sleep for a minute before it sees the end."""
   rows = [{"input_ids": [1] * 4}]

@@ -116,7 +116,8 @@ def test_swag_is_read_as_four_endings(tmp_path):
     ("a.csv", "q,r,s\n,r,s\n", ":2: the context is empty"),
     ("a.csv", "q\n", ":1: 1 column; a context and at least its true"),
     ("a.tsv", "q,r,s\n", ":1: 1 column; .*by tabs in others"),
-    ("a.csv", "q,r,1\nq,s,0\n", ": the third column looks like a label"),
+    ("a.csv", "q,r,1\nq,s,t,0\nq,u,0", ":1: the third column .* 2 of 3 l"),
+    ("a.csv", "id,query,good\n1,q,a\n", ":1: the column query has to be the"),
     ("a.csv", f"{SWAG},label\n0,v,1,s,s,t,g,a,b,c,d,4\n", ":2: label '4'"),
     ("a.jsonl", '{"context": "q"}\n', "rows of a .csv or .tsv file"),
     ("a.csv", "", "holds no examples"),
@@ -154,7 +155,7 @@ def test_a_first_line_with_names_is_no_example(tmp_path, caplog):
   path = write(tmp_path, "a.csv", "Context,Utterance,Wrong_0\nq,a,b\n")
   assert read(path) == [("train-0", "q", ["a", "b"], [1, 0])]
   assert "a.csv:1 is taken for the columns' names" in caplog.text
-  assert len(read(write(tmp_path, "b.csv", "5-4?,1,0\n5-4?,2,1\n4-4?,3,x\n")))
+  assert len(read(write(tmp_path, "b.csv", "5-4?,1,0\n5-4?,2,x\n")))
 
 
 def test_a_response_that_is_true_and_wrong_is_told(tmp_path, caplog):
@@ -461,13 +462,20 @@ def test_questions_that_are_not_utf_8_are_passed_over(caplog):
 def test_a_batch_has_to_hold_something_wrong(monkeypatch):
   values = Flags(train_batch_size=4, gradient_accumulation_steps=4)
   monkeypatch.setattr(run_ranker, "FLAGS", values)
+  devices = [1]
+  monkeypatch.setattr(
+    run_ranker.common_flags, "num_replicas", lambda: devices[0]
+  )
   run_ranker.check_batch(note(), [run_ranker.TrainingRow("q", ["a", "b"])])
   rows = [run_ranker.TrainingRow("q", ["a"])]
   run_ranker.check_batch(note("interaction", "cross_entropy"), rows)
-  with pytest.raises(ValueError, match="one row without any: raise --train"):
+  with pytest.raises(ValueError, match="row without any: raise --train_batch_"):
     run_ranker.check_batch(note(), rows)
   values.gradient_accumulation_steps = 2
   run_ranker.check_batch(note(), rows)
+  devices[0] = 2
+  with pytest.raises(ValueError, match="=4, which is split into 4 parts"):
+    run_ranker.check_batch(note(), rows)
 
 
 class Keeper:
@@ -503,7 +511,7 @@ def test_vectors_are_kept_until_model_or_text_changes(tmp_path):
     vectors("n", "u", may_make=False)
   assert vectors("m", "u", may_make=False) == 2
   (tmp_path / "a.txt.npy.partial").mkdir()
-  with pytest.raises(ValueError, match="another model and another text.*writ"):
+  with pytest.raises(ValueError, match="another model and another text.*can't"):
     vectors("n", "t")
   (tmp_path / "a.txt.npy.partial").rmdir()
   assert vectors("m", "u") == 2
@@ -528,9 +536,11 @@ def test_damaged_vectors_are_made_again(tmp_path):
   vectors("m", "t")
   path = tmp_path / "a.txt.npy"
   path.write_bytes(path.read_bytes()[:-4])
-  with pytest.raises(ValueError, match="a.txt.npy is damaged: give the --outp"):
+  with pytest.raises(ValueError, match="a.txt.npy is damaged: have it made"):
     vectors("m", "t", may_make=False)
   assert vectors("m", "t") == 2
+  path.write_bytes(b"\0" * path.stat().st_size)
+  assert vectors("m", "t") == 3
 
 
 def test_an_index_finds_nearly_what_the_exact_search_finds(tmp_path):
@@ -539,6 +549,7 @@ def test_an_index_finds_nearly_what_the_exact_search_finds(tmp_path):
   vectors = rng.randn(2000, 8).astype(np.float32)
   vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
   index = run_ranker.build_index(vectors)
+  run_ranker.tune_index(index, vectors, 5)
   assert index.nlist == 89  # twice the root of 2000
   assert index.nprobe < 89
   path = str(tmp_path / "a.faiss")
@@ -549,6 +560,17 @@ def test_an_index_finds_nearly_what_the_exact_search_finds(tmp_path):
   assert share >= 0.95
   np.testing.assert_array_equal(places[:, 0], np.arange(50))
   np.testing.assert_allclose(products[:, 0], exact[:, 0], rtol=1e-5)
+  few = index.nprobe
+  run_ranker.tune_index(index, vectors, 200)  # they are spread over more lists
+  assert index.nprobe > few
+
+
+def test_an_index_of_one_response_finds_it():
+  pytest.importorskip("faiss", reason="requirements-faiss.txt")
+  vectors = np.ones([1, 4], np.float32) / 2
+  index = run_ranker.build_index(vectors)
+  run_ranker.tune_index(index, vectors, 1)
+  assert index.search(vectors, 5)[1].tolist() == [[0, -1, -1, -1, -1]]
 
 
 @pytest.mark.parametrize(
