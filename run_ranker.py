@@ -590,7 +590,7 @@ def _true_first(example):
 
 
 _ROWS_AT_ONCE = 1 << 16
-# Up to here an exact search takes less than 50 ms on two cores (see README).
+# Up to here an exact search takes some 20 ms on two cores (bench_search.py).
 _MOST_EXACT = 500_000
 # Of a FAISS index: vectors that a list's centre is learned from, and how its
 # search is compared with the exact one.
