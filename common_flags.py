@@ -105,6 +105,19 @@ def define_text_flags() -> None:
   )
 
 
+def define_trained_model_flags() -> None:
+  """Which trained model to use, as `inference.find_model` takes it."""
+  flags.DEFINE_string(
+    "model_dir", None, "Output folder of a training, or best in it."
+  )
+  flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "Prefix of the weights; not given: the best of --model_dir if one was kept,"
+    " or else the newest.",
+  )
+
+
 def define_action_flags(
   has_predict: bool = True, has_eval: bool = True
 ) -> None:

@@ -417,15 +417,8 @@ _TEXTS = (
 
 def define_flags() -> None:
   """This script's flags."""
-  flags.DEFINE_string(
-    "model_dir", None, "Output folder of a training, or best in it."
-  )
-  flags.DEFINE_string(
-    "checkpoint",
-    None,
-    "Prefix of the weights; not given: the best of --model_dir if one was kept,"
-    " or else the newest.",
-  )
+  common_flags.define_trained_model_flags()
+  flags.adopt_module_key_flags(common_flags)
   flags.DEFINE_string(
     "export_dir",
     None,

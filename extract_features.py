@@ -33,10 +33,12 @@ from absl import flags, logging
 
 import estimators
 import features as record_features
+import files
 import input_pipeline
 import modeling
 import tf_example
 import tokenization
+import training
 
 FLAGS = flags.FLAGS
 
@@ -614,19 +616,13 @@ FORMATS = {
 @contextlib.contextmanager
 def whole_output(path: str, output_format: str, layout: Layout):
   """Gives a writer; its file appears when all is written, or not at all."""
-  partial = path if path == "-" else path + ".partial"
-  try:
+  target = contextlib.nullcontext(path) if path == "-" else files.whole(path)
+  with target as partial:
     with _room_on(path):
       writer = FORMATS[output_format](partial, layout)
     yield writer
     with _room_on(path):
       writer.close()
-  except BaseException:
-    if path != "-" and tf.io.gfile.exists(partial):
-      tf.io.gfile.remove(partial)
-    raise
-  if path != "-":
-    tf.io.gfile.rename(partial, path, overwrite=True)
 
 
 @contextlib.contextmanager
@@ -818,9 +814,7 @@ def define_flags() -> None:
 
 def main(_):
   job = prepare()
-  logging.info(
-    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
-  )
+  training.log_devices()
   stream = FeatureStream(job)
   with whole_output(
     FLAGS.output_file, FLAGS.output_format, job.layout

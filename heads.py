@@ -20,10 +20,8 @@ import modeling
 CLASSIFIER_DROPOUT = 0.1
 CLASSIFIER_STDDEV = 0.02
 SPAN_STDDEV = 0.02
-NEVER = -10000.0  # a score that no other one is under
 TAGGER_DROPOUT = 0.1
 TAGGER_STDDEV = 0.02
-IMPOSSIBLE = -10000.0  # its exp() is 0 in float32
 RNN_CELLS = {"lstm": 4, "gru": 3}  # and how many gates each has
 NO_WEIGHT = 1e-5  # added to the sum of weights, which may be 0
 
@@ -291,7 +289,7 @@ def candidates_loss(scores, is_candidate):
   Returns:
     float32 [B].
   """
-  scores = tf.where_v2(is_candidate, scores, NEVER)
+  scores = tf.where_v2(is_candidate, scores, modeling.MASKED_SCORE)
   return _cross_entropy(scores, tf.zeros_like(scores[:, 0], tf.int32))[0]
 
 
@@ -350,7 +348,8 @@ def in_batch_softmax_loss(contexts, responses, text_ids, temperature):
     float32 [B].
   """
   cosines, own = _batch_cosines(contexts, responses)
-  cosines = tf.where_v2(in_batch_negatives(text_ids), cosines, NEVER)
+  is_negative = in_batch_negatives(text_ids)
+  cosines = tf.where_v2(is_negative, cosines, modeling.MASKED_SCORE)
   logits = tf.concat([own[:, tf.newaxis], cosines], axis=1) / temperature
   return _cross_entropy(logits, tf.zeros_like(own, tf.int32))[0]
 
@@ -376,9 +375,10 @@ def semi_hard_triplet_loss(contexts, responses, text_ids, margin):
   distances = 2.0 - 2.0 * cosines
   is_negative = in_batch_negatives(text_ids)
   is_farther = is_negative & (distances > own[:, tf.newaxis])
-  nearest = tf.reduce_min(tf.where_v2(is_farther, distances, -NEVER), axis=1)
-  farthest = tf.reduce_max(tf.where_v2(is_negative, distances, NEVER), axis=1)
-  chosen = tf.where(nearest < -NEVER, nearest, farthest)
+  low = modeling.MASKED_SCORE
+  nearest = tf.reduce_min(tf.where_v2(is_farther, distances, -low), axis=1)
+  farthest = tf.reduce_max(tf.where_v2(is_negative, distances, low), axis=1)
+  chosen = tf.where(tf.reduce_any(is_farther, axis=1), nearest, farthest)
   losses = tf.nn.relu(own - chosen + margin)
   has_negative = tf.reduce_any(is_negative, axis=1)
   return tf.where(has_negative, losses, tf.zeros_like(losses))
@@ -579,7 +579,7 @@ def tag_losses(logits, transitions, is_word, tag_ids, is_scored):
     return tf.reduce_sum(losses * tf.cast(is_scored, tf.float32), axis=1)
   true_tags = tf.one_hot(tag_ids, transitions.shape[0])  # [B, W, L]
   is_fixed = tf.cast(1 - is_scored, tf.float32)[:, :, tf.newaxis]
-  possible = logits + IMPOSSIBLE * is_fixed * (1.0 - true_tags)
+  possible = logits + modeling.MASKED_SCORE * is_fixed * (1.0 - true_tags)
   return log_partition(possible, transitions, is_word) - path_scores(
     logits, transitions, is_word, tag_ids
   )

@@ -380,14 +380,8 @@ class Classifier:
   def prepare(self, row):
     """The one window of a row; nothing is kept."""
     text_a, text_b = self.texts(row)
-    tokenize = self._tokenizer.tokenize
-    packed = record_features.pack(
-      tokenize(text_a),
-      tokenize(text_b) if text_b else None,
-      self._note["max_seq_length"],
-      self._tokenizer,
-    )
-    window = _unpadded(packed)
+    length = self._note["max_seq_length"]
+    window = _packed(text_a, text_b or None, length, self._tokenizer)
     if self._columns:
       window["features"] = [self._number(row, name) for name in self._columns]
     return [window], None
@@ -624,15 +618,8 @@ class Ranker:
 
   def prepare(self, row):
     """The one window of a row; nothing is kept."""
-    text_a, text_b = self.texts(row)
-    tokenize = self._tokenizer.tokenize
-    packed = record_features.pack(
-      tokenize(text_a),
-      None if text_b is None else tokenize(text_b),
-      self._note["max_seq_length"],
-      self._tokenizer,
-    )
-    return [_unpadded(packed)], None
+    length = self._note["max_seq_length"]
+    return [_packed(*self.texts(row), length, self._tokenizer)], None
 
   def answer(self, kept, outputs):
     """{"probability", "score"} or {"vector"}."""
@@ -644,6 +631,16 @@ class Ranker:
       "probability": float(output["probabilities"]),
       "score": float(output["scores"]),
     }
+
+
+def _packed(text_a, text_b, max_seq_length, tokenizer):
+  """The one window of a text, or of a pair where text_b is not None."""
+  tokens_b = None if text_b is None else tokenizer.tokenize(text_b)
+  return _unpadded(
+    record_features.pack(
+      tokenizer.tokenize(text_a), tokens_b, max_seq_length, tokenizer
+    )
+  )
 
 
 def _unpadded(packed):

@@ -547,9 +547,10 @@ def array_input_fn(
 
   def input_fn(params):
     dataset = tf.data.Dataset.from_tensor_slices(arrays)
-    return _batch_in_order(
+    dataset = _batch_in_order(
       dataset, len(rows), params["batch_size"], drop_remainder, ()
     )
+    return _ahead(dataset, 1)
 
   return input_fn
 

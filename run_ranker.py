@@ -646,7 +646,6 @@ def build_index(vectors: np.ndarray):
     A `faiss.IndexIVFFlat` of inner products.
   """
   faiss = _load_faiss()
-
   started = time.monotonic()
   num_lists = min(len(vectors), int(2 * np.sqrt(len(vectors))))
   index = faiss.IndexIVFFlat(
@@ -1162,7 +1161,6 @@ def response_search(job: Job, estimator, checkpoint: str | None) -> Callable:
   if not use_faiss(len(vectors)):
     return exact
   faiss = _load_faiss()
-
   try:
     index = kept_file(
       FLAGS.response_file + ".faiss",

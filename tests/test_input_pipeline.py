@@ -454,6 +454,7 @@ def test_no_thread_is_left_that_a_closing_session_waits_for(records):
   for input_fn in (
     input_pipeline.input_fn_builder([records], SCHEMA, False, False, 8),
     input_pipeline.input_fn_builder([records], SCHEMA, True, False, 8),
+    input_pipeline.array_input_fn(rows, schema, False),
     input_pipeline.stream_input_fn([rows], schema),
   ):
     options = input_fn({"batch_size": 2}).options()
