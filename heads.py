@@ -482,7 +482,9 @@ def birnn(words, is_word, cell, size):
   """
   batch, count, width = modeling.get_shape_list(words, 3)
   gates = RNN_CELLS[cell] * size
-  initializer = tf.random_uniform_initializer(-(size**-0.5), size**-0.5)
+  initializer = modeling.drawn_by_name(
+    tf.random_uniform_initializer, minval=-(size**-0.5), maxval=size**-0.5
+  )
   with tf.variable_scope("birnn", initializer=initializer):
     kernel = tf.get_variable("kernel", [2, width, gates])
     recurrent = tf.get_variable("recurrent_kernel", [2, size, gates])

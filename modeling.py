@@ -700,8 +700,35 @@ def get_activation(name):
 
 
 def create_initializer(initializer_range=0.02):
-  """A truncated normal with this standard deviation."""
-  return tf.truncated_normal_initializer(stddev=initializer_range)
+  """A truncated normal with this standard deviation, `drawn_by_name`."""
+  return drawn_by_name(
+    tf.truncated_normal_initializer, stddev=initializer_range
+  )
+
+
+def drawn_by_name(make_initializer, **options):
+  """An initializer whose numbers follow from the graph's seed and the name.
+
+  TensorFlow's own follow from the number of ops that the graph already has, so
+  that one seed gives other weights wherever the graph differs before them.
+
+  Args:
+    make_initializer: class of an initializer that takes `seed`.
+    **options: what it takes besides.
+
+  Returns:
+    An initializer, for `tf.get_variable`. In a graph without a seed it draws
+    other numbers in each run.
+  """
+
+  def initialize(shape, dtype=tf.float32, partition_info=None):
+    graph = tf.get_default_graph()
+    # The scope is the variable's, with /Initializer behind.
+    place = zlib.crc32(graph.get_name_scope().encode()) & 0x7FFFFFFF
+    seed = None if graph.seed is None else place
+    return make_initializer(seed=seed, **options)(shape, dtype, partition_info)
+
+  return initialize
 
 
 def get_shape_list(tensor, expected_rank=None, name=None):

@@ -209,6 +209,8 @@ def test_pairs_match_and_texts_have_vectors(model, trained_model):
   else:
     first, second = answer(folder, *rows)
     assert len(first["vector"]) == 8 and first != second
-    assert answer(folder, {"text": "bad"}) == [second]
+    (alone,) = answer(folder, {"text": "bad"})
+    # In a batch of another size a product's last bits can differ.
+    assert alone["vector"] == pytest.approx(second["vector"], abs=1e-5)
     with pytest.raises(ValueError, match="a vector of one text"):
       answer(folder, pairs[0])

@@ -616,3 +616,25 @@ def test_plain_ops_are_the_same_model_without_compiled_functions():
       [plain.get_pooled_output(), compiled.get_pooled_output()]
     )
   np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def first_weights(seed, ops_before=0):
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.set_random_seed(seed)
+    for _ in range(ops_before):
+      tf.constant(0)
+    modeling.BertModel(
+      modeling.BertConfig(20, 8, 2, 2, 16), False, tf.constant([[1, 2]])
+    )
+    session.run(tf.global_variables_initializer())
+    return {v.name: session.run(v) for v in tf.trainable_variables()}
+
+
+def test_first_weights_follow_from_the_seed_and_the_name():
+  weights, again = first_weights(5), first_weights(5, ops_before=7)
+  for name, value in weights.items():
+    np.testing.assert_array_equal(value, again[name])
+  layers = [w for n, w in weights.items() if n.endswith("query/kernel:0")]
+  assert not np.allclose(*layers)
+  other = first_weights(6)["bert/pooler/dense/kernel:0"]
+  assert not np.allclose(other, weights["bert/pooler/dense/kernel:0"])
