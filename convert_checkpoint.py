@@ -9,7 +9,7 @@ vocabulary, to train on from there (--new_vocab_file).
 
 from __future__ import annotations
 
-import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import collections
 import functools

@@ -38,7 +38,7 @@ from absl import flags, logging
 from tqdm import tqdm
 
 import tokenization
-from pretraining_instances import (
+from bert.records.pretraining_instances import (
   Block,
   block_records,
   create_instances_from_document,
@@ -121,15 +121,15 @@ def write_instance_to_example_files(
 
   The files appear when all of them are complete.
   """
-  import features
+  from bert.records import record_files
 
   sizes = max_seq_length, max_predictions_per_seq
-  schema = features.pretraining_schema(*sizes)
+  schema = record_files.pretraining_schema(*sizes)
   progress = Progress("writing", len(instances), "record")
   with contextlib.ExitStack() as stack:
     stack.callback(progress.close)
     for shard, path in enumerate(output_files):
-      writer = stack.enter_context(features.RecordWriter(path, schema))
+      writer = stack.enter_context(record_files.RecordWriter(path, schema))
       for instance in instances[shard :: len(output_files)]:
         writer.write(instance_values(instance, tokenizer, *sizes))
         progress.update(1)
@@ -365,12 +365,12 @@ def write_sorted(
 
 def open_shard(path: str, recipe: Recipe):
   """A writer of an output file."""
-  import features
+  from bert.records import record_files
 
-  schema = features.pretraining_schema(
+  schema = record_files.pretraining_schema(
     recipe.max_seq_length, recipe.max_predictions_per_seq
   )
-  return features.RecordWriter(path, schema)
+  return record_files.RecordWriter(path, schema)
 
 
 # --------------------------------------------------------------- Apache Beam
@@ -529,7 +529,7 @@ def warnings(statistics: Statistics) -> list[str]:
 
 def define_flags() -> None:
   """This script's flags, beside those of common_flags."""
-  import common_flags
+  from bert.training import common_flags
 
   common_flags.define_text_flags()
   flags.adopt_module_key_flags(common_flags)
@@ -708,9 +708,9 @@ def check_output_files(names: str, input_files: Sequence[str]) -> list[str]:
 
 def get_recipe(tokenizer) -> Recipe:
   """How records are made, by the flags."""
-  import features
+  from bert.records import record_files
 
-  schema = features.pretraining_schema(
+  schema = record_files.pretraining_schema(
     FLAGS.max_seq_length, FLAGS.max_predictions_per_seq
   )
   return Recipe(
@@ -719,7 +719,7 @@ def get_recipe(tokenizer) -> Recipe:
       FLAGS.word_separator,
       FLAGS.language if FLAGS.split_sentences else None,
     ),
-    encode=features.record_encoder(schema),
+    encode=record_files.record_encoder(schema),
     max_seq_length=FLAGS.max_seq_length,
     max_predictions_per_seq=FLAGS.max_predictions_per_seq,
     dupe_factor=FLAGS.dupe_factor,
@@ -732,7 +732,7 @@ def get_recipe(tokenizer) -> Recipe:
 
 
 def main(_):
-  import common_flags
+  from bert.training import common_flags
 
   started = time.monotonic()
   tokenizer = common_flags.load_tokenizer()
@@ -756,7 +756,7 @@ def main(_):
 
 
 if __name__ == "__main__":
-  import common_flags
+  from bert.training import common_flags
 
   define_flags()
   common_flags.run(main)

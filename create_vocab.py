@@ -34,8 +34,8 @@ from absl import flags, logging
 from tokenizers import models, pre_tokenizers, trainers
 from tqdm import tqdm
 
-import files
 import tokenization
+from bert.records import files
 
 FLAGS = flags.FLAGS
 
@@ -483,7 +483,7 @@ def main(_):
 
 if __name__ == "__main__":
   # Only here, for workers import this file and need no TensorFlow.
-  import common_flags
+  from bert.training import common_flags
 
   define_flags()
   common_flags.run(main)

@@ -11,7 +11,7 @@ Shapes: B batch, S sequence, T tokens of a text.
 
 from __future__ import annotations
 
-import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import importlib.util
 import os
@@ -22,8 +22,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import flags, logging
 
-import features as record_features
-import inference
+from bert.records import tables
+from bert.training import trained_model
 
 FLAGS = flags.FLAGS
 
@@ -207,7 +207,7 @@ def check_tokenizer(tokenizer, texts: Iterable[str]) -> int:
 
 
 def export(
-  model: inference.TrainedModel,
+  model: trained_model.TrainedModel,
   export_dir: str,
   precision: str,
   with_text: bool,
@@ -249,7 +249,7 @@ def export(
 def _save(model, folder, precision, with_text):
   with tf.Graph().as_default(), tf.Session() as session:
     signatures = make_signatures(model, precision, with_text)
-    inference.load_weights(session, model)
+    trained_model.load_weights(session, model)
     with tempfile.TemporaryDirectory() as temporary:
       _add_assets(model, temporary)
       builder = tf.saved_model.Builder(folder)
@@ -270,8 +270,8 @@ def make_signatures(model, precision: str, with_text: bool) -> dict:
   if with_text:
     inputs, texts = _inputs_of_text(model)
   else:
-    inputs, texts = inference.placeholders(model.note), {}
-  outputs = inference.predictions(model, inputs, precision)
+    inputs, texts = trained_model.placeholders(model.note), {}
+  outputs = trained_model.predictions(model, inputs, precision)
   numbers = {k: v for k, v in inputs.items() if k == "features"}
   fed = {"ids": inputs, "serving_default": inputs}
   if texts:
@@ -286,7 +286,7 @@ def make_signatures(model, precision: str, with_text: bool) -> dict:
 
 
 def _text_signatures(model):
-  return inference.TASKS[model.note["task"]].text_signatures(model.note)
+  return trained_model.TASKS[model.note["task"]].text_signatures(model.note)
 
 
 def _inputs_of_text(model):
@@ -311,7 +311,7 @@ def _inputs_of_text(model):
     name: tf.placeholder_with_default(tensor, [None, None], name)
     for name, tensor in rows.items()
   }
-  numbers = inference.placeholders(model.note)
+  numbers = trained_model.placeholders(model.note)
   if "features" in numbers:
     inputs["features"] = numbers["features"]
   return inputs, {"text_a": text_a, "text_b": text_b}
@@ -333,8 +333,8 @@ def _add_assets(model, folder):
 
 def compare(
   folder: str,
-  model: inference.TrainedModel,
-  predictor: inference.Predictor,
+  model: trained_model.TrainedModel,
+  predictor: trained_model.Predictor,
   rows: Sequence[Mapping],
 ) -> dict:
   """Runs rows through the export and through the checkpoint.
@@ -370,7 +370,7 @@ def compare(
 
 def _text_columns(model, rows):
   """The rows as strings; each is one window."""
-  task = inference.TASKS[model.note["task"]](model)
+  task = trained_model.TASKS[model.note["task"]](model)
   texts_a, texts_b = zip(*(task.texts(row) for row in rows))
   return {"text_a": texts_a, "text_b": [text or "" for text in texts_b]}
 
@@ -381,7 +381,7 @@ def _outputs(session, signature, windows, texts):
   for first in range(0, len(windows), _WINDOWS_AT_ONCE):
     part = slice(first, first + _WINDOWS_AT_ONCE)
     columns = {
-      **inference.padded(windows[part]),
+      **trained_model.padded(windows[part]),
       **{name: column[part] for name, column in texts.items()},
     }
     fed = {info.name: columns[name] for name, info in signature.inputs.items()}
@@ -454,7 +454,7 @@ def define_flags() -> None:
 
 
 def main(_):
-  model = inference.find_model(FLAGS.model_dir, FLAGS.checkpoint)
+  model = trained_model.find_model(FLAGS.model_dir, FLAGS.checkpoint)
   check = make_check(model)
   with_text = wants_text(model)
   if with_text:
@@ -468,7 +468,7 @@ def main(_):
   )
 
 
-def wants_text(model: inference.TrainedModel) -> bool:
+def wants_text(model: trained_model.TrainedModel) -> bool:
   """Whether to make signatures for raw strings.
 
   Raises:
@@ -494,7 +494,9 @@ def wants_text(model: inference.TrainedModel) -> bool:
   return FLAGS.signatures != "ids" and is_possible and is_installed
 
 
-def make_check(model: inference.TrainedModel) -> Callable[[str], None] | None:
+def make_check(
+  model: trained_model.TrainedModel,
+) -> Callable[[str], None] | None:
   """What --check does to a folder; None without it.
 
   Raises:
@@ -504,12 +506,14 @@ def make_check(model: inference.TrainedModel) -> Callable[[str], None] | None:
     if FLAGS.check_file:
       raise ValueError(f"--check_file={FLAGS.check_file} needs --check")
     return None
-  predictor = inference.Predictor(model)
+  predictor = trained_model.Predictor(model)
   rows = check_rows(predictor, FLAGS.check_file)
   return lambda folder: check(folder, model, predictor, rows)
 
 
-def check_rows(predictor: inference.Predictor, path: str | None) -> list[dict]:
+def check_rows(
+  predictor: trained_model.Predictor, path: str | None
+) -> list[dict]:
   """The rows of a file, or built-in ones.
 
   Raises:
@@ -524,7 +528,7 @@ def check_rows(predictor: inference.Predictor, path: str | None) -> list[dict]:
       for text in _TEXTS
     ]
   rows = []
-  for line, row in record_features.Table(path, has_header=False):
+  for line, row in tables.Table(path, has_header=False):
     try:
       windows, _ = predictor.prepare(row)
     except ValueError as error:
@@ -538,8 +542,8 @@ def check_rows(predictor: inference.Predictor, path: str | None) -> list[dict]:
 
 def check(
   folder: str,
-  model: inference.TrainedModel,
-  predictor: inference.Predictor,
+  model: trained_model.TrainedModel,
+  predictor: trained_model.Predictor,
   rows: Sequence,
 ) -> None:
   """Raises ValueError if the export says something else than the checkpoint."""

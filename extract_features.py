@@ -8,7 +8,7 @@ order of the input. Neither the texts nor the vectors need fit in memory.
 
 from __future__ import annotations
 
-import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import bisect
 import collections
@@ -31,14 +31,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import flags, logging
 
-import estimators
-import features as record_features
-import files
-import input_pipeline
 import modeling
-import tf_example
 import tokenization
-import training
+from bert.records import files, input_pipeline, packing, streams, tf_example
+from bert.training import checkpoints, estimators, runs
 
 FLAGS = flags.FLAGS
 
@@ -139,7 +135,7 @@ def _convert(example, seq_length, tokenizer):
 
 
 def _pack(example, tokens_a, tokens_b, seq_length, tokenizer):
-  packed = record_features.pack(tokens_a, tokens_b, seq_length, tokenizer)
+  packed = packing.pack(tokens_a, tokens_b, seq_length, tokenizer)
   length = (
     len(tokens_a) + 2
     if tokens_b is None
@@ -645,7 +641,7 @@ def write_in_order(
     writer: one of FORMATS.
     path: of the output, for errors.
   """
-  order = input_pipeline.InputOrder()
+  order = streams.InputOrder()
 
   def write(batch):
     names = sorted(
@@ -737,9 +733,7 @@ class FeatureStream:
   def windows(self) -> Iterator[list[InputFeatures]]:
     examples, size = stream_examples(FLAGS.input_file), self._job.window
     if self._job.num_examples is None:
-      windows = input_pipeline.as_they_come(
-        examples, size, lambda: self.is_over
-      )
+      windows = streams.as_they_come(examples, size, lambda: self.is_over)
     else:
       windows = windows_of(examples, size)
     for window in windows:
@@ -814,7 +808,7 @@ def define_flags() -> None:
 
 def main(_):
   job = prepare()
-  training.log_devices()
+  runs.log_devices()
   stream = FeatureStream(job)
   with whole_output(
     FLAGS.output_file, FLAGS.output_format, job.layout
@@ -834,7 +828,7 @@ def prepare() -> Job:
   _check_output()
   config, tokenizer = common_flags.load_model_files()
   layers = find_layers(config)
-  init_checkpoint = estimators.find_checkpoint(
+  init_checkpoint = checkpoints.find_checkpoint(
     FLAGS.init_checkpoint, config, FLAGS.bert_config_file
   )
   path = FLAGS.input_file
@@ -956,7 +950,7 @@ def make_input_fn(stream: FeatureStream):
   """
   length = FLAGS.max_seq_length
   if not FLAGS.use_tpu:
-    return input_pipeline.stream_input_fn(stream.rows(), schema(length))
+    return streams.stream_input_fn(stream.rows(), schema(length))
   features = list(itertools.chain.from_iterable(stream.windows()))
   size = (
     4

@@ -9,7 +9,7 @@ can't be answered gets {"error": "..."}.
 
 from __future__ import annotations
 
-import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import json
 import sys
@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator
 
 from absl import flags, logging
 
-import inference
-import input_pipeline
+from bert.records import streams
+from bert.training import trained_model
 
 FLAGS = flags.FLAGS
 
@@ -42,14 +42,14 @@ def define_flags() -> None:
 def main(_):
   if sys.stdin is None:
     raise ValueError("standard input is closed: give it JSON lines")
-  model = inference.find_model(FLAGS.model_dir, FLAGS.checkpoint)
-  predictor = inference.Predictor(model, FLAGS.precision)
+  model = trained_model.find_model(FLAGS.model_dir, FLAGS.checkpoint)
+  predictor = trained_model.Predictor(model, FLAGS.precision)
   logging.info(
     f"ready: {model.note['task']} with {model.checkpoint}; a line such as"
     f" {json.dumps(predictor.example)} is answered"
     + (" (Ctrl-D ends)" if sys.stdin.isatty() else "")
   )
-  batches = input_pipeline.as_they_come(
+  batches = streams.as_they_come(
     numbered_lines(sys.stdin.buffer), FLAGS.predict_batch_size
   )
   indent = 2 if sys.stdin.isatty() and sys.stdout.isatty() else None
@@ -65,7 +65,7 @@ def numbered_lines(stream) -> Iterator[tuple[int, bytes]]:
 
 
 def answer_lines(
-  batches: Iterable[list], predictor: inference.Predictor
+  batches: Iterable[list], predictor: trained_model.Predictor
 ) -> Iterator[dict]:
   """Yields an answer for each line, with the row's `id` if it has one."""
   for batch in batches:
@@ -78,7 +78,7 @@ def answer_lines(
       yield answer
 
 
-def read_row(number: int, line: bytes, predictor: inference.Predictor):
+def read_row(number: int, line: bytes, predictor: trained_model.Predictor):
   """A line's answer so far, its windows and what is kept of it.
 
   The windows are None where the answer is an error.

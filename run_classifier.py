@@ -9,7 +9,7 @@ Out, in `output_dir`: checkpoints, `task.json` (what prediction needs to know),
 
 from __future__ import annotations
 
-import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import dataclasses
 import math
@@ -23,14 +23,18 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import flags, logging
 
-import estimators
-import features as record_features
-import heads
-import input_pipeline
-import metrics
 import modeling
 import optimization
-import training
+from bert.records import (
+  files,
+  input_pipeline,
+  packing,
+  record_files,
+  streams,
+  tables,
+)
+from bert.tasks import heads, metrics
+from bert.training import checkpoints, estimators, runs
 
 FLAGS = flags.FLAGS
 
@@ -173,7 +177,7 @@ def read_examples(
     ValueError: no rows, a missing column, or a label that is not the task's;
       the file and line are named.
   """
-  table = record_features.Table(path, columns.has_header)
+  table = tables.Table(path, columns.has_header)
   examples, skipped = [], []
   for number, (line, row) in enumerate(table, int(columns.has_header)):
 
@@ -344,7 +348,7 @@ def custom_task(note: TaskNote | None) -> Task:
     )
   labels = note.labels if note else ()
   if FLAGS.labels_file:
-    table = record_features.Table(FLAGS.labels_file, has_header=False)
+    table = tables.Table(FLAGS.labels_file, has_header=False)
     labels = [row[0].strip() for _, row in table]
     if len(set(labels)) < len(labels):
       raise ValueError(f"{FLAGS.labels_file} names a label more than once")
@@ -407,7 +411,7 @@ def convert_single_example(
   if isinstance(example, PaddingInputExample):
     zeros = [0] * max_seq_length
     return InputFeatures(zeros, zeros, zeros, 0, is_real_example=False)
-  packed = record_features.pack(
+  packed = packing.pack(
     tokenizer.tokenize(example.text_a),
     tokenizer.tokenize(example.text_b) if example.text_b else None,
     max_seq_length,
@@ -433,7 +437,7 @@ def _label_id(label, label_list, label_type):
 
 def _schema(max_seq_length, num_labels, label_type, num_features):
   """The layout of the task's records."""
-  return record_features.classification_schema(
+  return record_files.classification_schema(
     max_seq_length,
     (num_labels,) if label_type == "multi" else (),
     tf.int64 if label_type == "single" else tf.float32,
@@ -473,7 +477,7 @@ def file_based_convert_examples_to_features(
   output_file: str,
   label_type: str = "single",
   num_features: int = 0,
-) -> record_features.RecordFile:
+) -> record_files.RecordFile:
   """Writes the examples' records to a TFRecord file."""
 
   def rows():
@@ -485,7 +489,7 @@ def file_based_convert_examples_to_features(
       )
 
   schema = _schema(max_seq_length, len(label_list), label_type, num_features)
-  return record_features.write_records(rows(), schema, output_file)
+  return record_files.write_records(rows(), schema, output_file)
 
 
 def file_based_input_fn_builder(
@@ -771,7 +775,7 @@ class Job:
 
   @property
   def num_train_steps(self) -> int:
-    return training.num_train_steps(len(self.train))
+    return runs.num_train_steps(len(self.train))
 
 
 def define_flags() -> None:
@@ -872,13 +876,13 @@ def _define_custom_flags():
 
 def main(_):
   job = prepare()
-  training.log_devices()
+  runs.log_devices()
   evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
     train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
   if not common_flags.is_chief():
     return
-  best = training.best_checkpoint()
+  best = runs.best_checkpoint()
   if FLAGS.do_eval:
     scores, report = evaluate(job, evaluator, best)
     logging.info("evaluation:")
@@ -889,10 +893,10 @@ def main(_):
 
 def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
-  training.check_flags(("do_train", "do_eval", "do_predict"))
+  runs.check_flags(("do_train", "do_eval", "do_predict"))
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = training.find_init_checkpoint(config)
-  kept = training.load_note(TaskNote, init_checkpoint)
+  init_checkpoint = runs.find_init_checkpoint(config)
+  kept = runs.load_note(TaskNote, init_checkpoint)
   task = find_task(kept)
   if kept and kept.label_type != task.label_type:
     raise ValueError(
@@ -908,7 +912,7 @@ def prepare() -> Job:
   if FLAGS.max_train_examples:
     train_examples = _sample(train_examples, FLAGS.max_train_examples)
   note = make_note(task, kept, train_examples)
-  training.warn_of_other_labels(TaskNote, init_checkpoint, note.labels)
+  runs.warn_of_other_labels(TaskNote, init_checkpoint, note.labels)
   dev, test = {}, {}
   if FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps):
     dev = _read_sets(
@@ -928,13 +932,13 @@ def prepare() -> Job:
     config, tokenizer, init_checkpoint, task, note, train_examples, dev, test
   )
   if FLAGS.do_train:
-    training.check_train_steps(len(train_examples), "examples")
+    runs.check_train_steps(len(train_examples), "examples")
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
 
 
 def _check_evaluation_flags(task):
-  training.check_evaluation(
+  runs.check_evaluation(
     [
       f"eval{suffix}_{name}"
       for suffix in task.dev_files
@@ -1027,7 +1031,7 @@ def make_note(
   compared = ["labels", "feature_columns", "text_template", "do_lower_case"]
   if FLAGS.do_train:
     compared.append("task_name")
-  training.compare_notes(kept, note, compared)
+  runs.compare_notes(kept, note, compared)
   return dataclasses.replace(
     kept, thresholds=note.thresholds, max_seq_length=note.max_seq_length
   )
@@ -1085,7 +1089,7 @@ def _read_sets(read, files, most):
 
 def make_estimator(job: Job, predict_batch_size: int):
   """The estimator of the flags, predicting so many examples at a time."""
-  return training.make_estimator(
+  return runs.make_estimator(
     model_fn_builder,
     job.num_train_steps,
     predict_batch_size,
@@ -1105,14 +1109,14 @@ def get_input_fn(job: Job, examples, name: str, is_training: bool):
 
 def _make_input_fn(job, examples, name, is_training):
   note = job.note
-  output_file = training.record_path(name)
+  output_file = runs.record_path(name)
   num_features = len(note.feature_columns)
-  mark = record_features.fingerprint(
+  mark = record_files.fingerprint(
     [dataclasses.astuple(example) for example in examples],
     [note.labels, note.label_type, num_features],
     [FLAGS.max_seq_length, FLAGS.do_lower_case, job.tokenizer.vocab],
   )
-  records = record_features.cached_records(
+  records = record_files.cached_records(
     output_file,
     mark,
     lambda: file_based_convert_examples_to_features(
@@ -1125,7 +1129,7 @@ def _make_input_fn(job, examples, name, is_training):
       num_features,
     ),
   )
-  return training.make_input_fn(
+  return runs.make_input_fn(
     records,
     _schema(
       FLAGS.max_seq_length, len(note.labels), note.label_type, num_features
@@ -1137,7 +1141,7 @@ def _make_input_fn(job, examples, name, is_training):
 def train(job: Job, estimator, evaluator) -> None:
   """Trains to classify."""
   logging.info(f"labels of the training data: {label_histogram(job)}")
-  training.train(
+  runs.train(
     estimator,
     get_input_fn(job, job.train, "train", is_training=True),
     job.num_train_steps,
@@ -1166,7 +1170,7 @@ def predict_rows(job: Job, estimator, examples, name: str, checkpoint):
   """{name: array [N, ...]} of what the model says of the examples, in order."""
   input_fn = get_input_fn(job, examples, name, is_training=False)
   rows = list(
-    input_pipeline.in_input_order(
+    streams.in_input_order(
       estimators.predict(estimator, input_fn, len(examples), checkpoint),
       ("probabilities", "per_example_loss", "label_ids"),
     )
@@ -1194,8 +1198,8 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
         name = re.sub("^eval|$", rf"\g<0>{suffix}", name, count=1)
       scores[name] = value
     reports[f"report{suffix}"] = report
-  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
-  scores["global_step"] = estimators.current_step(used)
+  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
+  scores["global_step"] = checkpoints.current_step(used)
   return scores, reports
 
 
@@ -1212,7 +1216,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
       ("predictions", prediction_lines(job.note, guids, probabilities)),
     ):
       path = os.path.join(FLAGS.output_dir, f"{name}{suffix}.tsv")
-      estimators.write_lines(path, lines)
+      files.write_lines(path, lines)
       logging.info(f"wrote {path}")
 
 

@@ -8,7 +8,7 @@ and `*_files.json`, which keeps how many records each input file holds.
 
 from __future__ import annotations
 
-import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import dataclasses
 import os
@@ -18,19 +18,17 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import flags, logging
 
-import estimators
-import features as record_features
-import heads
-import input_pipeline
 import modeling
 import optimization
 import tokenization
-import training
-from heads import (  # noqa: F401 (the original's names)
+from bert.records import corpora, input_pipeline, record_files, streams
+from bert.tasks import heads
+from bert.tasks.heads import (  # noqa: F401 (the original's names)
   gather_indexes,
   get_masked_lm_output,
   get_next_sentence_output,
 )
+from bert.training import checkpoints, estimators, runs
 
 FLAGS = flags.FLAGS
 
@@ -60,7 +58,7 @@ MASKED, KEPT = 0.8, 0.9
 class Corpus:
   """Record files, and what batching needs to know of them."""
 
-  shards: Sequence[input_pipeline.Shard]
+  shards: Sequence[corpora.Shard]
   bounds: Sequence[int]  # lengths that batches are cut to; none: never cut
 
   @property
@@ -83,15 +81,15 @@ def read_corpus(
     ValueError: there are none, or they are damaged, or made for other flags.
   """
   found = tokenization.expand_globs(FLAGS[flag].value, f"--{flag}")
-  shards = input_pipeline.count_examples(
+  shards = corpora.count_examples(
     list(dict.fromkeys(found)),  # globs may overlap
     os.path.join(common_flags.records_dir(), f"{name}_files.json"),
     FLAGS.skip_corrupted,
   )
   longest = FLAGS.max_seq_length
-  lengths = input_pipeline.sample_lengths(
+  lengths = corpora.sample_lengths(
     shards,
-    record_features.pretraining_schema(longest, FLAGS.max_predictions_per_seq),
+    record_files.pretraining_schema(longest, FLAGS.max_predictions_per_seq),
     vocab_size,
   )
   bounds = common_flags.length_buckets()
@@ -249,11 +247,11 @@ def input_fn_builder(
 ):
   """An input_fn over record files; evaluation reads them once, in order."""
   del num_cpu_threads  # TensorFlow finds out how many pay
-  schema = record_features.pretraining_schema(
+  schema = record_files.pretraining_schema(
     max_seq_length, max_predictions_per_seq
   )
-  return input_pipeline.corpus_input_fn_builder(
-    input_pipeline.count_examples(input_files),
+  return corpora.corpus_input_fn_builder(
+    corpora.count_examples(input_files),
     schema,
     is_training,
     drop_remainder=is_training,
@@ -561,12 +559,12 @@ def _define_mask_flags():
 
 def main(_):
   job = prepare()
-  training.log_devices()
+  runs.log_devices()
   evaluator = make_estimator(job)
   if FLAGS.do_train:
     train(job, make_estimator(job), evaluator)
   if FLAGS.do_eval and common_flags.is_chief():
-    best = training.best_checkpoint()
+    best = runs.best_checkpoint()
     scores = evaluate(job, evaluator, best)
     logging.info("evaluation:")
     estimators.write_eval_results(FLAGS.output_dir, scores, {})
@@ -574,12 +572,12 @@ def main(_):
 
 def prepare() -> Job:
   """Checks the flags and the records, so that what is wrong shows early."""
-  training.check_flags(
+  runs.check_flags(
     ("do_train", "do_eval"), inputs=("input_file", "eval_input_file")
   )
-  training.check_evaluation(SCORES)
+  runs.check_evaluation(SCORES)
   config = common_flags.load_config()
-  init_checkpoint = training.find_init_checkpoint(config)
+  init_checkpoint = runs.find_init_checkpoint(config)
   if FLAGS.do_train and FLAGS.num_warmup_steps >= FLAGS.num_train_steps:
     logging.warning(
       f"--num_warmup_steps={FLAGS.num_warmup_steps} of --num_train_steps="
@@ -645,7 +643,7 @@ def make_masker(config: modeling.BertConfig) -> Masker | None:
 
 def make_estimator(job: Job):
   """The estimator of the flags."""
-  return training.make_estimator(
+  return runs.make_estimator(
     model_fn_builder,
     FLAGS.num_train_steps,
     FLAGS.eval_batch_size,
@@ -658,13 +656,13 @@ def make_estimator(job: Job):
 def get_input_fn(job: Job, is_training: bool):
   """Reads the records of --input_file, or those to evaluate on."""
   corpus = job.train if is_training else job.dev
-  used = estimators.current_step(FLAGS.output_dir) * FLAGS.train_batch_size
+  used = checkpoints.current_step(FLAGS.output_dir) * FLAGS.train_batch_size
   masker = job.masker
   if masker and not is_training:  # the same for whatever is compared
     masker = dataclasses.replace(masker, random_seed=0)
-  return input_pipeline.corpus_input_fn_builder(
+  return corpora.corpus_input_fn_builder(
     corpus.shards,
-    record_features.pretraining_schema(
+    record_files.pretraining_schema(
       FLAGS.max_seq_length, FLAGS.max_predictions_per_seq
     ),
     is_training,
@@ -679,7 +677,7 @@ def get_input_fn(job: Job, is_training: bool):
 
 def train(job: Job, estimator, evaluator) -> None:
   """Trains, from the record on that comes next."""
-  training.train(
+  runs.train(
     estimator,
     get_input_fn(job, is_training=True),
     FLAGS.num_train_steps,
@@ -702,11 +700,11 @@ def evaluate(job: Job, estimator, checkpoint: str | None) -> dict:
     "next_sentence_loss",
     "next_sentence_right",
   )
-  rows = list(input_pipeline.in_input_order(batches, names))
+  rows = list(streams.in_input_order(batches, names))
   arrays = {name: np.array([row[name] for row in rows]) for name in names}
   scores = compute_scores(arrays, FLAGS.eval_batch_size)
-  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
-  scores["global_step"] = estimators.current_step(used)
+  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
+  scores["global_step"] = checkpoints.current_step(used)
   return scores
 
 

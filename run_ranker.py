@@ -14,7 +14,7 @@ vectors by their cosine.
 
 from __future__ import annotations
 
-import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import dataclasses
 import hashlib
@@ -32,15 +32,11 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import flags, logging
 
-import estimators
-import features as record_features
-import files
-import heads
-import inference
-import metrics
 import modeling
 import optimization
-import training
+from bert.records import files, packing, record_files, tables
+from bert.tasks import heads, metrics
+from bert.training import checkpoints, estimators, runs, trained_model
 
 FLAGS = flags.FLAGS
 
@@ -105,7 +101,7 @@ def read_examples(path: str, set_type: str) -> list[InputExample]:
   Raises:
     ValueError: a row can't be read; its file and line are named.
   """
-  rows = list(record_features.Table(path, has_header=False))
+  rows = list(tables.Table(path, has_header=False))
   if rows and not isinstance(rows[0][1], list):
     raise ValueError(f"{path}: rows of a .csv or .tsv file are expected")
   header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
@@ -237,7 +233,7 @@ def read_responses(path: str) -> list[str]:
   Raises:
     ValueError: there are none.
   """
-  lines = [line.strip() for line in record_features.read_text(path).split("\n")]
+  lines = [line.strip() for line in tables.read_text(path).split("\n")]
   if lines and not lines[-1]:
     lines.pop()  # behind the last line's end
   texts = list(dict.fromkeys(filter(None, lines)))
@@ -356,9 +352,9 @@ def _drawer(examples, count, random_seed):
 def training_schema(note: TaskNote, max_seq_length: int, num_candidates: int):
   """The layout of training records, of up to `num_candidates` responses."""
   if note.loss == "cross_entropy":
-    return record_features.classification_schema(max_seq_length)
+    return record_files.classification_schema(max_seq_length)
   num_contexts = int(note.model == "representation")
-  return record_features.candidates_schema(
+  return record_files.candidates_schema(
     max_seq_length, num_contexts + num_candidates
   )
 
@@ -378,7 +374,7 @@ class Packer:
 
   def pack(self, text: str, second: str | None = None) -> dict:
     """The encoder's three inputs of a text, or of a pair."""
-    packed = record_features.pack(
+    packed = packing.pack(
       self._tokenize(text),
       None if second is None else self._tokenize(second),
       self._length,
@@ -702,12 +698,12 @@ class Job:
   valid: Sequence[InputExample]  # empty if not needed
   test: Sequence[InputExample]
   responses: Sequence[str]
-  reranker: inference.TrainedModel | None
+  reranker: trained_model.TrainedModel | None
   input_fns: dict = dataclasses.field(default_factory=dict)  # made once each
 
   @property
   def num_train_steps(self) -> int:
-    return training.num_train_steps(len(self.train))
+    return runs.num_train_steps(len(self.train))
 
 
 def define_flags() -> None:
@@ -835,19 +831,19 @@ def _define_search_flags():
 
 def main(_):
   job = prepare()
-  training.log_devices()
+  runs.log_devices()
   evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
     train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
   if not common_flags.is_chief():
     return
-  best = training.best_checkpoint()
+  best = runs.best_checkpoint()
   if FLAGS.do_eval:
     ranking = rank(job, evaluator, job.valid, "eval", best)
     logging.info("evaluation:")
     scores = ranking.compute_scores("eval")
-    used = training.used_checkpoint(best, job.init_checkpoint)
-    scores["global_step"] = estimators.current_step(used)
+    used = runs.used_checkpoint(best, job.init_checkpoint)
+    scores["global_step"] = checkpoints.current_step(used)
     estimators.write_eval_results(FLAGS.output_dir, scores, {})
     write_trec_files(ranking, "eval", job.note.model)
   if FLAGS.do_predict:
@@ -855,15 +851,15 @@ def main(_):
   if FLAGS.do_interact:
     estimator = make_estimator(job, FLAGS.predict_batch_size)
     find = response_search(job, estimator, best)
-    interact(job, find, training.used_checkpoint(best, job.init_checkpoint))
+    interact(job, find, runs.used_checkpoint(best, job.init_checkpoint))
 
 
 def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
-  training.check_flags(("do_train", "do_eval", "do_predict", "do_interact"))
+  runs.check_flags(("do_train", "do_eval", "do_predict", "do_interact"))
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = training.find_init_checkpoint(config)
-  kept = training.load_note(TaskNote, init_checkpoint)
+  init_checkpoint = runs.find_init_checkpoint(config)
+  kept = runs.load_note(TaskNote, init_checkpoint)
   note = make_note(kept)
   check_flags(note)
   rows, valid, test, responses = [], [], [], []
@@ -885,7 +881,7 @@ def prepare() -> Job:
   model = config, tokenizer, init_checkpoint, note
   job = Job(*model, rows, valid, test, responses, reranker)
   if FLAGS.do_train:
-    training.check_train_steps(len(rows), "training rows")
+    runs.check_train_steps(len(rows), "training rows")
     check_batch(note, rows)
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
@@ -934,14 +930,14 @@ def make_note(kept: TaskNote | None) -> TaskNote:
     max_seq_length=FLAGS.max_seq_length,
   )
   if kept:
-    training.compare_notes(kept, note, ("model", "pooling", "do_lower_case"))
+    runs.compare_notes(kept, note, ("model", "pooling", "do_lower_case"))
   return note
 
 
 def check_flags(note: TaskNote) -> None:
   """Raises ValueError where flags do not go together."""
   scores = metrics.ranking_scores([[1, 0]], [[1.0, 0.0]])
-  training.check_evaluation([f"eval_{name}" for name in scores])
+  runs.check_evaluation([f"eval_{name}" for name in scores])
   for name, is_used in (
     ("pooling", note.model == "representation"),
     ("temperature", note.loss == "in_batch"),
@@ -990,7 +986,7 @@ def _read_rankable(set_type):
 
 def make_estimator(job: Job, predict_batch_size: int):
   """The estimator of the flags, predicting so many examples at a time."""
-  return training.make_estimator(
+  return runs.make_estimator(
     model_fn_builder,
     job.num_train_steps,
     predict_batch_size,
@@ -1024,25 +1020,25 @@ def train(job: Job, estimator, evaluator) -> None:
     ranking = rank(job, evaluator, job.valid, "eval", checkpoint)
     return ranking.compute_scores("eval")
 
-  training.train(
+  runs.train(
     estimator, input_fn, job.num_train_steps, len(job.train), evaluate, job.note
   )
 
 
 def _input_fn(job, name, texts, schema, rows: Callable, is_training: bool):
   """Writes records, or finds them made of the same texts, and reads them."""
-  output_file = training.record_path(name)
-  mark = record_features.fingerprint(
+  output_file = runs.record_path(name)
+  mark = record_files.fingerprint(
     texts,
     [job.note.model, job.note.loss if is_training else None],
     [FLAGS.max_seq_length, FLAGS.do_lower_case, job.tokenizer.vocab],
   )
-  records = record_features.cached_records(
+  records = record_files.cached_records(
     output_file,
     mark,
-    lambda: record_features.write_records(rows(), schema, output_file),
+    lambda: record_files.write_records(rows(), schema, output_file),
   )
-  return training.make_input_fn(records, schema, is_training)
+  return runs.make_input_fn(records, schema, is_training)
 
 
 def run_model(job: Job, estimator, texts, name: str, checkpoint) -> np.ndarray:
@@ -1064,7 +1060,7 @@ def run_model(job: Job, estimator, texts, name: str, checkpoint) -> np.ndarray:
       job,
       name,
       texts,
-      record_features.sequence_schema(FLAGS.max_seq_length),
+      record_files.sequence_schema(FLAGS.max_seq_length),
       lambda: (packer.pack(*parts) for parts in texts),
       is_training=False,
     )
@@ -1113,7 +1109,7 @@ def write_trec_files(ranking: Ranking, name: str, tag: str) -> None:
     contents["qrels"] = ranking.trec_qrels()
   for kind, lines in contents.items():
     path = os.path.join(FLAGS.output_dir, f"{name}_{kind}.trec")
-    estimators.write_lines(path, lines)
+    files.write_lines(path, lines)
     logging.info(f"wrote {path}")
 
 
@@ -1121,7 +1117,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
   """Ranks the test file, and scores it where the true responses are known."""
   ranking = rank(job, estimator, job.test, "predict", checkpoint)
   path = os.path.join(FLAGS.output_dir, "predictions.jsonl")
-  estimators.write_lines(path, ranking.lines())
+  files.write_lines(path, ranking.lines())
   logging.info(f"wrote {path}")
   write_trec_files(ranking, "test", job.note.model)
   if ranking.is_known:
@@ -1129,7 +1125,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     for key, value in scores.items():
       logging.info(f"  {key} = {value}")
     path = os.path.join(FLAGS.output_dir, "test_results.json")
-    estimators.write_json(path, scores)
+    files.write_json(path, scores)
 
 
 def response_search(job: Job, estimator, checkpoint: str | None) -> Callable:
@@ -1139,10 +1135,10 @@ def response_search(job: Job, estimator, checkpoint: str | None) -> Callable:
     `(queries [Q, D], count) -> products, places`, as of `search`.
   """
   texts = [(text,) for text in job.responses]
-  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
+  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
   mark = {
     "model": model_fingerprint(job, used),
-    "text": record_features.fingerprint(job.responses),
+    "text": record_files.fingerprint(job.responses),
     "checkpoint": used,
   }
   vectors = kept_file(
@@ -1242,7 +1238,7 @@ def kept_file(
     size = tf.io.gfile.stat(partial).length
     if tf.io.gfile.exists(path + ".json"):
       tf.io.gfile.remove(path + ".json")  # never beside another's vectors
-  estimators.write_json(path + ".json", {**mark, "bytes": size})
+  files.write_json(path + ".json", {**mark, "bytes": size})
   return made
 
 
@@ -1254,7 +1250,7 @@ def model_fingerprint(job: Job, checkpoint: str) -> str:
   with tf.io.gfile.GFile(checkpoint + ".index", "rb") as reader:
     weights = hashlib.sha256(reader.read()).hexdigest()
   note = job.note
-  return record_features.fingerprint(
+  return record_files.fingerprint(
     weights,
     job.config.to_dict(),
     job.tokenizer.vocab,
@@ -1316,15 +1312,15 @@ def interact(job: Job, find: Callable, checkpoint: str) -> None:
     find: of `response_search`.
     checkpoint: prefix of the weights that make a question's vector.
   """
-  model = inference.Predictor(
-    inference.TrainedModel(
+  model = trained_model.Predictor(
+    trained_model.TrainedModel(
       dataclasses.asdict(job.note), job.config, job.tokenizer, checkpoint, {}
     ),
     FLAGS.precision,
   )
   reranker, count = None, FLAGS.num_answers
   if job.reranker:
-    reranker = inference.Predictor(job.reranker, FLAGS.precision)
+    reranker = trained_model.Predictor(job.reranker, FLAGS.precision)
     count = max(count, FLAGS.rerank_candidates)
   model.run(model.prepare({"text": "?"})[0])  # the first one takes longer
   if sys.stdin.isatty():
@@ -1386,13 +1382,13 @@ def _reranked(reranker, question, responses):
   return [(float(outputs[i]["probabilities"]), responses[i]) for i in order]
 
 
-def find_reranker(folder: str) -> inference.TrainedModel:
+def find_reranker(folder: str) -> trained_model.TrainedModel:
   """The interaction model in an output folder.
 
   Raises:
     ValueError: it holds none.
   """
-  model = inference.find_model(folder)
+  model = trained_model.find_model(folder)
   if model.note.get("model") != "interaction":
     kind = model.note.get("model", model.note["task"])
     raise ValueError(

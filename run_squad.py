@@ -10,7 +10,7 @@ and `context`. Out, in `output_dir`: checkpoints, `task.json`,
 
 from __future__ import annotations
 
-import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import bisect
 import dataclasses
@@ -24,16 +24,12 @@ import tensorflow.compat.v1 as tf
 from absl import flags, logging
 from tqdm import tqdm
 
-import estimators
-import features as record_features
-import heads
-import input_pipeline
-import metrics
 import modeling
 import optimization
 import tokenization
-import training
-from answers import (  # noqa: F401  (of this script, for other programs)
+from bert.records import files, input_pipeline, record_files, streams, tables
+from bert.tasks import heads, metrics
+from bert.tasks.answers import (  # noqa: F401  (of this script, for other programs)
   Answer,
   convert_examples_to_features,
   find_answers,
@@ -45,6 +41,7 @@ from answers import (  # noqa: F401  (of this script, for other programs)
   split_context,
   SquadExample,
 )
+from bert.training import checkpoints, estimators, runs
 
 FLAGS = flags.FLAGS
 
@@ -114,11 +111,11 @@ def read_squad_examples(
 def _read_questions(path: str) -> Iterator[_Question]:
   """The questions of a file; what is missing is named with its place."""
   if path.endswith(".jsonl"):
-    for line, row in record_features.Table(path, has_header=False):
+    for line, row in tables.Table(path, has_header=False):
       yield _read_question(f"{path}:{line}", row, row)
     return
   try:
-    whole = json.loads(record_features.read_text(path))
+    whole = json.loads(tables.read_text(path))
   except json.JSONDecodeError as error:
     raise ValueError(f"{path} is not JSON: {error}") from None
   for i, article in enumerate(_part(whole, "data", list, path)):
@@ -241,7 +238,7 @@ def _add_answer(example, question):
 # --------------------------------------------------------------- features
 
 
-class FeatureWriter(record_features.RecordWriter):
+class FeatureWriter(record_files.RecordWriter):
   """Writes windows to a TFRecord file that appears when it is closed."""
 
   def __init__(self, filename: str, is_training: bool):
@@ -256,8 +253,8 @@ class FeatureWriter(record_features.RecordWriter):
   def process_feature(self, feature: InputFeatures) -> None:
     """Adds one window."""
     if not self._encode_window:
-      self._encode_window = record_features.record_encoder(
-        record_features.span_schema(len(feature.input_ids), self._is_training)
+      self._encode_window = record_files.record_encoder(
+        record_files.span_schema(len(feature.input_ids), self._is_training)
       )
     record = self._encode_window(
       {
@@ -278,7 +275,7 @@ def input_fn_builder(
   input_file: str, seq_length: int, is_training: bool, drop_remainder: bool
 ):
   """An input_fn over a file of windows."""
-  schema = record_features.span_schema(seq_length, is_training)
+  schema = record_files.span_schema(seq_length, is_training)
   input_pipeline.check_records(input_file, schema)
   num_examples = sum(1 for _ in tf.python_io.tf_record_iterator(input_file))
   return input_pipeline.input_fn_builder(
@@ -433,13 +430,11 @@ def write_predictions(
     null_score_diff_threshold,
   )
   texts = {p.qas_id: p.answer.text for p in predictions}
-  estimators.write_lines(output_prediction_file, [json.dumps(texts, indent=4)])
-  estimators.write_lines(output_nbest_file, [_nbest_json(predictions)])
+  files.write_lines(output_prediction_file, [json.dumps(texts, indent=4)])
+  files.write_lines(output_nbest_file, [_nbest_json(predictions)])
   if version_2_with_negative:
     odds = {p.qas_id: p.null_odds for p in predictions}
-    estimators.write_lines(
-      output_null_log_odds_file, [json.dumps(odds, indent=4)]
-    )
+    files.write_lines(output_null_log_odds_file, [json.dumps(odds, indent=4)])
   return predictions
 
 
@@ -544,7 +539,7 @@ class Job:
 
   @property
   def num_train_steps(self) -> int:
-    return training.num_train_steps(len(self.train))
+    return runs.num_train_steps(len(self.train))
 
 
 def define_flags() -> None:
@@ -596,11 +591,11 @@ def define_flags() -> None:
 
 def main(_):
   job = prepare()
-  training.log_devices()
+  runs.log_devices()
   if FLAGS.do_train:
     train(job)
   if FLAGS.do_predict and common_flags.is_chief():
-    best = training.best_checkpoint()
+    best = runs.best_checkpoint()
     predict(job, make_estimator(job), best)
 
 
@@ -608,7 +603,7 @@ def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
   _check_flags()
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = training.find_init_checkpoint(config)
+  init_checkpoint = runs.find_init_checkpoint(config)
   note = make_note(init_checkpoint)
   train_examples, test = [], []
   if FLAGS.do_train:
@@ -630,13 +625,13 @@ def prepare() -> Job:
     )
   job = Job(config, tokenizer, init_checkpoint, note, train_examples, test)
   if FLAGS.do_train:
-    training.check_train_steps(len(train_examples), "questions")
+    runs.check_train_steps(len(train_examples), "questions")
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
 
 
 def _check_flags():
-  training.check_flags(("do_train", "do_predict"))
+  runs.check_flags(("do_train", "do_predict"))
   for flag, file in (
     ("do_train", "train_file"),
     ("do_predict", "predict_file"),
@@ -653,7 +648,7 @@ def _check_flags():
   scores = ["eval_exact_match", "eval_f1"]
   if FLAGS.version_2_with_negative:
     scores += ["eval_best_exact_match", "eval_best_f1"]
-  training.check_evaluation(scores)
+  runs.check_evaluation(scores)
 
 
 def make_note(init_checkpoint: str | None) -> TaskNote:
@@ -666,10 +661,10 @@ def make_note(init_checkpoint: str | None) -> TaskNote:
     "squad",
     *(FLAGS[field.name].value for field in dataclasses.fields(TaskNote)[1:]),
   )
-  kept = training.load_note(TaskNote, init_checkpoint)
+  kept = runs.load_note(TaskNote, init_checkpoint)
   if not kept:
     return note
-  training.compare_notes(kept, note, ["do_lower_case"])
+  runs.compare_notes(kept, note, ["do_lower_case"])
   if kept.version_2_with_negative != note.version_2_with_negative:
     logging.warning(
       "the model was trained with --version_2_with_negative="
@@ -680,7 +675,7 @@ def make_note(init_checkpoint: str | None) -> TaskNote:
 
 def make_estimator(job: Job):
   """The estimator of the flags."""
-  return training.make_estimator(
+  return runs.make_estimator(
     model_fn_builder,
     job.num_train_steps,
     FLAGS.predict_batch_size,
@@ -696,7 +691,7 @@ def write_windows(job: Job, examples, name: str, output_fn=None):
     A `features.RecordFile`.
   """
   is_training = name == "train"
-  with FeatureWriter(training.record_path(name), is_training) as writer:
+  with FeatureWriter(runs.record_path(name), is_training) as writer:
 
     def write(features):
       writer.process_feature(features)
@@ -724,24 +719,24 @@ def write_windows(job: Job, examples, name: str, output_fn=None):
 
 
 def _input_fn(records, is_training):
-  schema = record_features.span_schema(FLAGS.max_seq_length, is_training)
-  return training.make_input_fn(records, schema, is_training)
+  schema = record_files.span_schema(FLAGS.max_seq_length, is_training)
+  return runs.make_input_fn(records, schema, is_training)
 
 
 def train(job: Job) -> None:
   """Trains to answer."""
-  mark = record_features.fingerprint(
-    record_features.read_text(FLAGS.train_file),
+  mark = record_files.fingerprint(
+    tables.read_text(FLAGS.train_file),
     dataclasses.asdict(job.note),
     job.tokenizer.vocab,
   )
-  records = record_features.cached_records(
-    training.record_path("train"),
+  records = record_files.cached_records(
+    runs.record_path("train"),
     mark,
     lambda: write_windows(job, job.train, "train"),
   )
   evaluator = make_estimator(job)
-  training.train(
+  runs.train(
     make_estimator(job),
     _input_fn(records, is_training=True),
     job.num_train_steps,
@@ -775,7 +770,7 @@ def run_model(job: Job, estimator, checkpoint: str | None):
   if not job.windows:
     job.windows = make_windows(job)
   features = job.windows.features
-  rows = input_pipeline.in_input_order(
+  rows = streams.in_input_order(
     estimators.predict(
       estimator, job.windows.input_fn, len(features), checkpoint
     ),
@@ -821,7 +816,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     output_null_log_odds_file=paths["null_odds.json"],
     **_answer_options(),
   )
-  estimators.write_lines(
+  files.write_lines(
     paths["predictions.jsonl"], prediction_lines(job.test, predictions)
   )
   logging.info(f"wrote {paths['predictions.json']} and what is beside it")
@@ -831,8 +826,8 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     return
   if unknown:
     logging.warning(f"{unknown} questions have no known answer to score with")
-  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
-  scores["global_step"] = estimators.current_step(used)
+  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
+  scores["global_step"] = checkpoints.current_step(used)
   logging.info("evaluation:")
   estimators.write_eval_results(FLAGS.output_dir, scores, {})
 

@@ -9,7 +9,7 @@ and `predictions.txt` in CoNLL's columns, or `predictions.jsonl` for texts.
 
 from __future__ import annotations
 
-import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
 
 import collections
 import dataclasses
@@ -20,15 +20,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import tensorflow.compat.v1 as tf
 from absl import flags, logging
 
-import estimators
-import features as record_features
-import heads
-import input_pipeline
-import metrics
 import modeling
 import optimization
 import tokenization
-import training
+from bert.records import files, packing, record_files, streams, tables
+from bert.tasks import heads, metrics
+from bert.training import checkpoints, estimators, runs
 
 FLAGS = flags.FLAGS
 
@@ -68,7 +65,7 @@ def read_conll(path: str, has_tags: bool = True) -> list[Sentence]:
       lines before, or there is no word at all; file and line are named.
   """
   sentences, rows, columns = [], [], None
-  text = record_features.read_text(path)
+  text = tables.read_text(path)
   separator = None
   for number, line in enumerate([*text.split("\n"), ""], 1):
     line = line.rstrip("\r")
@@ -125,7 +122,7 @@ def _sentence(rows, line):
 
 def read_texts(path: str, tokenizer) -> list[Sentence]:
   """Reads texts, one a line, and finds their words; blank lines have none."""
-  lines = record_features.read_text(path).removesuffix("\n").split("\n")
+  lines = tables.read_text(path).removesuffix("\n").split("\n")
   return [
     _text_sentence(line.rstrip("\r"), number, tokenizer)
     for number, line in enumerate(lines, 1)
@@ -139,7 +136,7 @@ def read_json_lines(path: str, tokenizer) -> list[Sentence]:
     ValueError: an object has neither; file and line are named.
   """
   sentences = []
-  for number, row in record_features.Table(path, False, is_json=True):
+  for number, row in tables.Table(path, False, is_json=True):
     text, tokens = row.get("text"), row.get("tokens")
     if isinstance(text, str) and tokens is None:
       sentences.append(_text_sentence(text, number, tokenizer))
@@ -157,7 +154,7 @@ def read_json_lines(path: str, tokenizer) -> list[Sentence]:
 
 
 def _text_sentence(text, line, tokenizer):
-  spans = record_features.word_spans(text, tokenizer)
+  spans = packing.word_spans(text, tokenizer)
   words = [text[start:end] for start, end in spans]
   return Sentence(words, line=line, text=text, spans=spans)
 
@@ -224,7 +221,7 @@ def check_tags(
 class Windows:
   """The records of sentences, and which words each of them tags."""
 
-  records: record_features.RecordFile
+  records: record_files.RecordFile
   # Of each record: its sentence, the first word of the row that it tags, count.
   owned: Sequence[tuple[int, int, int]]
   num_scored: int  # words that count in the loss
@@ -235,7 +232,7 @@ def convert_sentence(
   labels: Mapping[str, int],
   max_seq_length: int,
   tokenizer,
-) -> Iterator[tuple[dict, record_features.WordWindow]]:
+) -> Iterator[tuple[dict, packing.WordWindow]]:
   """Makes the records of a sentence.
 
   Args:
@@ -248,17 +245,15 @@ def convert_sentence(
   Yields:
     Rows of `tagging_schema`, one a window, each with its window.
   """
-  pieces = record_features.word_pieces(
-    sentence.words, max_seq_length, tokenizer
-  )
+  pieces = packing.word_pieces(sentence.words, max_seq_length, tokenizer)
   tags = sentence.tags or [None] * len(pieces)
-  for window in record_features.word_windows(pieces, max_seq_length):
+  for window in packing.word_windows(pieces, max_seq_length):
     words = range(window.start, window.end)
-    row = record_features.pack_words(pieces, window, max_seq_length, tokenizer)
-    row["tag_ids"] = record_features.padded(
+    row = packing.pack_words(pieces, window, max_seq_length, tokenizer)
+    row["tag_ids"] = packing.padded(
       [labels.get(tags[i], 0) for i in words], max_seq_length
     )
-    row["is_scored"] = record_features.padded(
+    row["is_scored"] = packing.padded(
       [
         int(window.own_start <= i < window.own_end and tags[i] in labels)
         for i in words
@@ -285,9 +280,9 @@ def write_windows(
     output_file: path of the file.
   """
   ids = {tag: i for i, tag in enumerate(labels)}
-  schema = record_features.tagging_schema(max_seq_length)
+  schema = record_files.tagging_schema(max_seq_length)
   owned, num_scored = [], 0
-  with record_features.RecordWriter(output_file, schema) as writer:
+  with record_files.RecordWriter(output_file, schema) as writer:
     for place, sentence in enumerate(sentences):
       for row, window in convert_sentence(
         sentence, ids, max_seq_length, tokenizer
@@ -570,13 +565,13 @@ def _define_head_flags():
 
 def main(_):
   job = prepare()
-  training.log_devices()
+  runs.log_devices()
   evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
     train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
   if not common_flags.is_chief():
     return
-  best = training.best_checkpoint()
+  best = runs.best_checkpoint()
   if FLAGS.do_eval:
     scores, report = evaluate(job, evaluator, best)
     logging.info("evaluation:")
@@ -589,11 +584,11 @@ def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
   _check_flags()
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = training.find_init_checkpoint(config)
-  kept = training.load_note(TaskNote, init_checkpoint)
+  init_checkpoint = runs.find_init_checkpoint(config)
+  kept = runs.load_note(TaskNote, init_checkpoint)
   sentences = read_conll(FLAGS.train_file) if FLAGS.do_train else []
   note = make_note(kept, sentences, config)
-  training.warn_of_other_labels(TaskNote, init_checkpoint, note.labels)
+  runs.warn_of_other_labels(TaskNote, init_checkpoint, note.labels)
   needs_dev = FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps)
   dev, test = {}, {}
   if needs_dev:
@@ -616,7 +611,7 @@ def prepare() -> Job:
 
 
 def _check_flags():
-  training.check_flags(("do_train", "do_eval", "do_predict"))
+  runs.check_flags(("do_train", "do_eval", "do_predict"))
   for flag, file in (
     ("do_train", "train_file"),
     ("do_eval", "eval_file"),
@@ -637,7 +632,7 @@ def _check_flags():
 
 
 def _check_evaluation_flags(suffixes, note):
-  training.check_evaluation(
+  runs.check_evaluation(
     [
       f"eval{suffix}_{name}"
       for suffix in suffixes
@@ -722,7 +717,7 @@ def make_note(
     FLAGS[name].present for name in ("use_birnn", *of_head)
   ):
     compared += of_head
-  training.compare_notes(kept, note, compared)
+  runs.compare_notes(kept, note, compared)
   return dataclasses.replace(
     kept, tag_scheme=scheme, max_seq_length=FLAGS.max_seq_length
   )
@@ -749,7 +744,7 @@ def _layers_to_mix(num_layers):
 
 def make_estimator(job: Job, predict_batch_size: int):
   """The estimator of the flags, predicting so many examples at a time."""
-  return training.make_estimator(
+  return runs.make_estimator(
     model_fn_builder,
     job.num_train_steps,
     predict_batch_size,
@@ -769,7 +764,7 @@ def get_input(
       job.note.labels,
       FLAGS.max_seq_length,
       job.tokenizer,
-      training.record_path(name),
+      runs.record_path(name),
     )
     logging.info(
       f"{name}: {len(sentences)} sentences,"
@@ -778,8 +773,8 @@ def get_input(
     )
     input_fn = None
     if windows.owned:
-      schema = record_features.tagging_schema(FLAGS.max_seq_length)
-      input_fn = training.make_input_fn(windows.records, schema, is_training)
+      schema = record_files.tagging_schema(FLAGS.max_seq_length)
+      input_fn = runs.make_input_fn(windows.records, schema, is_training)
     job.inputs[name] = windows, input_fn
   return job.inputs[name]
 
@@ -792,8 +787,8 @@ def plan_training(job: Job) -> None:
   """
   windows, _ = get_input(job, job.train, "train", is_training=True)
   count = windows.records.num_examples
-  training.check_train_steps(count, "windows")
-  job.num_train_steps = training.num_train_steps(count)
+  runs.check_train_steps(count, "windows")
+  job.num_train_steps = runs.num_train_steps(count)
 
 
 def train(job: Job, estimator, evaluator) -> None:
@@ -804,7 +799,7 @@ def train(job: Job, estimator, evaluator) -> None:
     f"tags of the training data (--tag_scheme={job.note.tag_scheme}): {shown}"
   )
   windows, input_fn = get_input(job, job.train, "train", is_training=True)
-  training.train(
+  runs.train(
     estimator,
     input_fn,
     job.num_train_steps,
@@ -826,7 +821,7 @@ def predict_tags(
   tags = [[] for _ in sentences]
   if not windows.owned:
     return tags, 0.0
-  rows = input_pipeline.in_input_order(
+  rows = streams.in_input_order(
     estimators.predict(estimator, input_fn, len(windows.owned), checkpoint),
     ("tag_ids", "losses"),
   )
@@ -857,8 +852,8 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
     found["eval_loss"] = loss
     for name, value in found.items():
       scores[name.replace("eval", f"eval{suffix}", 1)] = value
-  used = training.used_checkpoint(checkpoint, job.init_checkpoint)
-  scores["global_step"] = estimators.current_step(used)
+  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
+  scores["global_step"] = checkpoints.current_step(used)
   return scores, reports
 
 
@@ -874,7 +869,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
       ending = "jsonl"
       lines = json_lines(sentences, tags, job.note.tag_scheme)
     output = os.path.join(FLAGS.output_dir, f"predictions{suffix}.{ending}")
-    estimators.write_lines(output, lines)
+    files.write_lines(output, lines)
     logging.info(f"wrote {output}")
 
 

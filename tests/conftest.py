@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import heads
-import inference
 import modeling
+from bert.tasks import heads
+from bert.training import trained_model as trained_models
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_v2_behavior()
@@ -45,7 +45,7 @@ _WORDS = (
 
 
 @pytest.fixture
-def trained_model(tmp_path):
+def trained_folder(tmp_path):
   """Makes the output folder of a training, with weights drawn at random.
 
   Called with keys of task.json, it returns the folder.
@@ -63,7 +63,7 @@ def trained_model(tmp_path):
     (folder / "task.json").write_text(json.dumps(note))
     with tf.Graph().as_default(), tf.Session() as session:
       tf.set_random_seed(1)
-      heads.FORWARD[task](config, inference.placeholders(note), note)
+      heads.FORWARD[task](config, trained_models.placeholders(note), note)
       tf.get_variable("bert/pooler/dense/bias/adam_m", [8])
       session.run(tf.global_variables_initializer())
       saver = tf.train.Saver()
@@ -74,7 +74,7 @@ def trained_model(tmp_path):
 
 
 @pytest.fixture
-def classifier(trained_model):
+def classifier(trained_folder):
   """Makes the output folder of run_classifier.py, by keys of task.json."""
 
   def make(**note):
@@ -87,13 +87,13 @@ def classifier(trained_model):
       "feature_std": [],
       "text_template": None,
     }
-    return trained_model("classifier", **{**kept, **note})
+    return trained_folder("classifier", **{**kept, **note})
 
   return make
 
 
 @pytest.fixture
-def squad_model(trained_model):
+def squad_model(trained_folder):
   """Makes the output folder of run_squad.py, by keys of task.json."""
 
   def make(**note):
@@ -105,6 +105,6 @@ def squad_model(trained_model):
       "max_answer_length": 4,
       "null_score_diff_threshold": 0.0,
     }
-    return trained_model("squad", **{**kept, **note})
+    return trained_folder("squad", **{**kept, **note})
 
   return make

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 SCRIPT = """
 import sys
 sys.path.insert(0, {root!r})
-import common_flags
+from bert.training import common_flags
 import tensorflow.compat.v1 as tf
 from absl import flags
 

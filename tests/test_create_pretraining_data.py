@@ -19,10 +19,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import create_pretraining_data
-import features
-import pretraining_instances
 import tokenization
-from pretraining_instances import JoinedPiece
+from bert.records import pretraining_instances, record_files
+from bert.records.pretraining_instances import JoinedPiece
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -38,7 +37,7 @@ def tokenizer():
 def recipe_of(tokenizer, **changes):
   values = dict(
     reader=pretraining_instances.SentenceReader(tokenizer),
-    encode=features.record_encoder(features.pretraining_schema(32, 5)),
+    encode=record_files.record_encoder(record_files.pretraining_schema(32, 5)),
     max_seq_length=32,
     max_predictions_per_seq=5,
     dupe_factor=2,
@@ -53,7 +52,7 @@ def recipe_of(tokenizer, **changes):
 
 def parsed(path, length=32, predictions=5):
   """The records of a file as {name: list}."""
-  schema = features.pretraining_schema(length, predictions)
+  schema = record_files.pretraining_schema(length, predictions)
   raw = tf.placeholder(tf.string, [])
   parse = tf.parse_single_example(raw, schema)
   with tf.Session() as session:
@@ -376,7 +375,7 @@ def test_statistics_count_what_a_corpus_became(tokenizer):
 def test_a_failing_worker_leaves_what_was_there(tokenizer, tmp_path):
   path = tmp_path / "out"
   path.write_bytes(b"old")
-  wrong = features.record_encoder(features.pretraining_schema(16, 5))
+  wrong = record_files.record_encoder(record_files.pretraining_schema(16, 5))
   with pytest.raises(ValueError, match="input_ids has 32 values instead of 16"):
     create_pretraining_data.run_workers(
       [CORPUS], recipe_of(tokenizer, encode=wrong), [str(path)], 1

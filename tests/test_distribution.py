@@ -19,9 +19,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import common_flags
-import features
-import input_pipeline
+from bert.records import input_pipeline, record_files
+from bert.training import common_flags
 
 ROOT = pathlib.Path(__file__).parent.parent
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
@@ -42,10 +41,12 @@ SECONDS_TO_ANSWER = 20  # instead of 60, of a worker that is not there
 PROLOGUE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-import common_flags
+from bert.training import common_flags
 import tensorflow as tf
-import estimators, heads, run_classifier
-estimators.SECONDS_TO_ANSWER = {SECONDS_TO_ANSWER}
+import run_classifier
+from bert.tasks import heads
+from bert.training import checkpoints, estimators, workers
+workers.SECONDS_TO_ANSWER = {SECONDS_TO_ANSWER}
 heads.CLASSIFIER_DROPOUT = 0.0
 tf.config.set_logical_device_configuration(
   tf.config.list_physical_devices("CPU")[0],
@@ -207,8 +208,8 @@ def test_two_devices_pretrain_as_one(data_dir, tmp_path):
         "next_sentence_labels": int(rng.randint(2)),
       }
     )
-  schema = features.pretraining_schema(12, 3)
-  features.write_records(rows, schema, str(tmp_path / "records"))
+  schema = record_files.pretraining_schema(12, 3)
+  record_files.write_records(rows, schema, str(tmp_path / "records"))
   processes = [
     subprocess.Popen(
       [
@@ -358,8 +359,8 @@ def test_workers_with_other_folders_are_told(data_dir, tmp_path, alone):
 
 def test_the_shares_of_workers_make_up_the_batches_of_one(tmp_path):
   lengths = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10, 4, 11]
-  schema = features.classification_schema(16)
-  records = features.write_records(
+  schema = record_files.classification_schema(16)
+  records = record_files.write_records(
     (
       {
         "input_ids": [place] * n + [0] * (16 - n),

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import estimators
 import modeling
 import optimization
+from bert.training import checkpoints, estimators, progress
 
 CONFIG = modeling.BertConfig(
   vocab_size=99,
@@ -50,21 +50,21 @@ def save(folder, values, step=None):
 )
 def test_a_checkpoint_is_found_by_prefix_file_or_folder(tmp_path, name):
   prefix = save(tmp_path, {"a": [1.0]})
-  assert estimators.checkpoint_prefix(str(tmp_path / name)) == prefix
+  assert checkpoints.checkpoint_prefix(str(tmp_path / name)) == prefix
 
 
 def test_no_checkpoint():
-  assert estimators.checkpoint_prefix(None) is None
-  assert estimators.checkpoint_prefix("") is None
+  assert checkpoints.checkpoint_prefix(None) is None
+  assert checkpoints.checkpoint_prefix("") is None
   with pytest.raises(
     ValueError, match=r"there is no file nowhere/a.ckpt.index"
   ):
-    estimators.checkpoint_prefix("nowhere/a.ckpt")
+    checkpoints.checkpoint_prefix("nowhere/a.ckpt")
 
 
 def test_an_empty_folder_is_no_checkpoint(tmp_path):
   with pytest.raises(ValueError, match="holds 0 checkpoints"):
-    estimators.checkpoint_prefix(str(tmp_path))
+    checkpoints.checkpoint_prefix(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -81,23 +81,23 @@ def test_sizes_that_differ_from_the_checkpoint_are_named(name, found):
   with pytest.raises(
     ValueError, match=f"{name} is 128 in c.json but {found} in checkpoint"
   ):
-    estimators.find_checkpoint(TINY, config, "c.json")
-  assert estimators.find_checkpoint(TINY, CONFIG, "c.json") == TINY
+    checkpoints.find_checkpoint(TINY, config, "c.json")
+  assert checkpoints.find_checkpoint(TINY, CONFIG, "c.json") == TINY
 
 
 def test_a_checkpoint_whose_download_ended_early_is_refused(tmp_path):
   folder = tmp_path / "tiny"
   shutil.copytree(pathlib.Path(TINY).parent, folder)
   prefix = str(folder / "model.ckpt")
-  assert estimators.find_checkpoint(prefix, CONFIG, "c.json") == prefix
+  assert checkpoints.find_checkpoint(prefix, CONFIG, "c.json") == prefix
   (data,) = (path for path in folder.iterdir() if ".data" in path.name)
   size = data.stat().st_size
   data.write_bytes(data.read_bytes()[:-4])
   with pytest.raises(ValueError, match=f"damaged: .* have {size - 4} bytes"):
-    estimators.find_checkpoint(prefix, CONFIG, "c.json")
+    checkpoints.find_checkpoint(prefix, CONFIG, "c.json")
   data.unlink()
   with pytest.raises(ValueError, match="is damaged"):
-    estimators.find_checkpoint(prefix, CONFIG, "c.json")
+    checkpoints.find_checkpoint(prefix, CONFIG, "c.json")
 
 
 def test_what_starts_from_where_is_said(tmp_path):
@@ -106,20 +106,20 @@ def test_what_starts_from_where_is_said(tmp_path):
   prefix = save(
     tmp_path, {"kept": [1.0, 2.0], "other": [3.0], "kept/adam_m": [0.0, 0.0]}
   )
-  assignment, line = estimators.starting_weights(prefix, None, True)
+  assignment, line = checkpoints.starting_weights(prefix, None, True)
   assert dict(assignment) == {"kept": "kept"}
   assert line == (
     f"init_checkpoint {prefix}: 1 of 2 variables, new: fresh, unused: other"
   )
   with pytest.raises(ValueError, match=r"lacks fresh: train first"):
-    estimators.starting_weights(prefix, None, False)
+    checkpoints.starting_weights(prefix, None, False)
 
 
 def test_a_checkpoint_that_matches_nothing_is_refused(tmp_path):
   tf.get_variable("a", initializer=[0.0])
   prefix = save(tmp_path, {"b": [0.0]})
   with pytest.raises(ValueError, match="none of the model's variables"):
-    estimators.starting_weights(prefix, None, True)
+    checkpoints.starting_weights(prefix, None, True)
 
 
 def test_other_shapes_name_the_likely_cause(tmp_path):
@@ -128,14 +128,14 @@ def test_other_shapes_name_the_likely_cause(tmp_path):
   with pytest.raises(
     ValueError, match=r"shape \[3\] here but \[2\] .* number of labels"
   ):
-    estimators.starting_weights(prefix, None, True)
+    checkpoints.starting_weights(prefix, None, True)
 
 
 def test_an_output_folder_with_another_model_is_refused(tmp_path):
   tf.get_variable("a", initializer=[0.0])
   save(tmp_path, {"b": [0.0]}, step=3)
   with pytest.raises(ValueError, match="output_dir holds another model"):
-    estimators.starting_weights(None, str(tmp_path), True)
+    checkpoints.starting_weights(None, str(tmp_path), True)
 
 
 # --------------------------------------------------------------- training
@@ -236,7 +236,7 @@ def test_training_goes_on_and_does_not_start_when_it_is_done(tmp_path, caplog):
   estimators.train(line_estimator(tmp_path, 6), input_fn, 6, 8, 4, 10)
   estimators.train(line_estimator(tmp_path, 9), input_fn, 9, 8, 4, 10)
   assert f"resuming {tmp_path} at step 6 of 9" in caplog.messages
-  assert estimators.current_step(str(tmp_path)) == 9
+  assert checkpoints.current_step(str(tmp_path)) == 9
   estimators.train(line_estimator(tmp_path, 9), input_fn, 9, 8, 4, 10)
   assert any("already trained to step 9 of 9" in m for m in caplog.messages)
 
@@ -249,27 +249,27 @@ def test_evaluation_while_training_keeps_the_best_and_stops(tmp_path):
     seen.append(checkpoint)
     return {"eval_loss": next(losses)}
 
-  best = estimators.BestCheckpoint(str(tmp_path), "eval_loss", patience=2)
-  listener = estimators.EvaluationListener(evaluate, str(tmp_path), best)
+  best = checkpoints.BestCheckpoint(str(tmp_path), "eval_loss", patience=2)
+  listener = progress.EvaluationListener(evaluate, str(tmp_path), best)
   estimator = line_estimator(
     tmp_path, 10, save_checkpoints_steps=2, keep_checkpoint_max=1
   )
   estimators.train(estimator, input_fn, 10, 8, 4, 10, listener)
   assert [path.rsplit("-", 1)[1] for path in seen] == ["2", "4", "6", "8"]
-  assert estimators.current_step(str(tmp_path)) < 10
+  assert checkpoints.current_step(str(tmp_path)) < 10
   kept = json.loads((tmp_path / "best" / "best.json").read_text())
   assert (kept["value"], kept["step"], kept["worse"]) == (0.3, 4, 2)
   names = {path.name.split(".")[1] for path in tmp_path.glob("best/*.ckpt-*")}
   assert names == {"ckpt-4"}
-  again = estimators.BestCheckpoint(str(tmp_path), "eval_loss")
+  again = checkpoints.BestCheckpoint(str(tmp_path), "eval_loss")
   assert again.checkpoint == str(tmp_path / "best" / "model.ckpt-4")
-  assert estimators.current_step(again.checkpoint) == 4
+  assert checkpoints.current_step(again.checkpoint) == 4
   assert summaries(tmp_path / "eval")["eval_loss"][6] == pytest.approx(0.4)
 
 
 def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
   prefix = save(tmp_path, {"a": [0.0]})
-  best = estimators.BestCheckpoint(str(tmp_path / "out"), "eval_loss")
+  best = checkpoints.BestCheckpoint(str(tmp_path / "out"), "eval_loss")
   for step, value in enumerate([float("nan"), 0.5, float("nan"), 0.7]):
     best.update(step, {"eval_loss": value}, prefix)
   kept = json.loads((tmp_path / "out" / "best" / "best.json").read_text())
@@ -278,7 +278,7 @@ def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
 
 def test_a_higher_accuracy_is_better(tmp_path):
   prefix = save(tmp_path, {"a": [0.0]})
-  best = estimators.BestCheckpoint(str(tmp_path / "out"), "eval_accuracy", 1)
+  best = checkpoints.BestCheckpoint(str(tmp_path / "out"), "eval_accuracy", 1)
   assert not best.update(1, {"eval_accuracy": 0.5}, prefix)
   assert not best.update(2, {"eval_accuracy": 0.7}, prefix)
   assert best.update(3, {"eval_accuracy": 0.6}, prefix)
@@ -286,10 +286,10 @@ def test_a_higher_accuracy_is_better(tmp_path):
 
 def test_prediction_needs_a_trained_model(tmp_path):
   with pytest.raises(ValueError, match="holds no trained model"):
-    estimators.check_trained(str(tmp_path), None)
-  estimators.check_trained(str(tmp_path), "a/checkpoint")
+    checkpoints.check_trained(str(tmp_path), None)
+  checkpoints.check_trained(str(tmp_path), "a/checkpoint")
   save(tmp_path, {"a": [1.0]})
-  estimators.check_trained(str(tmp_path), None)
+  checkpoints.check_trained(str(tmp_path), None)
 
 
 # ---------------------------------------------------------------- results
@@ -309,12 +309,12 @@ def test_a_note_is_that_of_the_model_that_is_used(tmp_path):
   (start / "task.json").write_text('{"case": "start"}')
 
   def case(*paths):
-    note = estimators.load_note(Note, *map(str, paths))
+    note = checkpoints.load_note(Note, *map(str, paths))
     return note and note.case
 
   assert case(trained, prefix) == "trained"
   assert case(tmp_path, prefix) == "start"
-  assert estimators.load_note(Note, str(tmp_path), None) is None
+  assert checkpoints.load_note(Note, str(tmp_path), None) is None
   (trained / "task.json").write_text('{"labels": []}')
   with pytest.raises(ValueError, match="task.json is damaged, or of another"):
     case(trained, prefix)

@@ -13,9 +13,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import export_model
-import features as record_features
-import inference
 import tokenization
+from bert.records import packing
+from bert.training import trained_model
 
 ROOT = pathlib.Path(__file__).parent.parent
 needs_text = pytest.mark.skipif(
@@ -32,7 +32,7 @@ def evaluate(tensors, feeds):
 
 @pytest.fixture
 def model(classifier):
-  return inference.find_model(str(classifier()))
+  return trained_model.find_model(str(classifier()))
 
 
 def load(folder, session):
@@ -106,7 +106,7 @@ def test_rows_are_packed_as_records_are(model):
     export_model.packed(ids_a, ids_b, tf.constant(has_b), 12, vocab), {}
   )
   for i, ((a, b), has) in enumerate(zip(pairs, has_b)):
-    wanted = record_features.pack(a, b if has else None, 12, model.tokenizer)
+    wanted = packing.pack(a, b if has else None, 12, model.tokenizer)
     for name, rows in found.items():
       assert rows[i].tolist() == getattr(wanted, name), (name, a, b, has)
   alone = export_model.packed(ids_a[:1, :2], ids_b[:1, :0], [False], 12, vocab)
@@ -134,7 +134,7 @@ def test_strings_and_ids_have_the_checkpoints_answers(classifier, tmp_path):
     feature_mean=[10.0],
     feature_std=[4.0],
   )
-  model = inference.find_model(str(folder))
+  model = trained_model.find_model(str(folder))
   made = export_model.export(model, str(tmp_path / "out"), "float32", True)
   assert made == str(tmp_path / "out" / "1")
   assets = pathlib.Path(made, "assets")
@@ -148,7 +148,7 @@ def test_strings_and_ids_have_the_checkpoints_answers(classifier, tmp_path):
     {"text_a": "Good day!", "size": 3},
     {"text_a": "bad " * 30, "text_b": "the Café", "size": 30},
   ]
-  predictor = inference.Predictor(model)
+  predictor = trained_model.Predictor(model)
   windows = [predictor.prepare(row)[0][0] for row in rows]
   wanted = [output["probabilities"] for output in predictor.run(windows)]
   with tf.Graph().as_default(), tf.Session() as session:
@@ -166,7 +166,7 @@ def test_strings_and_ids_have_the_checkpoints_answers(classifier, tmp_path):
     alone = call(
       session, signatures["text"], text_a=texts[:1], features=size[:1]
     )
-    ids = call(session, signatures["ids"], **inference.padded(windows))
+    ids = call(session, signatures["ids"], **trained_model.padded(windows))
     names = {v.op.name for v in tf.global_variables()}
   np.testing.assert_allclose(pair["probabilities"], wanted, rtol=1e-5)
   np.testing.assert_allclose(ids["probabilities"], wanted, rtol=1e-5)
@@ -200,7 +200,7 @@ print(found["label"].numpy()[0].decode(), found["probabilities"].numpy()[0, 1])
     cwd=tmp_path,
   )
   assert done.returncode == 0, done.stderr
-  predictor = inference.Predictor(model)
+  predictor = trained_model.Predictor(model)
   windows, _ = predictor.prepare({"text": "good"})
   (output,) = predictor.run(windows)
   label, probability = done.stdout.split()
@@ -209,8 +209,8 @@ print(found["label"].numpy()[0].decode(), found["probabilities"].numpy()[0, 1])
 
 
 def test_spans_and_versions_and_bfloat16(squad_model, tmp_path):
-  model = inference.find_model(str(squad_model()))
-  predictor = inference.Predictor(model)
+  model = trained_model.find_model(str(squad_model()))
+  predictor = trained_model.Predictor(model)
   row = {"question": "one?", "context": "a good day, the bad day."}
   for version, precision in ((1, "float32"), (2, "bfloat16")):
     made = export_model.export(model, str(tmp_path / "out"), precision, False)
@@ -226,7 +226,7 @@ def test_spans_and_versions_and_bfloat16(squad_model, tmp_path):
   assert types["bert/embeddings/word_embeddings"] == tf.float32
   with tf.Graph().as_default(), tf.Session() as session:
     windows, _ = predictor.prepare(row)
-    feed = inference.padded(windows)
+    feed = trained_model.padded(windows)
     found = call(session, load(made, session)["ids"], **feed)
   for i in range(len(windows)):
     start, end = found["start"][i], found["end"][i]
@@ -252,8 +252,8 @@ def test_a_difference_is_told_by_the_size_of_its_row():
 
 @needs_text
 def test_each_signature_that_takes_the_rows_is_compared(classifier, tmp_path):
-  model = inference.find_model(str(classifier()))
-  predictor = inference.Predictor(model)
+  model = trained_model.find_model(str(classifier()))
+  predictor = trained_model.Predictor(model)
   made = export_model.export(model, str(tmp_path / "out"), "float32", True)
   texts = [{"text": "good"}, {"text": "a café day!"}]
   pairs = [*texts, {"text": "good", "text_b": "bad"}]
@@ -268,7 +268,9 @@ def test_each_signature_that_takes_the_rows_is_compared(classifier, tmp_path):
 def test_rows_to_check_with_are_those_that_the_model_takes(
   classifier, tmp_path
 ):
-  predictor = inference.Predictor(inference.find_model(str(classifier())))
+  predictor = trained_model.Predictor(
+    trained_model.find_model(str(classifier()))
+  )
   path = tmp_path / "rows.jsonl"
   for text, message in (
     ("", "rows.jsonl holds no text to check with"),

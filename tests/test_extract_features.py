@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import estimators
 import extract_features
 import modeling
 import tokenization
+from bert.training import estimators
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"

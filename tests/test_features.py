@@ -6,7 +6,7 @@ import json
 import pytest
 import tensorflow.compat.v1 as tf
 
-import features
+from bert.records import packing, record_files, tables
 
 
 class Tokenizer:
@@ -34,18 +34,18 @@ def test_pair_lengths_equal_dropping_pieces_one_at_a_time():
     for b in range(12):
       for limit in range(14):
         expected = drop_one_at_a_time(a, b, limit)
-        assert features.pair_lengths(a, b, limit) == expected, (a, b, limit)
+        assert packing.pair_lengths(a, b, limit) == expected, (a, b, limit)
 
 
 def test_a_single_text_keeps_its_head():
-  packed = features.pack(list("abcdef"), None, 5, Tokenizer())
+  packed = packing.pack(list("abcdef"), None, 5, Tokenizer())
   assert packed.tokens == ["[CLS]", "a", "b", "c", "[SEP]"]
   assert packed.input_ids == [1, 2, 3, 4, 5]
   assert packed.segment_ids == [0] * 5
 
 
 def test_a_pair_is_padded_and_its_second_text_is_segment_1():
-  packed = features.pack(["a"], ["b", "c"], 8, Tokenizer())
+  packed = packing.pack(["a"], ["b", "c"], 8, Tokenizer())
   assert packed.tokens == ["[CLS]", "a", "[SEP]", "b", "c", "[SEP]"]
   assert packed.input_ids == [1, 2, 3, 4, 5, 3, 0, 0]
   assert packed.input_mask == [1] * 6 + [0, 0]
@@ -55,7 +55,7 @@ def test_a_pair_is_padded_and_its_second_text_is_segment_1():
 def table(tmp_path, name, data, has_header=True):
   path = tmp_path / name
   path.write_bytes(data)
-  return features.Table(str(path), has_header)
+  return tables.Table(str(path), has_header)
 
 
 def test_tsv_with_mark_crlf_blank_lines_and_quotes(tmp_path):
@@ -118,7 +118,7 @@ def test_a_comma_file_named_tsv_is_told_so(tmp_path):
     rows.cell(line, row, 2)
 
 
-SCHEMA = features.classification_schema(3)
+SCHEMA = record_files.classification_schema(3)
 
 
 def row(length, label=0):
@@ -134,7 +134,7 @@ def row(length, label=0):
 
 def test_records_hold_what_the_schema_names(tmp_path):
   path = str(tmp_path / "a.tf_record")
-  records = features.write_records([row(2, 5), row(3)], SCHEMA, path)
+  records = record_files.write_records([row(2, 5), row(3)], SCHEMA, path)
   assert records.lengths == [2, 3]
   assert records.num_examples == 2
   example = tf.train.Example.FromString(
@@ -147,7 +147,7 @@ def test_records_hold_what_the_schema_names(tmp_path):
 
 
 def test_a_pretraining_record_is_parsed_to_the_shapes_it_was_made_of(tmp_path):
-  schema = features.pretraining_schema(4, 2)
+  schema = record_files.pretraining_schema(4, 2)
   values = {
     "input_ids": [7, 8, 9, 0],
     "input_mask": [1, 1, 1, 0],
@@ -158,7 +158,7 @@ def test_a_pretraining_record_is_parsed_to_the_shapes_it_was_made_of(tmp_path):
     "next_sentence_labels": [1],
   }
   path = str(tmp_path / "a.tf_record")
-  features.write_records([values], schema, path)
+  record_files.write_records([values], schema, path)
   record = next(tf.python_io.tf_record_iterator(path))
   with tf.Session() as session:
     found = session.run(tf.parse_single_example(record, schema))
@@ -168,8 +168,8 @@ def test_a_pretraining_record_is_parsed_to_the_shapes_it_was_made_of(tmp_path):
 
 def test_a_record_of_a_window_holds_its_answer_for_training_only():
   sequence = {"input_ids", "input_mask", "segment_ids"}
-  assert set(features.span_schema(8, False)) == {*sequence, "unique_ids"}
-  assert set(features.span_schema(8, True)) == {
+  assert set(record_files.span_schema(8, False)) == {*sequence, "unique_ids"}
+  assert set(record_files.span_schema(8, True)) == {
     *sequence,
     *("unique_ids", "start_positions", "end_positions", "is_impossible"),
   }
@@ -184,7 +184,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     raise ValueError("bad row")
 
   with pytest.raises(ValueError, match="bad row"):
-    features.write_records(rows(), SCHEMA, str(path))
+    record_files.write_records(rows(), SCHEMA, str(path))
   assert path.read_bytes() == b"old"
   assert [p.name for p in tmp_path.iterdir()] == ["a.tf_record"]
 
@@ -196,26 +196,26 @@ def test_records_are_made_again_only_when_their_source_changes(tmp_path):
   def write(lengths):
     def make():
       written.append(lengths)
-      return features.write_records([row(n) for n in lengths], SCHEMA, path)
+      return record_files.write_records([row(n) for n in lengths], SCHEMA, path)
 
     return make
 
-  first = features.fingerprint(["a text"], 3)
-  other = features.fingerprint(["a text"], 4)
+  first = record_files.fingerprint(["a text"], 3)
+  other = record_files.fingerprint(["a text"], 4)
   assert first != other
-  made = features.cached_records(path, first, write([1, 2]))
-  reused = features.cached_records(path, first, write([3]))
+  made = record_files.cached_records(path, first, write([1, 2]))
+  reused = record_files.cached_records(path, first, write([3]))
   assert reused == made
-  changed = features.cached_records(path, other, write([3]))
+  changed = record_files.cached_records(path, other, write([3]))
   assert changed.lengths == [3]
   assert written == [[1, 2], [3]]
   note = json.loads((tmp_path / "a.tf_record.json").read_text())
   size = (tmp_path / "a.tf_record").stat().st_size
   assert note == {"fingerprint": other, "lengths": [3], "bytes": size}
   (tmp_path / "a.tf_record").write_bytes(b"cut short")
-  features.cached_records(path, other, write([3]))
+  record_files.cached_records(path, other, write([3]))
   (tmp_path / "a.tf_record.json").write_text("damaged")
-  features.cached_records(path, other, write([3]))
+  record_files.cached_records(path, other, write([3]))
   assert written == [[1, 2], [3], [3], [3]]
 
 
@@ -234,5 +234,5 @@ def test_a_full_disk_is_told_and_leaves_no_file(tmp_path, monkeypatch):
   path = tmp_path / "a.tf_record"
   for rows in ([row(1)], []):  # found out by writing, and by closing
     with pytest.raises(OSError, match="no room left on the disk.*a.tf_record"):
-      features.write_records(rows, SCHEMA, str(path))
+      record_files.write_records(rows, SCHEMA, str(path))
     assert list(tmp_path.iterdir()) == []

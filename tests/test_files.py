@@ -5,8 +5,7 @@ import pathlib
 
 import pytest
 
-import estimators
-import files
+from bert.records import files
 
 
 def test_a_file_appears_at_the_end_and_only_whole(tmp_path):
@@ -24,7 +23,7 @@ def test_a_file_appears_at_the_end_and_only_whole(tmp_path):
 
 def test_no_lines_make_an_empty_file_and_half_a_pair_is_escaped(tmp_path):
   path = tmp_path / "a.jsonl"
-  estimators.write_lines(str(path), [])
+  files.write_lines(str(path), [])
   assert path.read_bytes() == b""
-  estimators.write_lines(str(path), ["\ud800 \u00e9"])
+  files.write_lines(str(path), ["\ud800 \u00e9"])
   assert path.read_bytes() == b"\\ud800 \xc3\xa9\n"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import heads
 import modeling
+from bert.tasks import heads
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")

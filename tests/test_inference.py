@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import inference
+from bert.training import trained_model
 
 
 def answer(folder, *rows):
   """The answers to rows, computed as one batch."""
-  predictor = inference.Predictor(inference.find_model(str(folder)))
+  predictor = trained_model.Predictor(trained_model.find_model(str(folder)))
   prepared = [predictor.prepare(row) for row in rows]
   outputs = iter(predictor.run([w for windows, _ in prepared for w in windows]))
   return [
@@ -27,24 +27,26 @@ def answer(folder, *rows):
 
 def test_the_best_checkpoint_is_used_or_else_the_newest(classifier):
   folder = classifier()
-  assert inference.find_model(str(folder)).checkpoint.endswith("model.ckpt-3")
+  assert trained_model.find_model(str(folder)).checkpoint.endswith(
+    "model.ckpt-3"
+  )
   best = folder / "best"
   best.mkdir()
   for path in folder.glob("model.ckpt-3.*"):
     shutil.copy(path, best / path.name.replace("-3", "-2"))
   tf.train.update_checkpoint_state(str(best), "model.ckpt-2")
   for given in (folder, best):
-    model = inference.find_model(str(given))
+    model = trained_model.find_model(str(given))
     assert model.checkpoint == str(best / "model.ckpt-2")
     assert model.files["task.json"] == str(folder / "task.json")
-  model = inference.find_model(str(folder), str(folder / "model.ckpt-3"))
+  model = trained_model.find_model(str(folder), str(folder / "model.ckpt-3"))
   assert model.checkpoint == str(folder / "model.ckpt-3")
 
 
 def test_folders_that_hold_no_trained_model(classifier, tmp_path):
   def error(folder):
     with pytest.raises(ValueError) as raised:
-      inference.find_model(str(folder))
+      trained_model.find_model(str(folder))
     return str(raised.value)
 
   assert "there is no folder" in error(tmp_path / "none")
@@ -77,7 +79,7 @@ def test_weights_that_are_not_the_tasks(classifier):
     json.dumps({**note, "labels": ["a", "b", "c"]})
   )
   with pytest.raises(ValueError, match=r"output_weights of shape \[2, 8\]"):
-    inference.Predictor(inference.find_model(str(folder)))
+    trained_model.Predictor(trained_model.find_model(str(folder)))
 
 
 def test_a_damaged_checkpoint_is_told(classifier):
@@ -86,12 +88,12 @@ def test_a_damaged_checkpoint_is_told(classifier):
   whole = data.read_bytes()
   data.write_bytes(bytes(len(whole)))
   with pytest.raises(ValueError, match="model.ckpt-3 is damaged: .* be read"):
-    inference.Predictor(inference.find_model(str(folder)))
+    trained_model.Predictor(trained_model.find_model(str(folder)))
   data.write_bytes(whole[:100])
   with pytest.raises(
     ValueError, match="damaged: its data files have 100 bytes"
   ):
-    inference.find_model(str(folder))
+    trained_model.find_model(str(folder))
 
 
 # ------------------------------------------------------------------- tasks
@@ -138,7 +140,7 @@ def test_a_number_with_standardised_features_and_a_template(classifier):
   assert weights.shape == (1, 8 + 2)
   assert second - first == pytest.approx(weights[0, 8], rel=1e-4)
   assert third - first == pytest.approx(2 * weights[0, 8], rel=1e-4)
-  predictor = inference.Predictor(inference.find_model(str(folder)))
+  predictor = trained_model.Predictor(trained_model.find_model(str(folder)))
   for row, message in (
     ({"size": 1, "1": 1}, "no key 'who'"),
     ({"who": "a", "size": "big", "1": 1}, "'size' has to be a number"),
@@ -170,8 +172,8 @@ def test_no_answer_has_odds(squad_model):
   assert np.isfinite(found["null_odds"])
 
 
-def test_words_are_tagged_whatever_the_length(trained_model):
-  folder = trained_model(
+def test_words_are_tagged_whatever_the_length(trained_folder):
+  folder = trained_folder(
     "tagger",
     labels=["O", "B-PER", "I-PER"],
     tag_scheme="bio",
@@ -190,14 +192,14 @@ def test_words_are_tagged_whatever_the_length(trained_model):
     assert text[entity["start"] : entity["end"]] == entity["text"]
     assert found["tags"][entity["first"]] != "O"
   assert len(short["tags"]) == 2 and "spans" not in short
-  predictor = inference.Predictor(inference.find_model(str(folder)))
+  predictor = trained_model.Predictor(trained_model.find_model(str(folder)))
   with pytest.raises(ValueError, match="'tokens' has to be a list of words"):
     predictor.prepare({"tokens": "good day"})
 
 
 @pytest.mark.parametrize("model", ["interaction", "representation"])
-def test_pairs_match_and_texts_have_vectors(model, trained_model):
-  folder = trained_model("ranker", model=model, pooling="mean")
+def test_pairs_match_and_texts_have_vectors(model, trained_folder):
+  folder = trained_folder("ranker", model=model, pooling="mean")
   rows = [{"text_a": "good"}, {"text_a": "bad"}]
   pairs = [{**rows[0], "text_b": "day"}, {**rows[1], "text_b": ""}]
   if model == "interaction":

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import features
-import input_pipeline
+from bert.records import corpora, input_pipeline, record_files, streams
 
 LENGTHS = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10]
-SCHEMA = features.classification_schema(16)
+SCHEMA = record_files.classification_schema(16)
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def records(tmp_path):
     }
     for place, n in enumerate(LENGTHS)
   ]
-  return features.write_records(rows, SCHEMA, path).path
+  return record_files.write_records(rows, SCHEMA, path).path
 
 
 def batches(path, limit=None, batch_size=4, **options):
@@ -84,7 +83,7 @@ def test_predictions_come_back_in_input_order(records):
   found = batches(records, bounds=[4, 8, 16], batch_size=2)
   order = [i for batch in found for i in batch["example_index"]]
   assert order != sorted(order)
-  rows = list(input_pipeline.in_input_order(found, ["label_ids"]))
+  rows = list(streams.in_input_order(found, ["label_ids"]))
   assert [row["label_ids"] for row in rows] == list(range(10))
 
 
@@ -95,12 +94,12 @@ def test_whole_batches_are_filled_with_zeros_that_are_told_apart(records):
   assert last["example_index"].tolist() == [8, 9, -1, -1]
   assert last["is_real_example"].tolist() == [1, 1, 0, 0]
   assert not last["input_mask"][2:].any()
-  rows = list(input_pipeline.in_input_order(found, ["label_ids"]))
+  rows = list(streams.in_input_order(found, ["label_ids"]))
   assert len(rows) == 10
 
 
 def test_records_of_several_sequences_go_by_the_longest(tmp_path):
-  schema = features.candidates_schema(8, 2)
+  schema = record_files.candidates_schema(8, 2)
   path = str(tmp_path / "a.tf_record")
   lengths = [(2, 3), (7, 1), (4, 4)]
   rows = []
@@ -108,7 +107,7 @@ def test_records_of_several_sequences_go_by_the_longest(tmp_path):
     mask = [int(i < n) for n in pair for i in range(8)]
     values = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), mask)
     rows.append({**values, "text_ids": [1, 2]})
-  records = features.write_records(rows, schema, path)
+  records = record_files.write_records(rows, schema, path)
   assert records.lengths == [3, 7, 4]
   input_fn = input_pipeline.batch_input_fn(
     records, schema, False, 4, [4, 8], drop_remainder=False
@@ -203,7 +202,7 @@ def test_describe_tells_the_share_of_padding():
 )
 def test_bounds_are_chosen_for_the_records(records, is_training, bounds):
   # 10 examples in batches of 2: a bucket for training has at least 8.
-  file = features.RecordFile(records, LENGTHS)
+  file = record_files.RecordFile(records, LENGTHS)
   input_fn = input_pipeline.batch_input_fn(
     file, SCHEMA, is_training, 2, "auto", drop_remainder=False, random_seed=1
   )
@@ -215,7 +214,7 @@ def test_bounds_are_chosen_for_the_records(records, is_training, bounds):
 
 
 def test_records_of_another_length_are_named(records):
-  wanted = features.classification_schema(12)
+  wanted = record_files.classification_schema(12)
   with pytest.raises(ValueError, match=r"16 values of 'input_ids'.*for 12"):
     input_pipeline.check_records(records, wanted)
 
@@ -258,8 +257,8 @@ def shards(tmp_path):
       )
       place += 1
     paths.append(str(tmp_path / f"{i}.tf_record"))
-    features.write_records(rows, SCHEMA, paths[-1])
-  return input_pipeline.count_examples(paths)
+    record_files.write_records(rows, SCHEMA, paths[-1])
+  return corpora.count_examples(paths)
 
 
 def with_number(number, example):
@@ -269,7 +268,7 @@ def with_number(number, example):
 def corpus_batches(shards, steps, first=0, context=None, workers=None, **given):
   """`steps` batches of 5, from the one on that comes after `first` others."""
   options = {"is_training": True, "drop_remainder": False, **given}
-  input_fn = input_pipeline.corpus_input_fn_builder(
+  input_fn = corpora.corpus_input_fn_builder(
     *(shards, SCHEMA),
     random_seed=7,
     first_example=5 * first,
@@ -302,14 +301,14 @@ def test_a_corpus_is_counted_and_each_pass_has_an_order_of_its_own(shards):
 @pytest.mark.parametrize("bounds", [[], [4, 8, 16]])
 @pytest.mark.parametrize("first", [3, 6, 8])
 def test_a_corpus_goes_on_where_it_stopped(shards, monkeypatch, bounds, first):
-  monkeypatch.setattr(input_pipeline, "_POOL_EXAMPLES", 20)  # 4 batches
+  monkeypatch.setattr(corpora, "_POOL_EXAMPLES", 20)  # 4 batches
   whole = labels_of(corpus_batches(shards, 12, bounds=bounds))
   rest = labels_of(corpus_batches(shards, 12 - first, first, bounds=bounds))
   assert rest == whole[first:]
 
 
 def test_pools_are_batched_by_length_and_lose_nothing(shards, monkeypatch):
-  monkeypatch.setattr(input_pipeline, "_POOL_EXAMPLES", 30)
+  monkeypatch.setattr(corpora, "_POOL_EXAMPLES", 30)
   found = corpus_batches(shards, 6, bounds=[4, 8, 16])
   assert sorted(sum(labels_of(found), [])) == list(range(30))
   widths = [batch["input_ids"].shape[1] for batch in found]
@@ -365,7 +364,7 @@ def test_workers_share_each_batch(shards):
 def test_a_corpus_is_evaluated_once_and_in_order(shards):
   options = dict(is_training=False, bounds=[8, 16], num_examples=12)
   found = corpus_batches(shards, 3, **options)
-  rows = list(input_pipeline.in_input_order(found, ["label_ids"]))
+  rows = list(streams.in_input_order(found, ["label_ids"]))
   assert [row["label_ids"] for row in rows] == list(range(12))
 
 
@@ -381,8 +380,8 @@ def test_damaged_files_are_named_and_may_be_left_out(
   with pytest.raises(
     ValueError, match=r"2.tf_record is damaged at byte \d+ of \d+, after 11 rec"
   ):
-    input_pipeline.count_examples(paths)
-  rest = input_pipeline.count_examples(paths, skip_corrupted=True)
+    corpora.count_examples(paths)
+  rest = corpora.count_examples(paths, skip_corrupted=True)
   assert [shard.num_examples for shard in rest] == [7, 1, 11, 10]
   assert "bytes are left out" in caplog.text
   found = np.concatenate(labels_of(corpus_batches(rest, 11)))[:29]
@@ -391,41 +390,41 @@ def test_damaged_files_are_named_and_may_be_left_out(
 
 def test_counts_are_kept_until_a_file_changes(shards, tmp_path, monkeypatch):
   paths, note = [shard.path for shard in shards], str(tmp_path / "note.json")
-  input_pipeline.count_examples(paths, note)
+  corpora.count_examples(paths, note)
   read = []
-  count = input_pipeline._count
+  count = corpora._count
   monkeypatch.setattr(
-    input_pipeline, "_count", lambda path: read.append(path) or count(path)
+    corpora, "_count", lambda path: read.append(path) or count(path)
   )
-  assert input_pipeline.count_examples(paths, note) == shards
+  assert corpora.count_examples(paths, note) == shards
   assert read == []
   first, second = (tmp_path / f"{i}.tf_record" for i in range(2))
   second.write_bytes(second.read_bytes() + first.read_bytes())
-  changed = input_pipeline.count_examples(paths, note)
+  changed = corpora.count_examples(paths, note)
   assert read == [paths[1]]
   assert changed[1].num_examples == 8
 
 
 def test_the_vocabulary_and_every_file_are_looked_at(shards):
-  lengths = input_pipeline.sample_lengths(shards, SCHEMA, 17)
+  lengths = corpora.sample_lengths(shards, SCHEMA, 17)
   assert len(lengths) == 30
   with pytest.raises(
     ValueError, match=r"id 13, but the model's vocab_size is 9"
   ):
-    input_pipeline.sample_lengths(shards, SCHEMA, 9)
+    corpora.sample_lengths(shards, SCHEMA, 9)
 
 
 def test_masked_words_over_the_flag_are_named(tmp_path):
-  schema = features.pretraining_schema(8, 3)
+  schema = record_files.pretraining_schema(8, 3)
   row = {name: [0] * spec.shape[0] for name, spec in schema.items()}
   path = str(tmp_path / "a.tf_record")
-  features.write_records([row], schema, path)
-  shards = input_pipeline.count_examples([path])
+  record_files.write_records([row], schema, path)
+  shards = corpora.count_examples([path])
   with pytest.raises(
     ValueError, match=r"with 3 values .*for 5.*change --max_predictions_per_seq"
   ):
-    wanted = features.pretraining_schema(8, 5)
-    input_pipeline.sample_lengths(shards, wanted, 10)
+    wanted = record_files.pretraining_schema(8, 5)
+    corpora.sample_lengths(shards, wanted, 10)
 
 
 def test_a_stream_is_sorted_by_length_within_its_windows():
@@ -438,7 +437,7 @@ def test_a_stream_is_sorted_by_length_within_its_windows():
     yield [row(3)]
 
   schema = {name: tf.FixedLenFeature([16], tf.int64) for name in row(1)}
-  input_fn = input_pipeline.stream_input_fn(windows(), schema)
+  input_fn = streams.stream_input_fn(windows(), schema)
   batch = tf.data.make_one_shot_iterator(input_fn({"batch_size": 2})).get_next()
   with tf.Session() as session:
     found = [session.run(batch) for _ in range(3)]
@@ -455,7 +454,7 @@ def test_no_thread_is_left_that_a_closing_session_waits_for(records):
     input_pipeline.input_fn_builder([records], SCHEMA, False, False, 8),
     input_pipeline.input_fn_builder([records], SCHEMA, True, False, 8),
     input_pipeline.array_input_fn(rows, schema, False),
-    input_pipeline.stream_input_fn([rows], schema),
+    streams.stream_input_fn([rows], schema),
   ):
     options = input_fn({"batch_size": 2}).options()
     assert options.autotune.enabled is False
@@ -473,7 +472,7 @@ def test_examples_in_memory_keep_their_order_and_length():
 
 
 def test_what_comes_too_early_waits():
-  order = input_pipeline.InputOrder()
+  order = streams.InputOrder()
   assert list(order.add(1, "b")) == []
   assert list(order.add(0, "a")) == ["a", "b"]
   assert list(order.add(2, "c")) == ["c"]
@@ -485,7 +484,7 @@ def test_what_comes_too_early_waits():
 def test_what_has_come_is_given_at_once_and_waits_for_no_more():
   reader, writer = os.pipe()
   with os.fdopen(reader, "rb") as stream:
-    batches = input_pipeline.as_they_come(stream, 3)
+    batches = streams.as_they_come(stream, 3)
     os.write(writer, b"1\n")
     assert next(batches) == [b"1\n"]  # though the stream goes on
     os.write(writer, b"2\n3\n4\n5\n")
@@ -504,7 +503,7 @@ def test_what_waits_is_taken_together():
     is_full.set()
     yield from (4, 5)
 
-  batches = input_pipeline.as_they_come(things(), 3)
+  batches = streams.as_they_come(things(), 3)
   assert next(batches) == [0]
   go_on.set()
   assert is_full.wait(60)
@@ -517,7 +516,7 @@ def test_what_reading_raises_comes_after_what_was_read():
     yield 1
     raise ValueError("not utf-8")
 
-  batches = input_pipeline.as_they_come(broken(), 2)
+  batches = streams.as_they_come(broken(), 2)
   assert next(batches) == [1]
   with pytest.raises(ValueError, match="not utf-8"):
     next(batches)
@@ -526,6 +525,6 @@ def test_what_reading_raises_comes_after_what_was_read():
 def test_a_stream_that_is_over_is_not_waited_for():
   reader, writer = os.pipe()
   with os.fdopen(reader, "rb") as stream:
-    batches = input_pipeline.as_they_come(stream, 2, lambda: True)
+    batches = streams.as_they_come(stream, 2, lambda: True)
     assert list(batches) == []
     os.close(writer)

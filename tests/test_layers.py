@@ -13,31 +13,25 @@ from google.protobuf.internal import api_implementation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# A file imports only from layers below its own.
-LAYERS = (
-  ("files", "tokenization", "tf_example", "metrics"),
-  ("modeling", "optimization", "pretraining_instances", "answers"),
-  ("features", "input_pipeline", "heads", "estimators", "common_flags"),
-  ("inference", "training"),
-  (
-    "run_classifier",
-    "run_squad",
-    "run_ranker",
-    "run_pretraining",
-    "run_tagger",
-    "create_vocab",
-    "create_pretraining_data",
-    "convert_checkpoint",
-    "export_model",
-    "predict",
-    "extract_features",
-  ),
-)
-LAYER_OF = {name: i for i, layer in enumerate(LAYERS) for name in layer}
-SCRIPT_LAYER = len(LAYERS) - 1
+# A file imports from its own room and from those before it.
+ROOMS = ("", "bert/records", "bert/tasks", "bert/training")
+CORE = {"modeling", "optimization", "tokenization"}
+# Loaded by processes that make data, which need no TensorFlow.
+LIGHT = {
+  "tokenization",
+  "bert/records/files",
+  "bert/records/pretraining_instances",
+  "bert/records/tf_example",
+  "bert/tasks/metrics",
+}
+MAX_LIBRARY_LINES, MAX_SCRIPT_LINES = 1500, 1500
 
-ROOT_FILES = sorted(ROOT.glob("*.py"))
-ALL_FILES = ROOT_FILES + sorted(
+SCRIPTS = sorted(p for p in ROOT.glob("*.py") if p.stem not in CORE)
+LIBRARIES = sorted(
+  [*(ROOT / f"{name}.py" for name in CORE), *ROOT.glob("bert/**/*.py")]
+)
+OUR_FILES = SCRIPTS + LIBRARIES
+ALL_FILES = OUR_FILES + sorted(
   path
   for folder in ("tests", "benchmarks")
   for path in ROOT.glob(f"{folder}/*.py")
@@ -97,34 +91,74 @@ def each(paths):
   return pytest.mark.parametrize("path", paths, ids=name_of)
 
 
-def library_files():
-  return [
-    path
-    for path in ROOT_FILES
-    if LAYER_OF.get(path.stem, SCRIPT_LAYER) < SCRIPT_LAYER
-    and path.stem not in ("common_flags", "training")
-  ]
+def room_of(path):
+  """The place of a file's room: 0 for the core, the highest for scripts."""
+  if path in SCRIPTS:
+    return len(ROOMS)
+  folder = str(path.parent.relative_to(ROOT))
+  return ROOMS.index("" if folder == "." else folder)
 
 
-def test_every_root_file_has_a_layer():
-  assert {path.stem for path in ROOT_FILES} == set(LAYER_OF)
+def our_imports(nodes):
+  """Yields (file of ours, line) for every import among the nodes."""
+  for node in nodes:
+    names = []
+    if isinstance(node, ast.Import):
+      names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      names = [node.module]
+      names += [f"{node.module}.{alias.name}" for alias in node.names]
+    for name in names:
+      found = ROOT / (name.replace(".", "/") + ".py")
+      if found.exists():
+        yield found, node.lineno
 
 
-@each(ROOT_FILES)
-def test_imports_come_from_lower_layers(path):
-  own_layer = LAYER_OF[path.stem]
+def imported_by(path):
+  """The files of ours that a file imports, wherever it does."""
+  return {found for found, _ in our_imports(ast.walk(tree_of(path)))}
+
+
+@each([p for p in LIBRARIES if p.name != "__init__.py"])
+def test_imports_come_from_its_own_room_or_one_before(path):
   wrong = [
-    f"{path.name}:{line} imports {module}"
-    for module, line in imported_modules(ast.walk(tree_of(path)))
-    if LAYER_OF.get(module.partition(".")[0], -1) >= own_layer
+    f"{name_of(path)}:{line} imports {name_of(found)}"
+    for found, line in our_imports(ast.walk(tree_of(path)))
+    if room_of(found) > room_of(path)
   ]
   assert not wrong
 
 
-@each([path for path in ROOT_FILES if LAYER_OF.get(path.stem) == 0])
-def test_layer_0_does_not_load_tensorflow_on_import(path):
+@each(SCRIPTS)
+def test_scripts_do_not_import_scripts(path):
+  assert not imported_by(path) & set(SCRIPTS)
+
+
+def test_no_imports_go_round_in_a_circle():
+  done = set()
+
+  def visit(path, above):
+    assert path not in above, " -> ".join(map(name_of, [*above, path]))
+    if path not in done:
+      for found in imported_by(path):
+        visit(found, [*above, path])
+      done.add(path)
+
+  for path in OUR_FILES:
+    visit(path, [])
+
+
+@each([p for p in LIBRARIES if name_of(p).removesuffix(".py") in LIGHT])
+def test_light_files_do_not_load_tensorflow_on_import(path):
   modules = imported_modules(run_on_import(tree_of(path)))
   assert not [m for m, _ in modules if m.partition(".")[0] == "tensorflow"]
+  for found, _ in our_imports(run_on_import(tree_of(path))):
+    assert name_of(found).removesuffix(".py") in LIGHT
+
+
+def library_files():
+  """All libraries but those that the flags belong to."""
+  return [p for p in LIBRARIES if p.stem not in ("common_flags", "runs")]
 
 
 @each(library_files())
@@ -138,7 +172,7 @@ def test_libraries_take_arguments_not_flags(path):
   assert not lines
 
 
-@each(ROOT_FILES)
+@each(OUR_FILES)
 def test_importing_defines_no_flag(path):
   made = calls(run_on_import(tree_of(path)))
   assert not [
@@ -148,14 +182,14 @@ def test_importing_defines_no_flag(path):
   ]
 
 
-@each(ROOT_FILES)
+@each(OUR_FILES)
 def test_importing_leaves_tensorflow_as_it_was(path):
   switches = {"disable_v2_behavior", "enable_resource_variables"}
   made = calls(run_on_import(tree_of(path)))
   assert not [(name, line) for name, line in made if name in switches]
 
 
-@each(ROOT_FILES)
+@each(OUR_FILES)
 def test_no_pickle_is_loaded(path):
   nodes = list(ast.walk(tree_of(path)))
   assert not {module for module, _ in imported_modules(nodes)} & UNPICKLERS
@@ -164,7 +198,7 @@ def test_no_pickle_is_loaded(path):
   assert "allow_pickle" not in keywords
 
 
-@each(ROOT_FILES)
+@each(OUR_FILES)
 def test_functions_are_short(path):
   long = [
     f"{path.name}:{node.lineno} {node.name}"
@@ -173,6 +207,12 @@ def test_functions_are_short(path):
     and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
   ]
   assert not long
+
+
+@each(OUR_FILES)
+def test_files_are_short(path):
+  most = MAX_SCRIPT_LINES if path in SCRIPTS else MAX_LIBRARY_LINES
+  assert path.read_text(encoding="utf-8").count("\n") <= most
 
 
 @each(ALL_FILES)
@@ -184,7 +224,7 @@ def test_files_open_with_the_licence_and_a_docstring(path):
   assert ast.get_docstring(tree_of(path))
 
 
-@each(ROOT_FILES)
+@each(SCRIPTS)
 def test_the_readme_names_the_file(path):
   readme = (ROOT / "README.md").read_text(encoding="utf-8")
   assert f"`{path.name}`" in readme

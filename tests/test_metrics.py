@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-import metrics
+from bert.tasks import metrics
 
 # Scores must not warn either: what scikit-learn prints, users would read.
 pytestmark = pytest.mark.filterwarnings("error")

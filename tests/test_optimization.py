@@ -10,9 +10,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 from tensorflow.python.tpu import tpu_function
 
-import heads
 import modeling
 import optimization
+from bert.tasks import heads
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")

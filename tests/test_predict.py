@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-import inference
-import input_pipeline
 import predict
+from bert.records import streams
+from bert.training import trained_model
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -19,13 +19,13 @@ ROOT = pathlib.Path(__file__).parent.parent
 def answers(predictor, *lines):
   """The answers to lines of text, in batches of two."""
   numbered = predict.numbered_lines(io.BytesIO(b"".join(lines)))
-  batches = input_pipeline.as_they_come(numbered, 2)
+  batches = streams.as_they_come(numbered, 2)
   return list(predict.answer_lines(batches, predictor))
 
 
 @pytest.fixture
 def predictor(classifier):
-  return inference.Predictor(inference.find_model(str(classifier())))
+  return trained_model.Predictor(trained_model.find_model(str(classifier())))
 
 
 def test_a_bad_line_is_told_and_the_others_are_answered(predictor):

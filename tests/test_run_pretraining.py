@@ -13,19 +13,17 @@ import pytest
 import tensorflow.compat.v1 as tf
 from absl import flags
 
-import common_flags
-import estimators
-import features
-import input_pipeline
 import modeling
 import optimization
 import run_pretraining
+from bert.records import corpora, record_files
+from bert.training import common_flags, estimators
 
 ROOT = pathlib.Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
 LENGTH, PREDICTIONS = 16, 4
-SCHEMA = features.pretraining_schema(LENGTH, PREDICTIONS)
+SCHEMA = record_files.pretraining_schema(LENGTH, PREDICTIONS)
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TOKENS += [*"abcdefgh", "##i", "##j", "##k", "##l"]
 PIECES = range(13, 17)
@@ -298,7 +296,7 @@ def test_whole_words_are_masked_together():
 
 
 def write_rows(path, rows):
-  features.write_records(rows, SCHEMA, str(path))
+  record_files.write_records(rows, SCHEMA, str(path))
 
 
 def sentence(rng):
@@ -419,7 +417,7 @@ def test_a_run_trains_evaluates_and_keeps_the_best(data, tmp_path):
 def test_ten_steps_are_five_and_after_a_restart_five(
   data, tmp_path, run, monkeypatch, options
 ):
-  monkeypatch.setattr(input_pipeline, "_POOL_EXAMPLES", 24)  # 3 batches
+  monkeypatch.setattr(corpora, "_POOL_EXAMPLES", 24)  # 3 batches
   options = (*options, f"--vocab_file={data}/vocab.txt")
   run(*arguments(data, tmp_path / "whole", *options))
   whole = summaries(tmp_path / "whole", "train/loss")

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import inference
 import modeling
 import run_ranker
-import training
+from bert.training import runs, trained_model
 
 ROOT = pathlib.Path(__file__).parent.parent
 KINDS = ["bread", "train", "book", "wheel", "cake", "lamp"]
@@ -403,8 +402,8 @@ def test_vectors_are_of_a_model_and_its_settings(tmp_path, monkeypatch):
 
 def test_records_are_made_again_where_they_would_differ(monkeypatch):
   marks = []
-  monkeypatch.setattr(training, "record_path", str)
-  monkeypatch.setattr(training, "make_input_fn", lambda *_: None)
+  monkeypatch.setattr(runs, "record_path", str)
+  monkeypatch.setattr(runs, "make_input_fn", lambda *_: None)
   monkeypatch.setattr(
     run_ranker.record_features,
     "cached_records",
@@ -719,7 +718,7 @@ def test_a_representation_model_answers_questions(data_dir, interaction):
 
 
 def test_the_prediction_loop_knows_the_ranker(data_dir, interaction):
-  model = inference.Predictor(inference.find_model(str(interaction[0])))
+  model = trained_model.Predictor(trained_model.find_model(str(interaction[0])))
   probabilities = []
   for text in ("no book", "the wheel"):
     row = {"text_a": "the wheels", "text_b": text}
@@ -768,7 +767,7 @@ def test_the_prediction_loop_knows_the_ranker(data_dir, interaction):
 def test_flags_that_do_not_go_together(monkeypatch, flags, message):
   values = Flags(**{**dict.fromkeys(FLAG_NAMES), **flags})
   monkeypatch.setattr(run_ranker, "FLAGS", values)
-  monkeypatch.setattr(training, "FLAGS", values)
+  monkeypatch.setattr(runs, "FLAGS", values)
   with pytest.raises(ValueError, match=message):
     run_ranker.check_flags(run_ranker.make_note(None))
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import features
-import metrics
 import modeling
 import run_tagger
 import tokenization
+from bert.records import packing
+from bert.tasks import metrics
 
 ROOT = pathlib.Path(__file__).parent.parent
 FIRST, LAST, OTHERS = ["ann", "bob"], ["ray", "fox"], ["saw", "met", "and"]
@@ -171,7 +171,7 @@ def test_a_record_has_the_first_piece_and_tag_of_each_word(tokenizer):
   assert row["tag_ids"][:5] == [1, 0, 2, 0, 0]
   assert row["is_scored"][:5] == [1, 1, 1, 0, 0]  # "?" is none of the labels
   assert {len(values) for values in row.values()} == {24}
-  assert window == features.WordWindow(0, 0, 4, 4)
+  assert window == packing.WordWindow(0, 0, 4, 4)
 
 
 @pytest.mark.parametrize("length", [3, 4, 8, 16, 24])

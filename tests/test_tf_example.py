@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import tf_example
+from bert.records import tf_example
 
 LAYOUT = {"b": (3, "int"), "a": (2, "float"), "longer_name": (1, "int")}
 ENCODE = tf_example.ExampleEncoder(LAYOUT)

@@ -16,9 +16,6 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.python.ops import summary_ops_v2
 from tensorflow.python.tpu import tpu_function
 
-import estimators
-import features
-import input_pipeline
 import modeling
 import optimization
 import run_classifier
@@ -26,6 +23,8 @@ import run_pretraining
 import run_ranker
 import run_squad
 import run_tagger
+from bert.records import input_pipeline, record_files, streams
+from bert.training import progress
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
 CONFIG = modeling.BertConfig(
@@ -86,21 +85,21 @@ def tagger(options):
 
 
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
-CANDIDATES = features.candidates_schema(LENGTH, 3)
+CANDIDATES = record_files.candidates_schema(LENGTH, 3)
 SCRIPTS = {
   "pretraining": Script(
     pretraining,
-    features.pretraining_schema(LENGTH, 3),
+    record_files.pretraining_schema(LENGTH, 3),
     {"input_ids": 20, "masked_lm_positions": LENGTH, "masked_lm_ids": 20},
     num_weights=2,
     shown=run_pretraining.SHOWN,
   ),
   "classifier": Script(
-    classifier, features.classification_schema(LENGTH), {"input_ids": 20}
+    classifier, record_files.classification_schema(LENGTH), {"input_ids": 20}
   ),
   "squad": Script(
     squad,
-    features.span_schema(LENGTH, is_training=True),
+    record_files.span_schema(LENGTH, is_training=True),
     {"input_ids": 20, "start_positions": LENGTH, "end_positions": LENGTH},
     without_gradient=POOLER,
   ),
@@ -121,7 +120,7 @@ SCRIPTS = {
   ),
   "tagger": Script(
     tagger,
-    features.tagging_schema(LENGTH),
+    record_files.tagging_schema(LENGTH),
     {"input_ids": 20, "word_positions": LENGTH, "tag_ids": 3},
     without_gradient=POOLER,
   ),
@@ -322,14 +321,14 @@ def write_records(tmp_path, count):
     }
     for place in range(count)
   )
-  schema = features.classification_schema(LENGTH)
-  return features.write_records(rows, schema, str(tmp_path / "a.tf_record"))
+  schema = record_files.classification_schema(LENGTH)
+  return record_files.write_records(rows, schema, str(tmp_path / "a.tf_record"))
 
 
 def read(tmp_path, count, is_training, params, steps):
   input_fn = input_pipeline.input_fn_builder(
     [write_records(tmp_path, count).path],
-    features.classification_schema(LENGTH),
+    record_files.classification_schema(LENGTH),
     is_training,
     drop_remainder=True,
     num_examples=count,
@@ -352,7 +351,7 @@ def test_each_host_reads_examples_of_its_own(tmp_path):
 def test_padding_counts_nowhere(tmp_path):
   batches = read(tmp_path, 5, False, {"batch_size": 4}, 2)
   assert [len(batch["label_ids"]) for batch in batches] == [4, 4]
-  rows = list(input_pipeline.in_input_order(batches, ["label_ids"]))
+  rows = list(streams.in_input_order(batches, ["label_ids"]))
   assert [row["label_ids"] for row in rows] == [0, 1, 2, 3, 4]
   # In the metrics of a TPUEstimatorSpec padding has the weight 0.
   is_real = tf.constant(np.concatenate([b["is_real_example"] for b in batches]))
@@ -373,7 +372,7 @@ def test_progress_is_told_from_what_leaves_the_tpu(tmp_path, caplog):
   step = tf.train.get_or_create_global_step()
   tf.add_to_collection(tf.GraphKeys.LOSSES, tf.constant(0.25))
   train_op = step.assign_add(100)  # --iterations_per_loop
-  hook = estimators.ProgressHook(300, 1000, 10, 20, str(tmp_path))
+  hook = progress.ProgressHook(300, 1000, 10, 20, str(tmp_path))
   with tf.train.MonitoredSession(hooks=[hook]) as session:
     for _ in range(3):
       session.run(train_op)

@@ -21,13 +21,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import answers
-import estimators
-import features as record_features
-import heads
-import metrics
 import modeling
 import tokenization
+from bert.records import packing
+from bert.tasks import answers, heads, metrics
+from bert.training import checkpoints
 
 _LARGEST = float(np.finfo(np.float32).max)
 _WINDOWS_AT_ONCE = 64  # of a long context, and of many rows
@@ -78,7 +76,7 @@ def find_model(model_dir: str, checkpoint: str | None = None) -> TrainedModel:
   }
   note = _read_note(files["task.json"])
   config = modeling.BertConfig.from_json_file(files["bert_config.json"])
-  prefix = estimators.find_checkpoint(found, config, files["bert_config.json"])
+  prefix = checkpoints.find_checkpoint(found, config, files["bert_config.json"])
   tokenizer = tokenization.FullTokenizer(
     files["vocab.txt"], note["do_lower_case"]
   )
@@ -544,17 +542,17 @@ class Tagger:
     text, spans, words = None, [], row.get("tokens")
     if words is None:
       text = _text(row, ("text",), self.example)
-      spans = record_features.word_spans(text, self._tokenizer)
+      spans = packing.word_spans(text, self._tokenizer)
       words = [text[start:end] for start, end in spans]
     elif not isinstance(words, list) or not all(
       isinstance(word, str) for word in words
     ):
       raise ValueError(f"'tokens' has to be a list of words, not {words!r:.40}")
     length = self._note["max_seq_length"]
-    pieces = record_features.word_pieces(words, length, self._tokenizer)
-    windows = record_features.word_windows(pieces, length)
+    pieces = packing.word_pieces(words, length, self._tokenizer)
+    windows = packing.word_windows(pieces, length)
     rows = [
-      record_features.pack_words(pieces, window, length, self._tokenizer)
+      packing.pack_words(pieces, window, length, self._tokenizer)
       for window in windows
     ]
     for inputs in rows:
@@ -637,7 +635,7 @@ def _packed(text_a, text_b, max_seq_length, tokenizer):
   """The one window of a text, or of a pair where text_b is not None."""
   tokens_b = None if text_b is None else tokenizer.tokenize(text_b)
   return _unpadded(
-    record_features.pack(
+    packing.pack(
       tokenizer.tokenize(text_a), tokens_b, max_seq_length, tokenizer
     )
   )

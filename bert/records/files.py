@@ -8,7 +8,8 @@ name at the end.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 
 
 @contextlib.contextmanager
@@ -33,3 +34,24 @@ def whole(path: str) -> Iterator[str]:
   finally:
     if tf.io.gfile.exists(partial):
       tf.io.gfile.remove(partial)
+
+
+def write_lines(path: str, lines: Iterable[str]) -> None:
+  """Writes lines to a file that appears when it is complete.
+
+  What UTF-8 has not, half a surrogate pair of a JSON file, is written as JSON
+  has it.
+  """
+  import tensorflow.compat.v1 as tf
+
+  with whole(path) as partial:
+    with tf.io.gfile.GFile(partial, "wb") as writer:
+      writer.write(b"")  # or else there would be no file without lines
+      for line in lines:
+        writer.write((line + "\n").encode("utf-8", "backslashreplace"))
+
+
+def write_json(path: str, value) -> None:
+  """Writes a JSON file that appears when it is complete."""
+  text = json.dumps(value, indent=2, ensure_ascii=False)
+  write_lines(path, text.split("\n"))

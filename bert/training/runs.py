@@ -16,11 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow.compat.v1 as tf
 from absl import flags, logging
 
-import common_flags
-import estimators
-import files
-import input_pipeline
 import modeling
+from bert.records import files, input_pipeline
+from bert.training import checkpoints, common_flags, estimators, progress
 
 FLAGS = flags.FLAGS
 
@@ -122,17 +120,17 @@ def find_init_checkpoint(config: modeling.BertConfig) -> str | None:
     ValueError: it is none, does not fit, or there are no weights at all and
       none are to be trained.
   """
-  checkpoint = estimators.find_checkpoint(
+  checkpoint = checkpoints.find_checkpoint(
     FLAGS.init_checkpoint, config, FLAGS.bert_config_file
   )
   if not FLAGS.do_train:
-    estimators.check_trained(FLAGS.output_dir, checkpoint)
+    checkpoints.check_trained(FLAGS.output_dir, checkpoint)
   return checkpoint
 
 
 def load_note(kind, init_checkpoint: str | None):
   """What `task.json` notes of the model that goes on to be used, or None."""
-  return estimators.load_note(
+  return checkpoints.load_note(
     kind, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
   )
 
@@ -142,7 +140,7 @@ def warn_of_other_labels(kind, init_checkpoint: str | None, labels) -> None:
   if not FLAGS.do_train or tf.train.latest_checkpoint(FLAGS.output_dir):
     return
   try:
-    kept = estimators.load_note(kind, FLAGS.output_dir, init_checkpoint)
+    kept = checkpoints.load_note(kind, FLAGS.output_dir, init_checkpoint)
   except ValueError:  # another task's
     return
   if kept and kept.labels != labels and len(kept.labels) == len(labels):
@@ -246,7 +244,7 @@ def make_input_fn(records, schema: Mapping, is_training: bool) -> Callable:
     common_flags.length_buckets(),
     drop_remainder=FLAGS.use_tpu,
     # A training that goes on does not meet the first batches once more.
-    random_seed=FLAGS.random_seed + estimators.current_step(FLAGS.output_dir),
+    random_seed=FLAGS.random_seed + checkpoints.current_step(FLAGS.output_dir),
   )
 
 
@@ -273,13 +271,13 @@ def train(
   """
   if common_flags.is_chief():
     if note:
-      estimators.write_json(
+      files.write_json(
         os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(note)
       )
     _copy_model_files()
   listener = None
   if FLAGS.eval_steps:
-    listener = estimators.EvaluationListener(
+    listener = progress.EvaluationListener(
       evaluate, FLAGS.output_dir, _keeper() if FLAGS.keep_best else None
     )
   estimators.train(
@@ -311,7 +309,7 @@ def _copy_model_files() -> None:
 
 def _keeper():
   """The keeper of --keep_best."""
-  return estimators.BestCheckpoint(
+  return checkpoints.BestCheckpoint(
     FLAGS.output_dir, FLAGS.keep_best, FLAGS.patience
   )
 

@@ -21,8 +21,8 @@ from typing import Callable
 
 from absl import logging
 
-import tf_example
 import tokenization
+from bert.records import tf_example
 
 _NEVER_MASKED = frozenset(("[CLS]", "[SEP]"))
 # A block of documents is what a worker holds, and where the second texts that

@@ -34,7 +34,8 @@ import tokenization
 
 FLAGS = flags.FLAGS
 
-_PROJECT = os.path.dirname(os.path.abspath(__file__))
+# The folder of the scripts, two above this file.
+_PROJECT = os.path.abspath(os.path.join(__file__, "../../.."))
 _TENSORFLOW = "2.15"
 _LEAST_OF_VOCAB = 0.9  # of vocab_size, below which it may be another model's
 _TF_CONFIG = (
@@ -729,7 +730,10 @@ def _is_for_user(error):
   if isinstance(error, tf.errors.OpError) and error.op is None:
     return True  # of tf.io.gfile
   raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-  is_ours = os.path.dirname(os.path.abspath(raised_in)) == _PROJECT
+  is_ours = (
+    os.path.abspath(raised_in).startswith(_PROJECT + os.sep)
+    and "site-packages" not in raised_in  # an environment of the project
+  )
   return is_ours and isinstance(error, (ValueError, RuntimeError))
 
 

@@ -1,0 +1,307 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Batches from a corpus: more records than fit in memory, in many files.
+
+In: record files and their layout. Out: an `input_fn(params)`. Each pass over
+the files has an order of its own that follows from the seed and the number of
+the pass, so that training that goes on finds its place again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+
+import tensorflow.compat.v1 as tf
+from absl import logging
+
+from bert.records import files, input_pipeline
+
+_THREADS = 8  # files that are read at a time, to count their records
+_SAMPLE = 10000  # records of a corpus that are looked at before training
+_FILES_AT_A_TIME = 16  # whose records are mixed
+_SHUFFLED = 10000  # records that are shuffled at a time
+
+
+# Examples that are sorted by length and then cut into batches.
+_POOL_EXAMPLES, _POOL_BATCHES = 8192, 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """One record file of a corpus."""
+
+  path: str
+  num_examples: int  # that can be read, from the first on
+
+
+def count_examples(
+  paths: Sequence[str],
+  note_file: str | None = None,
+  skip_corrupted: bool = False,
+) -> list[Shard]:
+  """Reads record files through once, to count and to verify what they hold.
+
+  Args:
+    paths: TFRecord files, each once.
+    note_file: JSON file that keeps the counts: files that have not changed
+      since are not read again. None: they are not kept.
+    skip_corrupted: leave out what follows on the first damaged record of a
+      file, and tell how much that is.
+
+  Returns:
+    Those files that have records, in order.
+
+  Raises:
+    ValueError: a file is damaged, or holds no record; it is named.
+  """
+  kept = _read_counts(note_file)
+  stats = {path: tf.io.gfile.stat(path) for path in paths}
+  marks = {path: [s.length, s.mtime_nsec] for path, s in stats.items()}
+  new = [path for path in paths if kept.get(path, [None])[0] != marks[path]]
+  with futures.ThreadPoolExecutor(_THREADS) as pool:
+    for path, found in zip(new, pool.map(_count, new)):
+      kept[path] = [marks[path], *found]
+  shards = []
+  for path in paths:
+    (size, _), count, damaged_byte = kept[path]
+    _check_file(path, size, count, damaged_byte, skip_corrupted)
+    shards.append(Shard(path, count))
+  if new and note_file:
+    with files.whole(note_file) as partial:
+      with tf.io.gfile.GFile(partial, "w") as writer:
+        json.dump({path: kept[path] for path in paths}, writer)
+  shards = [shard for shard in shards if shard.num_examples]
+  if not shards:
+    raise ValueError(f"{', '.join(paths)}: no record can be read")
+  return shards
+
+
+def _check_file(path, size, count, damaged_byte, skip_corrupted):
+  """Tells what is damaged, as an error or as a warning."""
+  if damaged_byte is None:
+    if not count:
+      raise ValueError(f"{path} holds no record")
+    return
+  told = (
+    f"{path} is damaged at byte {damaged_byte} of {size}, after {count} records"
+  )
+  if not skip_corrupted:
+    raise ValueError(
+      f"{told}: make or copy it again, or leave out the rest of it with"
+      " --skip_corrupted"
+    )
+  logging.warning(f"{told}: its last {size - damaged_byte} bytes are left out")
+
+
+def _count(path):
+  """The number of whole records, and the byte where the first damage is."""
+  count = 0
+  try:
+    for _ in tf.python_io.tf_record_iterator(path):
+      count += 1
+  except tf.errors.DataLossError as error:
+    place = re.search(r"record at (\d+)", error.message)
+    return count, int(place.group(1)) if place else 0
+  return count, None
+
+
+def _read_counts(note_file):
+  """{path: [mark, count, damaged byte or None]} of earlier runs."""
+  if not note_file or not tf.io.gfile.exists(note_file):
+    return {}
+  with tf.io.gfile.GFile(note_file) as reader:
+    try:
+      return dict(json.load(reader))
+    except (TypeError, ValueError):
+      return {}
+
+
+def sample_lengths(
+  shards: Sequence[Shard], schema: Mapping, vocab_size: int
+) -> list[int]:
+  """Checks the first records of every file, and tells their lengths.
+
+  Args:
+    shards: the files.
+    schema: {name: tf.FixedLenFeature}, the layout they should have.
+    vocab_size: what ids have to be under.
+
+  Returns:
+    How many tokens each record has.
+
+  Raises:
+    ValueError: a record has another layout, or an id over the vocabulary.
+  """
+  lengths = []
+  for shard in shards:
+    most = min(shard.num_examples, max(_SAMPLE // len(shards), 1))
+    records = tf.python_io.tf_record_iterator(shard.path)
+    for record in itertools.islice(records, most):
+      values = input_pipeline.read_checked(shard.path, record, schema)
+      largest = max(values["input_ids"])
+      if largest >= vocab_size:
+        raise ValueError(
+          f"{shard.path} holds the id {largest}, but the model's vocab_size is"
+          f" {vocab_size}: the records were made with another vocabulary"
+        )
+      lengths.append(sum(values["input_mask"]))
+  return lengths
+
+
+def corpus_input_fn_builder(
+  shards: Sequence[Shard],
+  schema: Mapping,
+  is_training: bool,
+  drop_remainder: bool,
+  bounds: Sequence[int] = (),
+  random_seed: int = 0,
+  first_example: int = 0,
+  num_examples: int | None = None,
+  transform: Callable | None = None,
+):
+  """An `input_fn` of a corpus of record files.
+
+  Training reads the corpus again and again. The order of each pass follows
+  from the seed and its number: that of the files, of the records of several
+  files by turns, and of records within a window. What was used before is
+  skipped unparsed, and an example's place in this order is its number, on all
+  hosts and workers alike: each takes its own of the same order.
+
+  Args:
+    shards: the files.
+    schema: {name: tf.FixedLenFeature}.
+    is_training: or else each example comes once, in the order of the files.
+    drop_remainder: as `bounds`, of `input_pipeline.input_fn_builder`.
+    bounds: empty: never cut.
+    random_seed: of the order.
+    first_example: how many were used before, in training.
+    num_examples: how many come, if not in training; None: all.
+    transform: `(number, example) -> example`, such as drawing a mask; the
+      number, an int64 scalar, is the example's place in the order.
+
+  Returns:
+    `input_fn(params, input_context=None)`, as of `input_fn_builder`.
+  """
+
+  def example(number, record):
+    parsed = input_pipeline.parse(record, schema)
+    return transform(number, parsed) if transform else parsed
+
+  def evaluation(batch_size):
+    count = sum(shard.num_examples for shard in shards)
+    count = min(count, num_examples or count)
+    dataset = tf.data.Dataset.from_tensor_slices(_columns(shards))
+    dataset = dataset.flat_map(_records).take(count).enumerate()
+    dataset = dataset.map(example, tf.data.AUTOTUNE)
+    return input_pipeline.batch_in_order(
+      dataset, count, batch_size, drop_remainder, bounds
+    )
+
+  def input_fn(params, input_context=None):
+    batch_size = params["batch_size"]
+    if not is_training:
+      return input_pipeline.ahead(evaluation(batch_size), tf.data.AUTOTUNE)
+    dataset = _training_batches(
+      *(shards, example, params.get("context"), batch_size),
+      *(bounds, random_seed, first_example),
+    )
+    if input_context:
+      share = input_pipeline.replica_shares
+      dataset = share(dataset, batch_size, input_context)
+    return input_pipeline.ahead(dataset, tf.data.AUTOTUNE)
+
+  return input_fn
+
+
+def _training_batches(
+  shards, example, context, batch_size, bounds, random_seed, first_example
+):
+  """The batches from `first_example` on, a host's share of them."""
+  start = first_example
+  if bounds:  # a pool is made again from its first example on
+    start -= start % _pool_size(batch_size)
+  dataset = _endless(shards, random_seed, start)
+  dataset = input_pipeline.host_share(dataset, context).map(
+    example, tf.data.AUTOTUNE
+  )
+  if not bounds:
+    return dataset.batch(batch_size, drop_remainder=True)
+  dataset = _batch_pools(dataset, bounds, batch_size, random_seed, start)
+  return dataset.skip((first_example - start) // batch_size)
+
+
+def _columns(shards):
+  """The files' paths and counts as tensors."""
+  paths = tf.constant([shard.path for shard in shards])
+  return paths, tf.constant([s.num_examples for s in shards], tf.int64)
+
+
+def _records(path, count):
+  return tf.data.TFRecordDataset(path).take(count)
+
+
+def _endless(shards, random_seed, first_example):
+  """Dataset of (number, record), from `first_example` on without end."""
+  columns = _columns(shards)
+  each_pass = sum(shard.num_examples for shard in shards)
+  first_pass, used = divmod(first_example, each_pass)
+
+  def one_pass(number):
+    seed = tf.stack([tf.cast(random_seed, tf.int64), number])
+    order = tf.random.experimental.stateless_shuffle(
+      tf.range(len(shards)), seed, alg="philox"
+    )
+    files = tf.data.Dataset.from_tensor_slices(
+      tuple(tf.gather(column, order) for column in columns)
+    )
+    records = files.interleave(
+      _records,
+      cycle_length=min(len(shards), _FILES_AT_A_TIME),
+      num_parallel_calls=tf.data.AUTOTUNE,
+      deterministic=True,
+    )
+    return records.shuffle(
+      min(each_pass, _SHUFFLED), random_seed + number, False
+    )
+
+  passes = tf.data.Dataset.range(first_pass, tf.int64.max)
+  return passes.flat_map(one_pass).skip(used).enumerate(first_example)
+
+
+def _pool_size(batch_size):
+  """How many examples are sorted at a time, a multiple of the batch."""
+  batches = min(_POOL_BATCHES, _POOL_EXAMPLES // batch_size)
+  return max(batches, 1) * batch_size
+
+
+def _batch_pools(dataset, bounds, batch_size, random_seed, first_example):
+  """Batches of like length: pools are sorted, cut and put out of order.
+
+  Unlike buckets that fill, a pool holds nothing back, so that where training
+  stands follows from the number of its steps.
+  """
+  size = _pool_size(batch_size)
+  # A sample may have missed the longest examples.
+  bounds = [*bounds, int(dataset.element_spec["input_mask"].shape[0])]
+
+  def batches(number, pool):
+    lengths = tf.reduce_sum(pool["input_mask"], axis=1)
+    rows = tf.reshape(tf.argsort(lengths, stable=True), [-1, batch_size])
+    seed = tf.stack([tf.cast(random_seed, tf.int64), number])
+    rows = tf.random.experimental.stateless_shuffle(rows, seed, alg="philox")
+
+    def batch(rows):
+      longest = tf.reduce_max(tf.gather(lengths, rows))
+      place = tf.searchsorted(bounds, [longest])[0]
+      bound = tf.gather(bounds, place)
+      chosen = {name: tf.gather(v, rows) for name, v in pool.items()}
+      return input_pipeline.cut(chosen, bound)
+
+    return tf.data.Dataset.from_tensor_slices(rows).map(batch)
+
+  pools = dataset.batch(size, drop_remainder=True)
+  return pools.enumerate(first_example // size).flat_map(batches)

@@ -1,0 +1,176 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Packs WordPiece tokens into inputs of a fixed length.
+
+In: lists of pieces, and a tokenizer for their ids. Out: `input_ids`,
+`input_mask` and `segment_ids` of one length.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass
+class PackedInputs:
+  """One example as the encoder sees it; all lists but tokens are padded."""
+
+  tokens: list[str]  # [CLS] A [SEP] or [CLS] A [SEP] B [SEP], unpadded
+  input_ids: list[int]  # vocabulary ids, 0 where padded
+  input_mask: list[int]  # 1 for a token, 0 for padding
+  segment_ids: list[int]  # 0 for [CLS] A [SEP], 1 for B [SEP]
+
+
+def pair_lengths(length_a: int, length_b: int, limit: int) -> tuple[int, int]:
+  """How many pieces of A and of B are kept so that both fit into `limit`.
+
+  Equals dropping pieces one at a time from the end of the longer text, and
+  from B on a tie.
+  """
+  if length_a + length_b <= limit:
+    return length_a, length_b
+  kept_a = max(min(length_a, limit - limit // 2), limit - length_b)
+  return kept_a, limit - kept_a
+
+
+def pack(tokens_a, tokens_b, max_seq_length: int, tokenizer) -> PackedInputs:
+  """Cuts, joins and pads one text or a pair.
+
+  Args:
+    tokens_a: pieces of the first text.
+    tokens_b: pieces of the second, or None (an empty list is a second text).
+    max_seq_length: padded length; at least 3 with a pair, 2 without.
+    tokenizer: has `convert_tokens_to_ids`.
+
+  Returns:
+    A `PackedInputs`.
+  """
+  if tokens_b is None:
+    tokens = ["[CLS]", *tokens_a[: max_seq_length - 2], "[SEP]"]
+    segment_ids = [0] * len(tokens)
+  else:
+    kept_a, kept_b = pair_lengths(
+      len(tokens_a), len(tokens_b), max_seq_length - 3
+    )
+    first = ["[CLS]", *tokens_a[:kept_a], "[SEP]"]
+    second = [*tokens_b[:kept_b], "[SEP]"]
+    tokens = first + second
+    segment_ids = [0] * len(first) + [1] * len(second)
+  padding = [0] * (max_seq_length - len(tokens))
+  return PackedInputs(
+    tokens=tokens,
+    input_ids=tokenizer.convert_tokens_to_ids(tokens) + padding,
+    input_mask=[1] * len(tokens) + padding,
+    segment_ids=segment_ids + padding,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class WordWindow:
+  """The words of a sentence that the encoder sees at once, by their numbers."""
+
+  start: int  # the first word
+  own_start: int  # the first that this window tags; those before are context
+  own_end: int  # behind the last that it tags
+  end: int  # behind the last word
+
+
+def word_spans(text: str, tokenizer) -> list[tuple[int, int]]:
+  """Where the words of a text are: punctuation marks are words of their own.
+
+  Args:
+    text: any.
+    tokenizer: a FullTokenizer.
+
+  Returns:
+    (start, end) of each word, in characters.
+  """
+  spans = []
+  for piece, (start, end) in zip(*tokenizer.tokenize_with_offsets(text)):
+    if piece.startswith("##") and spans:
+      spans[-1] = (spans[-1][0], end)
+    else:
+      spans.append((start, end))
+  return spans
+
+
+def word_pieces(
+  words: Sequence[str], max_seq_length: int, tokenizer
+) -> list[list[str]]:
+  """The pieces of each word, at least one and at most what leaves room.
+
+  A word without a piece, such as a zero-width character, is [UNK]. Of a word
+  that would fill more than a quarter of the length, the first pieces are kept.
+  """
+  most = max(_context(max_seq_length), 1)
+  return [tokenizer.tokenize(word)[:most] or ["[UNK]"] for word in words]
+
+
+def word_windows(
+  pieces: Sequence[Sequence[str]], max_seq_length: int
+) -> list[WordWindow]:
+  """Divides a sentence into windows that fit.
+
+  Each word is tagged in one window, with words of up to a quarter of the
+  length before it and behind it, as far as the sentence goes.
+
+  Args:
+    pieces: of each word, as `word_pieces` gives them.
+    max_seq_length: of a window, [CLS] and [SEP] included.
+  """
+  room, context = max_seq_length - 2, _context(max_seq_length)
+  # The words before word i have ends[i] pieces.
+  ends = list(itertools.accumulate(map(len, pieces), initial=0))
+  windows, own_start = [], 0
+  while own_start < len(pieces):
+    start = bisect.bisect_left(ends, ends[own_start] - context)
+    end = bisect.bisect_right(ends, ends[start] + room) - 1
+    own_end = end
+    if end < len(pieces):
+      own_end = bisect.bisect_right(ends, ends[start] + room - context) - 1
+    windows.append(WordWindow(start, own_start, own_end, end))
+    own_start = own_end
+  return windows
+
+
+def _context(max_seq_length):
+  """Pieces of context on each side of a window that is not at an end."""
+  return (max_seq_length - 2) // 4
+
+
+def pack_words(
+  pieces: Sequence[Sequence[str]],
+  window: WordWindow,
+  max_seq_length: int,
+  tokenizer,
+) -> dict:
+  """A window as the encoder sees it.
+
+  Args:
+    pieces: of each word of the sentence.
+    window: one of its `word_windows`.
+    max_seq_length: padded length.
+    tokenizer: has `convert_tokens_to_ids`.
+
+  Returns:
+    `input_ids`, `input_mask`, `segment_ids` and `word_positions`, lists of
+    int of the padded length.
+  """
+  words = pieces[window.start : window.end]
+  packed = pack(
+    [piece for word in words for piece in word], None, max_seq_length, tokenizer
+  )
+  positions = itertools.accumulate(map(len, words[:-1]), initial=1)
+  return {
+    "input_ids": packed.input_ids,
+    "input_mask": packed.input_mask,
+    "segment_ids": packed.segment_ids,
+    "word_positions": padded(list(positions), max_seq_length),
+  }
+
+
+def padded(values: list[int], length: int) -> list[int]:
+  """`values` and zeros behind them."""
+  return values + [0] * (length - len(values))

@@ -1,0 +1,563 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Everything TPUEstimator: devices, starting weights, specs, hooks, results.
+
+In: a task's `forward(features, is_training, dropout_seed) -> Outputs`, options
+from the flags, and input functions. Out: a trained output folder, predicted
+arrays in input order, and result files.
+
+Evaluation is prediction with labels: every score is computed on the host from
+the arrays that `predict` gives, on CPU, GPU and TPU alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from absl import logging
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tqdm import tqdm
+
+import optimization
+from bert.records import files
+from bert.training import checkpoints
+from bert.training.progress import (
+  EvaluationListener,
+  how_far,
+  ProgressHook,
+  SavingClock,
+  show_progress,
+)
+from bert.training.workers import workers_of, WorkersHook
+
+_SECONDS_BETWEEN_LINES = 20  # of prediction's progress
+
+
+@dataclasses.dataclass
+class Outputs:
+  """What a task's forward pass gives for a batch of B examples.
+
+  The loss is the sum of `loss_sums`, each divided by its own of the task's
+  `loss_weights`, which are those of the whole batch: so the losses of parts of
+  a batch add up to that of the whole.
+  """
+
+  loss_sums: Sequence[tf.Tensor]  # float32 scalars: sums of weighted losses
+  predictions: dict  # {name: [B, ...]}, what prediction gives
+  metric_fn: Callable | None = None  # eval_metrics of a TPUEstimatorSpec
+  metric_inputs: Sequence[tf.Tensor] = ()
+  # {name: (sum, which of the loss weights divides it)}: what training shows
+  # beside the loss, such as accuracies; float32 scalars.
+  shown: Mapping = dataclasses.field(default_factory=dict)
+
+
+# ---------------------------------------------------------------- devices
+
+
+def describe_devices(use_tpu: bool, tpu_name: str | None) -> str:
+  """One line that says what the run computes on."""
+  if use_tpu:
+    return f"devices: TPU {tpu_name}"
+  names = [
+    tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+    for gpu in tf.config.list_physical_devices("GPU")
+  ]
+  cores = os.cpu_count()
+  if hasattr(os, "sched_getaffinity"):  # Linux: those that we may use
+    cores = len(os.sched_getaffinity(0))
+  if names:
+    return f"devices: {len(names)} GPU ({', '.join(names)}), {cores} CPU cores"
+  return f"devices: no GPU found, {cores} CPU cores"
+
+
+def make_strategy(distribution: str, devices: Sequence[str]):
+  """The tf.distribute strategy that spreads training, or None.
+
+  Args:
+    distribution: none, mirrored over `devices`, or multi_worker over the
+      machines of the environment variable TF_CONFIG.
+    devices: names, such as /device:GPU:0.
+  """
+  if distribution == "none":
+    return None
+  # Of TensorFlow's own doing, and without consequence.
+  warnings.filterwarnings("ignore", "To make it possible to preserve tf.data")
+  if distribution == "mirrored":
+    return tf.distribute.MirroredStrategy(devices)
+  strategy = tf.distribute.experimental.MultiWorkerMirroredStrategy()
+  workers_of(strategy)  # from now on the others can see that we are there
+  return strategy
+
+
+def make_estimator(
+  model_fn,
+  train_batch_size: int,
+  eval_batch_size: int = 8,
+  predict_batch_size: int = 8,
+  use_tpu: bool = False,
+  **run_options,
+):
+  """A TPUEstimator for CPU, GPU or TPU, by the scripts' flags.
+
+  Args:
+    model_fn: as `make_model_fn` gives.
+    train_batch_size: examples a step, over all TPU cores.
+    eval_batch_size: examples a batch of `evaluate`.
+    predict_batch_size: examples a batch of `predict`.
+    use_tpu: run on a TPU.
+    **run_options: of `run_config`.
+
+  Returns:
+    tf.estimator.tpu.TPUEstimator.
+  """
+  config = run_config(use_tpu=use_tpu, **run_options)
+  if not use_tpu and not tf.config.list_physical_devices("GPU"):
+    _compile_once_quietly()
+  return tf.estimator.tpu.TPUEstimator(
+    model_fn=model_fn,
+    config=config,
+    use_tpu=use_tpu,
+    train_batch_size=train_batch_size,
+    eval_batch_size=eval_batch_size,
+    predict_batch_size=predict_batch_size,
+  )
+
+
+@functools.cache
+def _compile_once_quietly():
+  """Compiles something small: XLA tells on standard error of its first time."""
+  stderr = os.dup(2)
+  try:
+    with open(os.devnull, "w") as nowhere:
+      os.dup2(nowhere.fileno(), 2)
+    with tf.Graph().as_default(), tf.Session() as session:
+      session.run(tf.function(tf.exp, jit_compile=True)(tf.random.uniform([2])))
+  finally:
+    os.dup2(stderr, 2)
+    os.close(stderr)
+
+
+def run_config(
+  output_dir: str,
+  use_tpu: bool = False,
+  tpu_name: str | None = None,
+  tpu_zone: str | None = None,
+  gcp_project: str | None = None,
+  master: str | None = None,
+  num_tpu_cores: int = 8,
+  iterations_per_loop: int = 1000,
+  save_checkpoints_steps: int = 1000,
+  keep_checkpoint_max: int = 5,
+  random_seed: int | None = None,
+  use_xla: bool = False,
+  distribution: str = "none",
+  devices: Sequence[str] = (),
+):
+  """How and where an estimator runs; the arguments are flags of these names.
+
+  `devices` are those of `make_strategy`.
+
+  Returns:
+    tf.estimator.tpu.RunConfig.
+  """
+  strategy = make_strategy(distribution, devices)
+  cluster = None
+  if use_tpu and tpu_name:
+    cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+      tpu_name, zone=tpu_zone, project=gcp_project
+    )
+  session_config = tf.ConfigProto(allow_soft_placement=True)
+  if distribution == "mirrored":
+    session_config.device_count["CPU"] = len(devices)
+  if use_xla:
+    jit = session_config.graph_options.optimizer_options
+    jit.global_jit_level = tf.OptimizerOptions.ON_1
+  workers = workers_of(strategy)
+  is_chief = not workers or workers.index == 0
+  tpu = tf.estimator.tpu
+  return tpu.RunConfig(
+    cluster=cluster,
+    session_config=session_config,
+    train_distribute=strategy,
+    master=master,
+    model_dir=output_dir,
+    tf_random_seed=random_seed,
+    save_checkpoints_steps=save_checkpoints_steps if is_chief else None,
+    log_step_count_steps=None,  # ProgressHook tells
+    keep_checkpoint_max=keep_checkpoint_max,
+    save_summary_steps=0,  # ProgressHook writes them
+    tpu_config=tpu.TPUConfig(
+      iterations_per_loop=iterations_per_loop,
+      num_shards=num_tpu_cores,
+      per_host_input_for_training=tpu.InputPipelineConfig.PER_HOST_V2,
+    ),
+  )
+
+
+# -------------------------------------------------------- several machines
+
+
+# ------------------------------------------------------- starting weights
+
+
+# ------------------------------------------------------------------ specs
+
+
+def count_examples(features: Mapping) -> tuple:
+  """The loss weights of a mean over examples: their number."""
+  size = tf.shape(features["input_mask"])[0]
+  return (tf.cast(size, tf.float32),)
+
+
+def make_model_fn(
+  forward: Callable,
+  init_checkpoint: str | None,
+  learning_rate: float,
+  num_train_steps: int | None,
+  num_warmup_steps: int | None,
+  use_tpu: bool,
+  random_seed: int = 0,
+  loss_weights: Callable = count_examples,
+  options: optimization.Options | None = None,
+):
+  """A TPUEstimator model_fn around a task's forward pass.
+
+  Args:
+    forward: `(features, is_training, dropout_seed) -> Outputs`.
+    init_checkpoint: prefix of the weights to start from, or None.
+    learning_rate: as the four below, of `optimization.train_step`.
+    num_train_steps: None without training.
+    num_warmup_steps: None without training.
+    use_tpu: also restores through a scaffold.
+    random_seed: of dropout.
+    loss_weights: `features -> float32 scalars`, what each of the task's losses
+      is divided by.
+    options: how a training step is taken; None: as the original did.
+
+  Returns:
+    `model_fn(features, labels, mode, params, config)`.
+  """
+
+  def train_spec(features, model_dir):
+    names = []
+    step = optimization.train_step(
+      _training_loss(
+        *(forward, loss_weights, features, random_seed, use_tpu), names
+      ),
+      *(features, learning_rate, num_train_steps, num_warmup_steps, use_tpu),
+      options,
+    )
+    shown = _shown(step, names)
+    spec = {"loss": shown["loss"], "train_op": step.train_op}
+    if use_tpu:
+      return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
+    for name, scalar in shown.items():
+      show_progress(name, scalar)
+    return spec
+
+  def model_fn(features, labels, mode, params, config=None):
+    del labels, params
+    is_training = mode == tf.estimator.ModeKeys.TRAIN
+    model_dir = config and config.model_dir
+    if is_training:
+      spec = train_spec(features, model_dir)
+    else:
+      spec = _inference_spec(mode, forward, loss_weights, features)
+    spec.update(_start(init_checkpoint, model_dir, is_training, use_tpu))
+    return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
+
+  return model_fn
+
+
+def _start(init_checkpoint, model_dir, is_training, use_tpu):
+  """Has the variables start from what `starting_weights` finds.
+
+  Returns:
+    On TPU, where they start on the host, outside this graph, {"scaffold_fn":
+    what does it}; otherwise {}.
+  """
+
+  def start(_=None):
+    assignment, text = checkpoints.starting_weights(
+      init_checkpoint, model_dir, is_training
+    )
+    if is_training or assignment:
+      logging.info(text)
+
+    def scaffold_fn():
+      if assignment:
+        tf.train.init_from_checkpoint(init_checkpoint, assignment)
+      return tf.train.Scaffold()
+
+    if use_tpu:
+      return {"scaffold_fn": scaffold_fn}
+    scaffold_fn()
+    return {}
+
+  if tf.distribute.has_strategy():  # once, where variables have their names
+    return tf.distribute.get_replica_context().merge_call(start)
+  return start()
+
+
+def _inference_spec(mode, forward, loss_weights, features):
+  """The spec of evaluation or prediction, as keywords."""
+  outputs = forward(features, False, None)
+  if mode == tf.estimator.ModeKeys.PREDICT:
+    return {"predictions": _pass_through(outputs.predictions, features)}
+  return {
+    "loss": _weighted(outputs.loss_sums, loss_weights(features)),
+    "eval_metrics": (outputs.metric_fn, list(outputs.metric_inputs)),
+  }
+
+
+def _training_loss(
+  forward, loss_weights, features, random_seed, use_tpu, names
+):
+  """A loss_fn of `optimization.compute_gradients` for a batch.
+
+  Where the task shows more than the loss, `names` is filled with what, and the
+  loss becomes a vector that begins with it. The rest has no gradient, so that
+  the vector's gradient is the loss's, and over slices and replicas all of it
+  is added up as the loss is.
+  """
+  step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
+  # Of the whole batch, whatever the part, as a mean over the replicas: the
+  # mean of their losses then is the loss of the batch.
+  weights = optimization.mean_across_replicas(
+    list(loss_weights(features)), use_tpu
+  )
+  seed = tf.stack([random_seed, step])
+  if use_tpu:
+    replica = gen_xla_ops.xla_replica_id()
+  else:
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+
+  def loss_fn(part, index):
+    place = tf.cast(replica, tf.int32) * 2**16 + index
+    part_seed = tf.random.experimental.stateless_fold_in(
+      seed, place, alg="philox"
+    )
+    outputs = forward(part, True, part_seed)
+    loss = _weighted(outputs.loss_sums, weights)
+    if not outputs.shown:
+      return loss
+    names[:] = outputs.shown
+    others = [total / weights[i] for total, i in outputs.shown.values()]
+    return tf.stack([loss, *map(tf.stop_gradient, others)])
+
+  return loss_fn
+
+
+def _shown(step, names):
+  """{name: scalar} of a step: the loss, the rate, and what `names` tells."""
+  loss, *others = tf.unstack(step.loss) if names else [step.loss]
+  shown = {"loss": loss, "learning_rate": step.learning_rate}
+  return {**shown, **dict(zip(names, others))}
+
+
+def _weighted(sums, weights):
+  """The loss: each sum over its weight, added up."""
+  return tf.add_n([value / weight for value, weight in zip(sums, weights)])
+
+
+def _pass_through(predictions, features):
+  """Predictions with each example's place in the input."""
+  if "example_index" in features:
+    index = features["example_index"]
+    predictions = {**predictions, "example_index": index}
+  return {name: tf.identity(value) for name, value in predictions.items()}
+
+
+def _host_summaries(model_dir, train_step, scalars):
+  """The host_call that writes scalars of a TPU's steps for TensorBoard.
+
+  A TPU hands tensors to its host with one row a core: the number of steps
+  taken, then the scalars, which are the same on all cores.
+  """
+  with tf.control_dependencies([train_step.train_op]):
+    step = tf.train.get_global_step().read_value()
+  rows = [tf.reshape(scalar, [1]) for scalar in (step, *scalars.values())]
+
+  def write(*rows):
+    step, *values = (row[0] for row in rows)
+    summary = tf.compat.v2.summary
+    with summary.create_file_writer(model_dir).as_default(step=step):
+      for name, value in zip(scalars, values):
+        summary.scalar(f"train/{name}", value)
+    return tf.summary.all_v2_summary_ops()
+
+  return write, rows
+
+
+# ------------------------------------------------------------------ hooks
+
+
+# ---------------------------------------------------- training, prediction
+
+
+def train(
+  estimator,
+  input_fn,
+  num_train_steps: int,
+  num_examples: int,
+  batch_size: int,
+  log_steps: int,
+  listener: EvaluationListener | None = None,
+) -> None:
+  """Trains up to `num_train_steps`, from where the output folder stands.
+
+  Args:
+    estimator: of `make_estimator`.
+    input_fn: of `input_pipeline`.
+    num_train_steps: the step to reach, counted from the first training on.
+    num_examples: in an epoch.
+    batch_size: examples a step.
+    log_steps: steps between two lines of progress.
+    listener: evaluates at each checkpoint.
+
+  Raises:
+    RuntimeError: no step was taken.
+  """
+  output_dir = estimator.model_dir
+  first = checkpoints.current_step(output_dir)
+  if first >= num_train_steps:
+    logging.info(
+      f"{output_dir} is already trained to step {first} of {num_train_steps}:"
+      " nothing to train; another --output_dir starts anew"
+    )
+    return
+  if listener and listener.is_patience_out():
+    return
+  if first:
+    logging.info(f"resuming {output_dir} at step {first} of {num_train_steps}")
+  strategy = estimator.config.train_distribute
+  replicas = strategy.num_replicas_in_sync if strategy else 1
+  shared = f" on {replicas} devices" if replicas > 1 else ""
+  logging.info(
+    f"training: steps {first} to {num_train_steps}, batch {batch_size}{shared},"
+    f" {num_examples} examples ="
+    f" {num_train_steps * batch_size / num_examples:.2f} epochs"
+  )
+  progress = ProgressHook(
+    num_train_steps, num_examples, batch_size, log_steps, output_dir
+  )
+  workers = workers_of(strategy)
+  # A strategy would have AutoGraph rewrite the model's code, which needs none.
+  run = tf.autograph.experimental.do_not_convert(
+    _train_with_others if workers else _train_alone
+  )
+  run(estimator, input_fn, num_train_steps, progress, workers or listener)
+  if workers and workers.index > 0:
+    return
+  if checkpoints.current_step(output_dir) <= first:
+    raise RuntimeError(f"training took no step: {output_dir} is at {first}")
+
+
+def _train_alone(estimator, input_fn, num_train_steps, progress, listener):
+  """Trains on the devices of this machine, or on a TPU."""
+  listeners = [listener] if listener else []
+  estimator.train(
+    input_fn,
+    max_steps=num_train_steps,
+    hooks=[progress],
+    saving_listeners=[*listeners, SavingClock(progress)],
+  )
+
+
+def _train_with_others(estimator, input_fn, num_train_steps, progress, workers):
+  """Trains on the machines of TF_CONFIG, once all of them are there."""
+  workers.meet(
+    {
+      "step of the newest checkpoint in --output_dir": checkpoints.current_step(
+        estimator.model_dir
+      ),
+      "number of training steps": num_train_steps,
+      **progress.plan,
+    }
+  )
+  hooks = [WorkersHook(workers, num_train_steps)]
+  if workers.index == 0:
+    # Without summaries of its own, the session would save no checkpoint.
+    saver = tf.train.CheckpointSaverHook(
+      estimator.model_dir,
+      save_steps=estimator.config.save_checkpoints_steps,
+      listeners=[SavingClock(progress)],
+    )
+    hooks += [progress, saver]
+  try:
+    tf.estimator.train_and_evaluate(
+      estimator,
+      tf.estimator.TrainSpec(input_fn, num_train_steps, hooks),
+      tf.estimator.EvalSpec(input_fn),  # of a job that parse_cluster refuses
+    )
+  except tf.errors.OpError:
+    workers.blame()
+    raise
+
+
+def predict(
+  estimator,
+  input_fn,
+  num_examples: int | None,
+  checkpoint: str | None = None,
+) -> Iterator[dict]:
+  """Predicts batch by batch, with progress: a bar on a terminal, or lines.
+
+  Args:
+    estimator: of `make_estimator`.
+    input_fn: of `input_pipeline`, not for training.
+    num_examples: how many it will give; None: not known.
+    checkpoint: prefix; None: the newest of the output folder.
+
+  Yields:
+    {name: array [B, ...]}, in the order of computation; `example_index` tells
+    each example's place.
+  """
+  started = told = time.monotonic()
+  batches = estimator.predict(
+    input_fn, checkpoint_path=checkpoint, yield_single_examples=False
+  )
+  done = 0
+  with tqdm(total=num_examples, unit="example", disable=None) as bar:
+    for batch in batches:
+      count = int(np.sum(batch["example_index"] >= 0))
+      bar.update(count)
+      done += count
+      yield batch
+      seconds = time.monotonic() - told
+      if bar.disable and seconds > _SECONDS_BETWEEN_LINES:
+        told += seconds
+        logging.info(how_far(done, num_examples, told - started))
+  seconds = time.monotonic() - started
+  used = checkpoint or tf.train.latest_checkpoint(estimator.model_dir)
+  logging.info(
+    f"predicted {done} examples in {seconds:.1f} s"
+    f" ({done / seconds:.1f} examples/s)"
+    f"{f' with {used}' if used else ''}"
+  )
+
+
+# ---------------------------------------------------------------- results
+
+
+def write_eval_results(output_dir: str, scores: Mapping, report: Mapping):
+  """Writes eval_results.txt and eval_results.json, and logs the scores.
+
+  Args:
+    output_dir: where they go.
+    scores: {name: float or int}: `key = value` lines sorted by key.
+    report: what the JSON file holds besides the scores.
+  """
+  lines = [f"{name} = {scores[name]}" for name in sorted(scores)]
+  for line in lines:
+    logging.info(f"  {line}")
+  files.write_lines(os.path.join(output_dir, "eval_results.txt"), lines)
+  files.write_json(
+    os.path.join(output_dir, "eval_results.json"), {**scores, **report}
+  )

@@ -1,0 +1,212 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Shows how training, evaluation and prediction go on.
+
+In: scalars of a training step, and scores. Out: a bar on a terminal, lines in
+the log, and TensorBoard's curves.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from absl import logging
+from tqdm import tqdm
+
+from bert.training import checkpoints
+
+_PROGRESS = "progress"  # graph collection: scalars that training shows
+
+
+def show_progress(name: str, scalar: tf.Tensor) -> None:
+  """Has `ProgressHook` show a scalar, which is the same on all replicas."""
+  name = f"{_PROGRESS}/{name}"
+  if any(shown.op.name == name for shown in tf.get_collection(_PROGRESS)):
+    return  # another replica's
+  with tf.name_scope(None):
+    tf.add_to_collection(_PROGRESS, tf.identity(scalar, name=name))
+
+
+class ProgressHook(tf.train.SessionRunHook):
+  """Shows training as it goes: a bar on a terminal, lines elsewhere.
+
+  Every `log_steps` it gives the step of all steps, the epoch, the learning
+  rate, the means of the loss and the other scalars of `show_progress` since the
+  last time, examples a second and the time left, and writes the same as
+  TensorBoard summaries.
+  Time spent on saving and evaluating between steps is not counted.
+  """
+
+  def __init__(
+    self,
+    num_train_steps: int,
+    num_examples: int,
+    batch_size: int,
+    log_steps: int,
+    output_dir: str,
+  ):
+    self._total = num_train_steps
+    self._num_examples = num_examples
+    self._batch_size = batch_size
+    self._log_steps = log_steps
+    self._output_dir = output_dir
+    self._started = time.monotonic()
+    self.plan = {"batch size": batch_size, "number of examples": num_examples}
+
+  def begin(self):
+    self._step_tensor = tf.train.get_global_step()
+    self._shown = {
+      tensor.op.name.split("/")[-1]: tensor
+      for tensor in tf.get_collection(_PROGRESS)
+    }
+    self._recorded = ()  # by others
+    if not self._shown:  # on TPU, whose host_call records the loss of each step
+      self._shown = {"loss": tf.get_collection(tf.GraphKeys.LOSSES)[-1]}
+      self._recorded = ("loss",)
+    self._writer = tf.summary.FileWriterCache.get(self._output_dir)
+
+  def after_create_session(self, session, coord):
+    del coord
+    self._first = self._step = session.run(self._step_tensor)
+    self._seconds = 0.0
+    self._open_window()
+    self._bar = None
+    if sys.stderr.isatty():
+      self._bar = tqdm(total=self._total, initial=self._first, unit="step")
+
+  def before_run(self, run_context):
+    self._started = time.monotonic()
+    return tf.train.SessionRunArgs(self._shown)
+
+  def leave_out(self, seconds: float):
+    """Takes time that was not spent on training from the running step."""
+    self._started += seconds
+
+  def after_run(self, run_context, run_values):
+    self._window_seconds += time.monotonic() - self._started
+    step = run_context.session.run(self._step_tensor)
+    self._window.append(run_values.results)
+    due = step // self._log_steps > self._step // self._log_steps
+    if self._bar:
+      self._bar.update(step - self._step)
+    self._step = step
+    if due or step >= self._total:
+      self._show()
+      self._open_window()
+
+  def end(self, session):
+    self._writer.flush()
+    if self._bar:
+      self._bar.close()
+
+  def _open_window(self):
+    self._window, self._window_seconds = [], 0.0
+    self._window_step = self._step
+
+  def _show(self):
+    steps = self._step - self._window_step
+    self._seconds += self._window_seconds
+    values = dict(self._window[-1])
+    for name in values.keys() - {"learning_rate"}:
+      values[name] = float(np.mean([run[name] for run in self._window]))
+    values["epoch"] = self._step * self._batch_size / self._num_examples
+    values["examples_per_second"] = (
+      steps * self._batch_size / max(self._window_seconds, 1e-9)
+    )
+    left = (self._total - self._step) * self._seconds
+    left /= max(self._step - self._first, 1)
+    summary = tf.Summary()
+    for name in values.keys() - self._recorded:
+      summary.value.add(tag=f"train/{name}", simple_value=float(values[name]))
+    self._writer.add_summary(summary, self._step)
+    if self._bar:  # a terminal's line has no room for more
+      self._bar.set_postfix_str(f"loss {_number(values['loss'])}")
+    else:
+      parts = [f"{name} {_number(value)}" for name, value in values.items()]
+      logging.info(
+        f"step {self._step}/{self._total}, {', '.join(parts)},"
+        f" {_duration(left)} left"
+      )
+
+
+class SavingClock(tf.train.CheckpointSaverListener):
+  """Leaves the time of saving, and of listeners before it, out of progress."""
+
+  def __init__(self, progress: ProgressHook):
+    self._progress = progress
+
+  def before_save(self, session, global_step_value):
+    self._started = time.monotonic()
+
+  def after_save(self, session, global_step_value):
+    self._progress.leave_out(time.monotonic() - self._started)
+
+
+class EvaluationListener(tf.train.CheckpointSaverListener):
+  """Evaluates each new checkpoint while training goes on.
+
+  Args:
+    evaluate: `checkpoint -> {score: float}`.
+    output_dir: where the checkpoints are.
+    best: a `BestCheckpoint` that may end training, or None.
+  """
+
+  def __init__(self, evaluate: Callable, output_dir: str, best=None):
+    self._evaluate = evaluate
+    self._output_dir = output_dir
+    self._best = best
+    self._first = checkpoints.current_step(output_dir)
+
+  def is_patience_out(self) -> bool:
+    """Whether an earlier training has ended for want of a better score."""
+    return bool(self._best) and self._best.is_patience_out()
+
+  def after_save(self, session, global_step_value):
+    if global_step_value == self._first:  # the weights it starts from
+      return None
+    checkpoint = tf.train.latest_checkpoint(self._output_dir)
+    scores = self._evaluate(checkpoint)
+    _write_summaries(
+      os.path.join(self._output_dir, "eval"), scores, global_step_value
+    )
+    shown = ", ".join(f"{k} {_number(v)}" for k, v in sorted(scores.items()))
+    logging.info(f"step {global_step_value} evaluated: {shown}")
+    if self._best and self._best.update(global_step_value, scores, checkpoint):
+      return True  # asks the session to stop
+    return None
+
+
+def _write_summaries(folder, scores, step):
+  """Writes scores for TensorBoard."""
+  summary = tf.Summary()
+  for name, value in scores.items():
+    summary.value.add(tag=name, simple_value=float(value))
+  writer = tf.summary.FileWriterCache.get(folder)
+  writer.add_summary(summary, step)
+  writer.flush()
+
+
+def how_far(done, total, seconds):
+  """How far prediction is, in words."""
+  rate = done / seconds
+  if not total:
+    return f"example {done}, {rate:.1f} examples/s"
+  left = _duration((total - done) / max(rate, 1e-9))
+  return f"example {done}/{total}, {rate:.1f} examples/s, {left} left"
+
+
+def _number(value):
+  """A score or rate with four digits that matter."""
+  return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _duration(seconds):
+  """Seconds as h:mm:ss or m:ss."""
+  minutes, seconds = divmod(int(seconds + 0.5), 60)
+  hours, minutes = divmod(minutes, 60)
+  clock = f"{minutes}:{seconds:02d}"
+  return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else clock
