@@ -180,8 +180,7 @@ def corpus_input_fn_builder(
     random_seed: of the order.
     first_example: how many were used before, in training.
     num_examples: how many come, if not in training; None: all.
-    transform: `(number, example) -> example`, such as drawing a mask; the
-      number, an int64 scalar, is the example's place in the order.
+    transform: `(place in the order, an int64 scalar, example) -> example`.
 
   Returns:
     `input_fn(params, input_context=None)`, as of `input_fn_builder`.
