@@ -191,6 +191,15 @@ class BertModel:
     """The word embeddings, a variable [V, D]."""
     return self._embedding_table
 
+  def dropout(self, input_tensor, dropout_prob):
+    """`dropout` with the model's seed for a task's layers; off unless training.
+
+    Args:
+      input_tensor: any float type, any shape.
+      dropout_prob: float below 1.
+    """
+    return dropout(input_tensor, self._rate(dropout_prob), self._seed)
+
   def _embed(self, input_ids, token_type_ids, use_one_hot_embeddings):
     """Sums word, segment and position embeddings: [B*S, D]."""
     config = self._config
