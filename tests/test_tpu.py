@@ -99,7 +99,7 @@ SCRIPTS = {
   ),
   "squad": Script(
     squad,
-    record_files.span_schema(LENGTH, is_training=True),
+    run_squad.answering(LENGTH).schema(is_training=True),
     {"input_ids": 20, "start_positions": LENGTH, "end_positions": LENGTH},
     without_gradient=POOLER,
   ),

@@ -93,26 +93,6 @@ def classification_schema(
   return schema
 
 
-def span_schema(max_seq_length: int, is_training: bool) -> dict:
-  """Layout of a record of a question and a window of its context.
-
-  Args:
-    max_seq_length: padded length.
-    is_training: whether it has the answer, `start_positions` and
-      `end_positions` (the last token of it), both 0 where there is none.
-
-  Returns:
-    {name: tf.FixedLenFeature}; `unique_ids` tell the window.
-  """
-  names = ["unique_ids"]
-  if is_training:
-    names += ["start_positions", "end_positions", "is_impossible"]
-  return {
-    **sequence_schema(max_seq_length),
-    **{name: tf.FixedLenFeature([], tf.int64) for name in names},
-  }
-
-
 def candidates_schema(max_seq_length: int, num_sequences: int) -> dict:
   """Layout of a record of several sequences that are ranked together.
 
