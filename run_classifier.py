@@ -610,7 +610,7 @@ def model_fn_builder(
   `label_ids`, for scores where the labels are known.
   """
 
-  def forward(features, is_training, dropout_seed):
+  def forward(features, is_training, dropout_seed, compiled):
     labels = features["label_ids"]
     _, per_example_loss, logits, probabilities = create_model(
       bert_config,
@@ -625,6 +625,7 @@ def model_fn_builder(
       features.get("features"),
       dropout_seed,
       **(encoder_options or {}),
+      compiled=compiled,
     )
     is_real = tf.ones_like(per_example_loss)
     if "is_real_example" in features:

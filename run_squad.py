@@ -344,7 +344,7 @@ def model_fn_builder(
   Predictions are `unique_ids` [B], `start_logits` and `end_logits` [B, S].
   """
 
-  def forward(features, is_training, dropout_seed):
+  def forward(features, is_training, dropout_seed, compiled):
     start_logits, end_logits = create_model(
       bert_config,
       is_training,
@@ -354,6 +354,7 @@ def model_fn_builder(
       use_one_hot_embeddings,
       dropout_seed,
       **(encoder_options or {}),
+      compiled=compiled,
     )
     outputs = estimators.Outputs(
       loss_sums=[],
