@@ -34,7 +34,7 @@ from absl import flags, logging
 import modeling
 import tokenization
 from bert.records import files, input_pipeline, packing, streams, tf_example
-from bert.training import checkpoints, estimators, runs
+from bert.training import checkpoints, estimators, old_runs
 
 FLAGS = flags.FLAGS
 
@@ -809,7 +809,7 @@ def define_flags() -> None:
 
 def main(_):
   job = prepare()
-  runs.log_devices()
+  old_runs.log_devices()
   stream = FeatureStream(job)
   with whole_output(
     FLAGS.output_file, FLAGS.output_format, job.layout

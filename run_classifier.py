@@ -1,18 +1,17 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Fine-tunes BERT to classify sentences and pairs, evaluates and predicts.
 
-In: the GLUE tasks' and XNLI's files, or TSV, CSV and JSON-lines files of your
-own (`--task_name=custom`), with one label, several labels or a number a row.
-Out, in `output_dir`: checkpoints, `task.json` (what prediction needs to know),
-`eval_results.txt` and `.json`, `test_results.tsv` and `predictions.tsv`.
+In: the files of GLUE's tasks and XNLI, or your own TSV, CSV and JSON-lines
+files (`--task_name=custom`), with one label, several labels or a number per
+row. Out, in `output_dir`: checkpoints, `task.json` (what prediction needs to
+know), `eval_results.txt` and `.json`, `test_results.tsv`, `predictions.tsv`.
 """
 
 from __future__ import annotations
 
-from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import entry  # isort: skip (quiets TensorFlow first)
 
 import dataclasses
-import math
 import os
 import random
 import re
@@ -21,301 +20,43 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from absl import flags, logging
+from absl import logging
 
 import modeling
 import optimization
 from bert.records import (
   files,
-  input_pipeline,
-  packing,
   record_files,
   streams,
   tables,
 )
-from bert.tasks import heads, metrics
-from bert.training import checkpoints, estimators, runs
-
-FLAGS = flags.FLAGS
-
+from bert.tasks import metrics
+from bert.tasks.classification import Classification, ClassifierNote
+from bert.tasks.classification_data import (  # noqa: F401  (the original's)
+  classification,
+  ColaProcessor,
+  Columns,
+  convert_examples_to_features,
+  convert_single_example,
+  DataProcessor,
+  Dataset,
+  file_based_convert_examples_to_features,
+  file_based_input_fn_builder,
+  GLUE_TASKS,
+  input_fn_builder,
+  InputExample,
+  InputFeatures,
+  labels_of,
+  MnliProcessor,
+  MrpcProcessor,
+  PaddingInputExample,
+  read_examples,
+  xnli_task,
+  XnliProcessor,
+)
+from bert.training import cluster, estimators, flags, runs
 
 # --------------------------------------------------------------- examples
-
-
-@dataclasses.dataclass
-class InputExample:
-  """One row: a text or a pair, with its label where it is known."""
-
-  guid: str  # identifies the row in predictions
-  text_a: str
-  text_b: str | None = None
-  label: str | Sequence[str] | None = None  # several: a sequence
-  features: Sequence[float] = ()  # numbers that stand beside the text
-
-
-class PaddingInputExample:
-  """Stands for a row that only fills a batch, on TPU."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Columns:
-  """Where a file's columns are: numbers from 0, or names of its header."""
-
-  text_a: int | str
-  text_b: int | str | None = None
-  label: int | str | None = None
-  guid: int | str | None = None
-  has_header: bool = True
-  only: tuple | None = None  # (column, value): all other rows are left out
-  template: str | None = None  # makes text_a of named columns
-  features: Sequence[int | str] = ()
-  label_separator: str | None = None  # a row has several labels
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-  """A task's files, labels and scores; label_type single, multi or number."""
-
-  columns: Columns
-  labels: Sequence[str] = ("0", "1")
-  scores: Sequence[str] = ("accuracy",)
-  train_columns: Columns | None = None  # None: as columns
-  test_columns: Columns | None = None  # None: as columns, less the label
-  label_type: str = "single"
-  train_file: str = "train.tsv"
-  dev_files: Mapping = dataclasses.field(
-    default_factory=lambda: {"": "dev.tsv"}
-  )
-  test_files: Mapping = dataclasses.field(
-    default_factory=lambda: {"": "test.tsv"}
-  )
-  aliases: Mapping = dataclasses.field(default_factory=dict)
-  has_broken_rows: bool = False  # as handed out; they are counted, left out
-
-
-_NLI_LABELS = ("contradiction", "entailment", "neutral")
-_ENTAILMENT = ("entailment", "not_entailment")
-_MNLI = Task(
-  columns=Columns(text_a=8, text_b=9, label=-1),
-  labels=_NLI_LABELS,
-  test_columns=Columns(text_a=8, text_b=9),
-  dev_files={"": "dev_matched.tsv", "_mm": "dev_mismatched.tsv"},
-  test_files={"": "test_matched.tsv", "_mm": "test_mismatched.tsv"},
-)
-GLUE_TASKS = {
-  "cola": Task(
-    columns=Columns(text_a=3, label=1, has_header=False),
-    scores=("matthews", "accuracy"),
-    test_columns=Columns(text_a=1),
-  ),
-  "sst-2": Task(
-    columns=Columns(text_a=0, label=1), test_columns=Columns(text_a=1)
-  ),
-  "mrpc": Task(
-    columns=Columns(text_a=3, text_b=4, label=0), scores=("accuracy", "f1")
-  ),
-  "qqp": Task(
-    columns=Columns(text_a=3, text_b=4, label=5),
-    scores=("accuracy", "f1"),
-    test_columns=Columns(text_a=1, text_b=2),
-    has_broken_rows=True,
-  ),
-  "sts-b": Task(
-    columns=Columns(text_a=7, text_b=8, label=9),
-    labels=(),
-    scores=("pearson", "spearman", "mse"),
-    label_type="number",
-  ),
-  "mnli": _MNLI,
-  "qnli": Task(
-    columns=Columns(text_a=1, text_b=2, label=3), labels=_ENTAILMENT
-  ),
-  "rte": Task(columns=Columns(text_a=1, text_b=2, label=3), labels=_ENTAILMENT),
-  "wnli": Task(columns=Columns(text_a=1, text_b=2, label=3)),
-  # The diagnostic set is scored with a model trained on MNLI.
-  "ax": Task(
-    columns=Columns(text_a=5, text_b=6, label=7),
-    labels=_NLI_LABELS,
-    scores=("matthews", "accuracy"),
-    train_columns=_MNLI.columns,
-    test_columns=Columns(text_a=1, text_b=2),
-    dev_files={"": "diagnostic-full.tsv"},
-    test_files={"": "diagnostic.tsv"},
-  ),
-}
-
-
-def xnli_task(language: str = "zh") -> Task:
-  """XNLI trained and scored in one of its languages."""
-  return Task(
-    columns=Columns(text_a=6, text_b=7, label=1, only=(0, language)),
-    labels=_NLI_LABELS,
-    train_columns=Columns(text_a=0, text_b=1, label=2),
-    test_columns=Columns(text_a=6, text_b=7, only=(0, language)),
-    train_file=f"multinli/multinli.train.{language}.tsv",
-    dev_files={"": "xnli.dev.tsv"},
-    test_files={"": "xnli.test.tsv"},
-    aliases={"contradictory": "contradiction"},
-  )
-
-
-def read_examples(
-  path: str, columns: Columns, task: Task, set_type: str
-) -> list[InputExample]:
-  """Reads a file's rows as examples.
-
-  Args:
-    path: of a TSV, CSV or JSON-lines file.
-    columns: where they are; without a label column none is read.
-    task: for its labels, if they are known, and their kind.
-    set_type: first part of the guid of rows that have none.
-
-  Returns:
-    The examples, in the file's order.
-
-  Raises:
-    ValueError: no rows, a missing column, or a label that is not the task's;
-      the file and line are named.
-  """
-  table = tables.Table(path, columns.has_header)
-  examples, skipped = [], []
-  for number, (line, row) in enumerate(table, int(columns.has_header)):
-
-    def cell(column, line=line, row=row):
-      return None if column is None else table.cell(line, row, column)
-
-    if columns.only and cell(columns.only[0]) != columns.only[1]:
-      continue
-    try:
-      example = _read_example(f"{path}:{line}", cell, columns, task)
-    except ValueError:
-      if not task.has_broken_rows:
-        raise
-      skipped.append(line)
-      continue
-    example.guid = example.guid or f"{set_type}-{number}"
-    examples.append(example)
-  if skipped:
-    logging.warning(
-      f"{path}: left out {len(skipped)} broken rows, the first in line"
-      f" {skipped[0]}"
-    )
-  if not examples:
-    raise ValueError(f"{path} holds no examples")
-  return examples
-
-
-def _read_example(where, cell, columns, task):
-  """One row; `cell(column)` gives its values, None for the column None."""
-  guid, text_b = cell(columns.guid), cell(columns.text_b)
-  return InputExample(
-    guid="" if guid is None else " ".join(str(guid).split()),
-    text_a=_first_text(columns, cell),
-    text_b=None if text_b is None else str(text_b),
-    label=_read_label(where, cell(columns.label), columns, task),
-    features=[_read_number(where, cell(c), c) for c in columns.features],
-  )
-
-
-def _first_text(columns, cell):
-  """text_a of a row: its column, or the template filled in."""
-  if columns.template is None:
-    return str(cell(columns.text_a))
-  return re.sub(
-    r"\{([^{}]+)\}", lambda match: str(cell(match.group(1))), columns.template
-  )
-
-
-def _read_label(where, value, columns, task):
-  """A row's label, or list of labels, checked against the task's."""
-  if columns.label is None:
-    return None
-  if value is None:
-    raise ValueError(f"{where}: the label is empty")
-  if task.label_type == "number":
-    return _read_number(where, value, columns.label)
-  if task.label_type == "single":
-    return _known_label(where, str(value).strip(), task)
-  parts = value
-  if not isinstance(value, list):
-    parts = str(value).split(columns.label_separator or ",")
-  parts = [str(part).strip() for part in parts]
-  return [_known_label(where, part, task) for part in parts if part]
-
-
-def _known_label(where, label, task):
-  if not label:
-    raise ValueError(f"{where}: the label is empty")
-  label = task.aliases.get(label, label)
-  if task.labels and label not in task.labels:
-    raise ValueError(
-      f"{where}: label {label!r} is not one of {', '.join(task.labels)}"
-    )
-  return label
-
-
-def _read_number(where, value, column):
-  try:
-    number = float(value)
-  except (OverflowError, TypeError, ValueError):
-    number = math.nan
-  if not abs(number) <= np.finfo(np.float32).max:
-    raise ValueError(f"{where}: column {column!r} holds {value!r}, no number")
-  return number
-
-
-class DataProcessor:
-  """Reads one task's files from a data folder, as the original's did."""
-
-  task: Task | None = None
-
-  def __init__(self, task: Task | None = None):
-    self.task = task or self.task
-
-  def get_train_examples(self, data_dir: str) -> list[InputExample]:
-    columns = self.task.train_columns or self.task.columns
-    return self._read(data_dir, self.task.train_file, columns, "train")
-
-  def get_dev_examples(self, data_dir: str, suffix="") -> list[InputExample]:
-    name = self.task.dev_files[suffix]
-    return self._read(data_dir, name, self.task.columns, "dev")
-
-  def get_test_examples(self, data_dir: str, suffix="") -> list[InputExample]:
-    columns = self.task.test_columns
-    if columns is None:
-      columns = dataclasses.replace(self.task.columns, label=None)
-    return self._read(data_dir, self.task.test_files[suffix], columns, "test")
-
-  def get_labels(self) -> list[str]:
-    return list(self.task.labels)
-
-  def _read(self, data_dir, name, columns, set_type):
-    path = os.path.join(data_dir, name)
-    return read_examples(path, columns, self.task, set_type)
-
-
-class ColaProcessor(DataProcessor):
-  """CoLA."""
-
-  task = GLUE_TASKS["cola"]
-
-
-class MrpcProcessor(DataProcessor):
-  """MRPC."""
-
-  task = GLUE_TASKS["mrpc"]
-
-
-class MnliProcessor(DataProcessor):
-  """MultiNLI."""
-
-  task = GLUE_TASKS["mnli"]
-
-
-class XnliProcessor(DataProcessor):
-  """XNLI, in Chinese."""
-
-  task = xnli_task("zh")
 
 
 _CUSTOM_SCORES = {
@@ -325,205 +66,56 @@ _CUSTOM_SCORES = {
 }
 
 
-def custom_task(note: TaskNote | None) -> Task:
-  """The task of `--task_name=custom`, by the flags.
+def custom_task(options: Options, kept: ClassifierNote | None) -> Dataset:
+  """The task of `--task_name=custom`.
 
   Args:
-    note: of the trained model in the output folder, if there is one; its
-      labels stand where no file gives them.
+    options: which columns and files there are.
+    kept: note of the trained model in the output folder, if there is one; its
+      labels are used unless --labels_file gives others.
   """
   columns = Columns(
-    text_a=FLAGS.text_a_column,
-    text_b=FLAGS.text_b_column,
-    label=FLAGS.label_column,
-    has_header=FLAGS.has_header,
-    template=FLAGS.text_template,
-    features=FLAGS.feature_columns,
-    label_separator=FLAGS.label_separator,
+    text_a=options.text_a_column,
+    text_b=options.text_b_column,
+    label=options.label_column,
+    has_header=options.has_header,
+    template=options.text_template,
+    features=options.feature_columns,
+    label_separator=options.label_separator,
   )
   if columns.template and "{" not in columns.template:
     raise ValueError(
       f"--text_template={columns.template} names no column, as 'I am {{age}}'"
       " does"
     )
-  labels = note.labels if note else ()
-  if FLAGS.labels_file:
-    table = tables.Table(FLAGS.labels_file, has_header=False)
+  labels = kept.labels if kept else ()
+  if options.labels_file:
+    table = tables.Table(options.labels_file, has_header=False)
     labels = [row[0].strip() for _, row in table]
     if len(set(labels)) < len(labels):
-      raise ValueError(f"{FLAGS.labels_file} names a label more than once")
-  return Task(
+      raise ValueError(f"{options.labels_file} names a label more than once")
+  return Dataset(
     columns=columns,
-    # An id is needed for predictions only, and a label just before.
-    test_columns=dataclasses.replace(columns, label=None, guid=FLAGS.id_column),
+    # Only predictions need an id, and they need no label.
+    test_columns=dataclasses.replace(
+      columns, label=None, guid=options.id_column
+    ),
     labels=labels,
-    scores=_CUSTOM_SCORES[FLAGS.label_type],
-    label_type=FLAGS.label_type,
-    train_file=_custom_file("train"),
-    dev_files={"": _custom_file("dev")},
-    test_files={"": _custom_file("test")},
+    scores=_CUSTOM_SCORES[options.label_type],
+    label_type=options.label_type,
+    train_file=_custom_file(options.data_dir, "train"),
+    dev_files={"": _custom_file(options.data_dir, "dev")},
+    test_files={"": _custom_file(options.data_dir, "test")},
   )
 
 
-def _custom_file(name):
+def _custom_file(data_dir, name):
   """train.tsv, train.csv or train.jsonl: whichever data_dir has."""
   candidates = [f"{name}.{ending}" for ending in ("tsv", "csv", "jsonl")]
   for candidate in candidates:
-    if tf.io.gfile.exists(os.path.join(FLAGS.data_dir, candidate)):
+    if tf.io.gfile.exists(os.path.join(data_dir, candidate)):
       return candidate
   return candidates[0]
-
-
-# --------------------------------------------------------------- features
-
-
-@dataclasses.dataclass
-class InputFeatures:
-  """One example as a record holds it."""
-
-  input_ids: Sequence[int]
-  input_mask: Sequence[int]
-  segment_ids: Sequence[int]
-  label_id: int | float | Sequence[float]
-  is_real_example: bool = True
-  features: Sequence[float] = ()
-
-
-def convert_single_example(
-  ex_index: int,
-  example: InputExample | PaddingInputExample,
-  label_list: Sequence[str],
-  max_seq_length: int,
-  tokenizer,
-  label_type: str = "single",
-) -> InputFeatures:
-  """Tokenizes, cuts and pads one example; unknown labels become 0.
-
-  Args:
-    ex_index: not used; the original logged the first examples.
-    example: with text, or for padding.
-    label_list: the labels in the order of their ids; none for a number.
-    max_seq_length: padded length.
-    tokenizer: a FullTokenizer.
-    label_type: single, multi (label_id is a list of 0.0 and 1.0) or number.
-  """
-  del ex_index
-  if isinstance(example, PaddingInputExample):
-    zeros = [0] * max_seq_length
-    return InputFeatures(zeros, zeros, zeros, 0, is_real_example=False)
-  packed = packing.pack(
-    tokenizer.tokenize(example.text_a),
-    tokenizer.tokenize(example.text_b) if example.text_b else None,
-    max_seq_length,
-    tokenizer,
-  )
-  return InputFeatures(
-    packed.input_ids,
-    packed.input_mask,
-    packed.segment_ids,
-    _label_id(example.label, label_list, label_type),
-    features=example.features,
-  )
-
-
-def _label_id(label, label_list, label_type):
-  """A label as the record holds it."""
-  if label_type == "multi":
-    return [float(name in (label or ())) for name in label_list]
-  if label_type == "number":
-    return float(label or 0.0)
-  return 0 if label is None else list(label_list).index(label)
-
-
-def _schema(max_seq_length, num_labels, label_type, num_features):
-  """The layout of the task's records."""
-  return record_files.classification_schema(
-    max_seq_length,
-    (num_labels,) if label_type == "multi" else (),
-    tf.int64 if label_type == "single" else tf.float32,
-    num_features,
-  )
-
-
-def _record(features: InputFeatures) -> dict:
-  """One record's values by the names of the layout."""
-  return {
-    "input_ids": features.input_ids,
-    "input_mask": features.input_mask,
-    "segment_ids": features.segment_ids,
-    "label_ids": features.label_id,
-    "is_real_example": int(features.is_real_example),
-    "features": features.features,
-  }
-
-
-def convert_examples_to_features(
-  examples, label_list, max_seq_length: int, tokenizer, label_type="single"
-) -> list[InputFeatures]:
-  """`convert_single_example` for each example."""
-  return [
-    convert_single_example(
-      i, example, label_list, max_seq_length, tokenizer, label_type
-    )
-    for i, example in enumerate(examples)
-  ]
-
-
-def file_based_convert_examples_to_features(
-  examples,
-  label_list,
-  max_seq_length: int,
-  tokenizer,
-  output_file: str,
-  label_type: str = "single",
-  num_features: int = 0,
-) -> record_files.RecordFile:
-  """Writes the examples' records to a TFRecord file."""
-
-  def rows():
-    for i, example in enumerate(examples):
-      yield _record(
-        convert_single_example(
-          i, example, label_list, max_seq_length, tokenizer, label_type
-        )
-      )
-
-  schema = _schema(max_seq_length, len(label_list), label_type, num_features)
-  return record_files.write_records(rows(), schema, output_file)
-
-
-def file_based_input_fn_builder(
-  input_file: str, seq_length: int, is_training: bool, drop_remainder: bool
-):
-  """An input_fn over a file of single-label records."""
-  schema = _schema(seq_length, 0, "single", 0)
-  input_pipeline.check_records(input_file, schema)
-  num_examples = sum(1 for _ in tf.python_io.tf_record_iterator(input_file))
-  return input_pipeline.input_fn_builder(
-    [input_file], schema, is_training, drop_remainder, num_examples
-  )
-
-
-def input_fn_builder(
-  features: Sequence[InputFeatures],
-  seq_length: int,
-  is_training: bool,
-  drop_remainder: bool,
-):
-  """An input_fn over single-label features in memory."""
-  schema = _schema(seq_length, 0, "single", 0)
-  rows = [_record(feature) for feature in features]
-  arrays = {
-    name: np.array([r[name] for r in rows], np.int32) for name in schema
-  }
-
-  def input_fn(params):
-    dataset = tf.data.Dataset.from_tensor_slices(arrays)
-    if is_training:
-      dataset = dataset.shuffle(len(rows)).repeat()
-    return dataset.batch(params["batch_size"], drop_remainder=drop_remainder)
-
-  return input_fn
 
 
 # ------------------------------------------------------------------ model
@@ -564,30 +156,30 @@ def create_model(
     (loss, per_example_loss [B], logits [B, num_labels], probabilities
     [B, num_labels]); for a number the probabilities are the numbers.
   """
-  inputs = {
+  task = classification(_numbered(num_labels, label_type), 0, label_type)
+  batch = {
     "input_ids": input_ids,
     "input_mask": input_mask,
     "segment_ids": segment_ids,
     "features": features,
+    "label_ids": labels,
   }
-  outputs = heads.classifier_forward(
+  tensors = task.build(
     bert_config,
-    inputs,
-    {"labels": range(num_labels), "label_type": label_type},
-    is_training,
-    dropout_seed,
+    batch,
+    is_training=is_training,
+    dropout_seed=dropout_seed,
     use_one_hot_embeddings=use_one_hot_embeddings,
     **encoder_options,
   )
-  logits, probabilities = outputs["logits"], outputs["probabilities"]
-  if label_type == "single":
-    per_example_loss = heads.single_label_loss(logits, labels)
-  elif label_type == "multi":
-    per_example_loss = heads.multi_label_loss(logits, labels)
-  else:
-    per_example_loss = heads.regression_loss(logits, labels)
+  per_example_loss = task.scored(tensors, batch).predictions["per_example_loss"]
   loss = tf.reduce_mean(per_example_loss)
-  return loss, per_example_loss, logits, probabilities
+  return loss, per_example_loss, tensors["logits"], tensors["probabilities"]
+
+
+def _numbered(num_labels, label_type):
+  """Names for labels of which only the number is known."""
+  return [] if label_type == "number" else [str(i) for i in range(num_labels)]
 
 
 def model_fn_builder(
@@ -606,114 +198,46 @@ def model_fn_builder(
 ):
   """The classifier's model_fn for TPUEstimator.
 
-  Predictions are `probabilities` [B, num_labels], `per_example_loss` [B] and
-  `label_ids`, for scores where the labels are known.
+  Predictions are `probabilities` [B, num_labels], `predicted` [B],
+  `per_example_loss` [B] and `label_ids`, for scores where labels are known.
   """
-
-  def forward(features, is_training, dropout_seed, compiled):
-    labels = features["label_ids"]
-    _, per_example_loss, logits, probabilities = create_model(
-      bert_config,
-      is_training,
-      features["input_ids"],
-      features["input_mask"],
-      features["segment_ids"],
-      labels,
-      num_labels,
-      use_one_hot_embeddings,
-      label_type,
-      features.get("features"),
-      dropout_seed,
-      **(encoder_options or {}),
-      compiled=compiled,
-    )
-    is_real = tf.ones_like(per_example_loss)
-    if "is_real_example" in features:
-      is_real = tf.cast(features["is_real_example"], tf.float32)
-    return estimators.Outputs(
-      loss_sums=[tf.reduce_sum(per_example_loss)],
-      predictions={
-        "probabilities": probabilities,
-        "per_example_loss": per_example_loss,
-        "label_ids": labels,
-      },
-      metric_fn=_single_label_metrics if label_type == "single" else _mean_loss,
-      metric_inputs=(per_example_loss, labels, logits, is_real),
-    )
-
-  return estimators.make_model_fn(
-    forward,
+  task = classification(_numbered(num_labels, label_type), 0, label_type)
+  options = estimators.GraphOptions(
     init_checkpoint,
     learning_rate,
     num_train_steps,
     num_warmup_steps,
     use_tpu,
     random_seed,
-    options=optimizer_options,
+    optimizer_options,
+    {
+      "use_one_hot_embeddings": use_one_hot_embeddings,
+      **(encoder_options or {}),
+    },
   )
-
-
-def _single_label_metrics(per_example_loss, label_ids, logits, is_real):
-  """eval_accuracy and eval_loss over the examples that are no padding."""
-  predictions = tf.argmax(logits, axis=-1, output_type=tf.int32)
-  return {
-    "eval_accuracy": tf.metrics.accuracy(label_ids, predictions, is_real),
-    **_mean_loss(per_example_loss, label_ids, logits, is_real),
-  }
-
-
-def _mean_loss(per_example_loss, label_ids, logits, is_real):
-  del label_ids, logits
-  return {"eval_loss": tf.metrics.mean(per_example_loss, is_real)}
+  return estimators.task_model_fn(task, bert_config, options)
 
 
 # ----------------------------------------------------------------- scores
 
 
-@dataclasses.dataclass
-class TaskNote:
-  """What prediction needs to know of a trained model: `task.json`."""
-
-  task: str  # classifier: the key of heads.FORWARD
-  task_name: str
-  label_type: str
-  labels: Sequence[str]  # in the order of their ids; none for a number
-  thresholds: Sequence[float]  # one a label where there can be several
-  feature_columns: Sequence[int | str]
-  feature_mean: Sequence[float]  # of the training data
-  feature_std: Sequence[float]
-  text_template: str | None
-  do_lower_case: bool
-  max_seq_length: int
-
-
-def predicted_labels(note: TaskNote, probabilities: np.ndarray) -> np.ndarray:
-  """Class ids [N], 0 and 1 by the thresholds [N, L], or numbers [N]."""
-  if note.label_type == "single":
-    return np.argmax(probabilities, axis=-1)
-  if note.label_type == "multi":
-    return (probabilities >= np.asarray(note.thresholds)).astype(int)
-  return probabilities[:, 0]
-
-
 def compute_scores(
-  note: TaskNote, names: Sequence[str], arrays: Mapping, batch_size: int
+  note: ClassifierNote, names: Sequence[str], arrays: Mapping, batch_size: int
 ) -> tuple[dict, dict]:
   """The task's scores, and for classes a report.
 
   Args:
     note: of the model.
     names: official scores of a single-label task.
-    arrays: `probabilities` [N, L], `label_ids` [N] or [N, L] and
-      `per_example_loss` [N], in input order.
+    arrays: `predicted` and `label_ids` [N] or [N, L], and `per_example_loss`
+      [N], in input order.
     batch_size: `loss` is the mean over batches of this size, as the original
       gave it; `eval_loss` the mean over examples.
 
   Returns:
     {name: float}, and what eval_results.json holds besides.
   """
-  labels = arrays["label_ids"]
-  predictions = predicted_labels(note, arrays["probabilities"])
+  labels, predictions = arrays["label_ids"], arrays["predicted"]
   report = {}
   if note.label_type == "single":
     scores = metrics.classification_scores(labels, predictions, names)
@@ -735,17 +259,18 @@ def compute_scores(
 
 
 def prediction_lines(
-  note: TaskNote, guids: Sequence[str], probabilities: np.ndarray
+  note: ClassifierNote, guids: Sequence[str], arrays: Mapping
 ) -> Iterator[str]:
   """The lines of predictions.tsv: id, label, a probability for each label."""
   if note.label_type == "number":
     yield "id\tprediction"
-    for guid, value in zip(guids, probabilities[:, 0]):
+    for guid, value in zip(guids, arrays["predicted"]):
       yield f"{guid}\t{value}"
     return
   yield "\t".join(["id", "label", *note.labels])
-  predictions = predicted_labels(note, probabilities)
-  for guid, predicted, row in zip(guids, predictions, probabilities):
+  for guid, predicted, row in zip(
+    guids, arrays["predicted"], arrays["probabilities"]
+  ):
     if note.label_type == "single":
       label = note.labels[predicted]
     else:
@@ -756,251 +281,186 @@ def prediction_lines(
 # ------------------------------------------------------------------- main
 
 
+_COLUMN = "custom: column (number from 0, or name in the header or JSON) with "
+
+
+@dataclasses.dataclass(frozen=True)
+class CustomOptions(flags.Options):
+  """How your own files are read."""
+
+  text_a_column: str = flags.flag("text", _COLUMN + "the text.")
+  text_b_column: str | None = flags.flag(
+    None, _COLUMN + "the second text, if any."
+  )
+  label_column: str = flags.flag("label", _COLUMN + "the label.")
+  id_column: str | None = flags.flag(None, _COLUMN + "an id for predictions.")
+  feature_columns: tuple = flags.flag(
+    (),
+    "custom: columns of numbers that are joined to the pooled vector,"
+    " standardised on the training data.",
+  )
+  text_template: str | None = flags.flag(
+    None,
+    "custom: builds the text from several columns, as in 'I am {age}."
+    " {profile}'.",
+  )
+  has_header: bool = flags.flag(
+    True, "custom: the first line of TSV and CSV files names the columns."
+  )
+  label_type: str = flags.flag(
+    "single",
+    "custom: one label per row, several (sigmoid), or a number (regression).",
+    choices=("single", "multi", "number"),
+  )
+  label_separator: str = flags.flag(
+    ",", "custom: separates the labels of a row that has several."
+  )
+  thresholds: tuple | None = flags.flag(
+    None,
+    "custom: with several labels, the probability from which a label is"
+    " predicted; one for all, or one per label. Default: 0.5, or those of the"
+    " trained model.",
+  )
+  labels_file: str | None = flags.flag(
+    None,
+    "custom: the labels, one per line in the order of their ids. Default: the"
+    " labels of the training data, sorted.",
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.FineTuningOptions, flags.EvaluationOptions, CustomOptions):
+  """This script's flags."""
+
+  data_dir: str | None = flags.flag(
+    None, "Folder with the task's files.", required=True
+  )
+  task_name: str | None = flags.flag(
+    None,
+    f"{', '.join(GLUE_TASKS)}, xnli, or custom for your own files: train, dev"
+    " and test, ending in .tsv, .csv or .jsonl.",
+    required=True,
+  )
+  xnli_language: str = flags.flag("zh", "xnli: language of the files.")
+  max_train_examples: int | None = flags.flag(
+    None, "Train on N examples, drawn at random.", lower_bound=1
+  )
+  max_eval_examples: int | None = flags.flag(
+    None, "Evaluate only the first N examples.", lower_bound=1
+  )
+  max_predict_examples: int | None = flags.flag(
+    None, "Predict only the first N examples.", lower_bound=1
+  )
+
+
 @dataclasses.dataclass
 class Job:
   """One run: the model, the data and what is known of the labels."""
 
-  config: modeling.BertConfig
-  tokenizer: object  # FullTokenizer
-  init_checkpoint: str | None
-  task: Task
-  note: TaskNote
+  options: Options
+  model: runs.Model
+  task: Dataset  # files, columns and scores
+  note: ClassifierNote
   train: Sequence[InputExample]  # empty without --do_train
   dev: Mapping  # {suffix of the file: examples}, empty if not needed
   test: Mapping
+  num_train_steps: int = 0
   input_fns: dict = dataclasses.field(default_factory=dict)  # made once each
 
-  @property
-  def num_outputs(self) -> int:
-    return len(self.note.labels) or 1
 
-  @property
-  def num_train_steps(self) -> int:
-    return runs.num_train_steps(len(self.train))
-
-
-def define_flags() -> None:
-  """This script's flags, beside those of common_flags."""
-  common_flags.define_model_flags()
-  common_flags.define_action_flags()
-  common_flags.define_training_flags()
-  common_flags.define_speed_flags()
-  common_flags.define_device_flags()
-  common_flags.define_evaluation_flags("eval_accuracy or eval_loss")
-  flags.adopt_module_key_flags(common_flags)
-  flags.DEFINE_string("data_dir", None, "Folder of the task's files.")
-  flags.DEFINE_string(
-    "task_name",
-    None,
-    f"{', '.join(GLUE_TASKS)}, xnli, or custom for files of your own: train,"
-    " dev and test with the ending .tsv, .csv or .jsonl.",
-  )
-  flags.DEFINE_string("xnli_language", "zh", "xnli: language of the files.")
-  _define_custom_flags()
-  flags.DEFINE_integer(
-    "max_train_examples",
-    None,
-    "Train on so many examples, drawn at random.",
-    lower_bound=1,
-  )
-  flags.DEFINE_integer(
-    "max_eval_examples", None, "Evaluate the first so many.", lower_bound=1
-  )
-  flags.DEFINE_integer(
-    "max_predict_examples", None, "Predict the first so many.", lower_bound=1
-  )
-  flags.mark_flags_as_required(
-    ["data_dir", "task_name", "vocab_file", "bert_config_file", "output_dir"]
-  )
-
-
-_CUSTOM_FLAGS = (
-  "text_a_column",
-  "text_b_column",
-  "label_column",
-  "id_column",
-  "feature_columns",
-  "text_template",
-  "has_header",
-  "label_type",
-  "label_separator",
-  "thresholds",
-  "labels_file",
-)
-
-
-def _define_custom_flags():
-  """How files of one's own are read."""
-  column = "custom: column (number from 0, or name in the header or JSON) of "
-  flags.DEFINE_string("text_a_column", "text", column + "the text.")
-  flags.DEFINE_string(
-    "text_b_column", None, column + "the second text, if any."
-  )
-  flags.DEFINE_string("label_column", "label", column + "the label.")
-  flags.DEFINE_string("id_column", None, column + "an id for predictions.tsv.")
-  flags.DEFINE_list(
-    "feature_columns",
-    [],
-    "custom: columns of numbers that are joined to the pooled vector,"
-    " standardised on the training data.",
-  )
-  flags.DEFINE_string(
-    "text_template",
-    None,
-    "custom: makes the text of several columns, as in 'I am {age}. {profile}'.",
-  )
-  flags.DEFINE_bool(
-    "has_header", True, "custom: the first line of TSV and CSV names columns."
-  )
-  flags.DEFINE_enum(
-    "label_type",
-    "single",
-    ["single", "multi", "number"],
-    "custom: one label a row, several (sigmoid), or a number (regression).",
-  )
-  flags.DEFINE_string(
-    "label_separator", ",", "custom: stands between several labels of a row."
-  )
-  flags.DEFINE_list(
-    "thresholds",
-    None,
-    "custom: a label of several is given from this probability on; one for"
-    " all, or one a label. Not given: 0.5, or those of the trained model.",
-  )
-  flags.DEFINE_string(
-    "labels_file",
-    None,
-    "custom: the labels, one a line in the order of their ids; otherwise those"
-    " of the training data, sorted.",
-  )
-
-
-def main(_):
-  job = prepare()
-  runs.log_devices()
-  evaluator = make_estimator(job, FLAGS.eval_batch_size)
-  if FLAGS.do_train:
-    train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
-  if not common_flags.is_chief():
+def main(options: Options) -> None:
+  job = prepare(options)
+  options = job.options
+  runs.log_devices(options)
+  evaluator = make_estimator(job, options.eval_batch_size)
+  if options.do_train:
+    train(job, make_estimator(job, options.predict_batch_size), evaluator)
+  if not cluster.is_chief(options):
     return
-  best = runs.best_checkpoint()
-  if FLAGS.do_eval:
-    scores, report = evaluate(job, evaluator, best)
-    logging.info("evaluation:")
-    estimators.write_eval_results(FLAGS.output_dir, scores, report)
-  if FLAGS.do_predict:
-    predict(job, make_estimator(job, FLAGS.predict_batch_size), best)
+  best = runs.best_checkpoint(options)
+  if options.do_eval:
+    runs.write_scores(options, *evaluate(job, evaluator, best))
+  if options.do_predict:
+    predict(job, make_estimator(job, options.predict_batch_size), best)
 
 
-def prepare() -> Job:
-  """Checks the flags and reads all data, so that what is wrong shows early."""
-  runs.check_flags(("do_train", "do_eval", "do_predict"))
-  config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = runs.find_init_checkpoint(config)
-  kept = runs.load_note(TaskNote, init_checkpoint)
-  task = find_task(kept)
+def prepare(options: Options) -> Job:
+  """Checks the options and reads all data, so that mistakes show early."""
+  runs.check_options(options, ("do_train", "do_eval", "do_predict"))
+  model = runs.load_model(options)
+  kept = runs.kept_note(options, Classification, model)
+  task = find_task(options, kept)
   if kept and kept.label_type != task.label_type:
     raise ValueError(
       f"the trained model has --label_type={kept.label_type}, and not"
       f" {task.label_type}: give the same, or another --output_dir"
     )
-  _check_evaluation_flags(task)
+  options = runs.check_evaluation(options, score_names(task))
   train_examples = []
-  if FLAGS.do_train:
-    train_examples = DataProcessor(task).get_train_examples(FLAGS.data_dir)
+  if options.do_train:
+    train_examples = DataProcessor(task).get_train_examples(options.data_dir)
   if not task.labels and task.label_type != "number":
     task = dataclasses.replace(task, labels=labels_of(train_examples))
-  if FLAGS.max_train_examples:
-    train_examples = _sample(train_examples, FLAGS.max_train_examples)
-  note = make_note(task, kept, train_examples)
-  runs.warn_of_other_labels(TaskNote, init_checkpoint, note.labels)
-  dev, test = {}, {}
-  if FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps):
-    dev = _read_sets(
-      DataProcessor(task).get_dev_examples,
-      task.dev_files,
-      FLAGS.max_eval_examples,
-    )
-  if FLAGS.do_predict:
-    test = _read_sets(
-      DataProcessor(task).get_test_examples,
-      task.test_files,
-      FLAGS.max_predict_examples,
-    )
-  for examples in (train_examples, *dev.values(), *test.values()):
-    standardise(examples, note)
+  train_examples = _sample(options, train_examples)
+  note = make_note(options, task, kept, train_examples)
+  runs.warn_of_other_labels(options, Classification, model, note.labels)
   job = Job(
-    config, tokenizer, init_checkpoint, task, note, train_examples, dev, test
+    options,
+    model,
+    task,
+    note,
+    train_examples,
+    _read_dev(options, task),
+    _read_test(options, task),
   )
-  if FLAGS.do_train:
-    runs.check_train_steps(len(train_examples), "examples")
-  tf.io.gfile.makedirs(FLAGS.output_dir)
+  for examples in (train_examples, *job.dev.values(), *job.test.values()):
+    standardise(examples, note)
+  if options.do_train:
+    job.num_train_steps = runs.num_train_steps(options, len(train_examples))
+  tf.io.gfile.makedirs(options.output_dir)
   return job
 
 
-def _check_evaluation_flags(task):
-  runs.check_evaluation(
-    [
-      f"eval{suffix}_{name}"
-      for suffix in task.dev_files
-      for name in (*task.scores, "loss")
-    ]
-  )
+def score_names(task: Dataset) -> list[str]:
+  """The names that --keep_best may have."""
+  return [
+    f"eval{suffix}_{name}"
+    for suffix in task.dev_files
+    for name in (*task.scores, "loss")
+  ]
 
 
-def find_task(kept: TaskNote | None) -> Task:
-  """The task of the flags.
+def find_task(options: Options, kept: ClassifierNote | None) -> Dataset:
+  """The task that the options name.
 
   Raises:
-    ValueError: there is none of this name.
+    ValueError: there is no such task.
   """
-  name = FLAGS.task_name.lower()
+  name = options.task_name.lower()
   if name == "custom":
-    return custom_task(kept)
-  for flag in _CUSTOM_FLAGS:
-    if FLAGS[flag].present:
+    return custom_task(options, kept)
+  for field in dataclasses.fields(CustomOptions):
+    if field.name in options.given:
       raise ValueError(
-        f"--{flag} is for --task_name=custom, not for {FLAGS.task_name}"
+        f"--{field.name} is for --task_name=custom, not for {options.task_name}"
       )
   if name == "xnli":
-    return xnli_task(FLAGS.xnli_language)
+    return xnli_task(options.xnli_language)
   if name not in GLUE_TASKS:
     raise ValueError(
-      f"--task_name={FLAGS.task_name} is not known: give one of"
+      f"--task_name={options.task_name} is not known: give one of"
       f" {', '.join(GLUE_TASKS)}, xnli or custom"
     )
   return GLUE_TASKS[name]
 
 
-def labels_of(examples: Sequence[InputExample]) -> list[str]:
-  """The distinct labels of training examples, sorted; numbers by value.
-
-  Raises:
-    ValueError: there are no examples, or fewer than two labels.
-  """
-  found = set()
-  for example in examples:
-    found.update(
-      [example.label] if isinstance(example.label, str) else example.label
-    )
-  if not examples:
-    raise ValueError(
-      "the labels are not known: train first (--do_train), or give"
-      " --labels_file"
-    )
-  if len(found) < 2:
-    raise ValueError(
-      f"the training data have {len(found)} labels"
-      f" ({', '.join(found) or 'none'}); at least two are needed"
-    )
-  is_number = all(re.fullmatch(r"-?\d+", label) for label in found)
-  return sorted(found, key=int if is_number else str)
-
-
 def make_note(
-  task: Task, kept: TaskNote | None, train_examples: Sequence[InputExample]
-) -> TaskNote:
-  """What is to be known of the model: what was kept, or else the new facts.
+  options: Options,
+  task: Dataset,
+  kept: ClassifierNote | None,
+  train_examples: Sequence[InputExample],
+) -> ClassifierNote:
+  """The note of the model: the one that was kept, or a new one.
 
   Raises:
     ValueError: the trained model in the output folder is for other labels,
@@ -1010,18 +470,18 @@ def make_note(
   values = np.array([example.features for example in train_examples])
   has_values = values.size > 0
   std = values.std(axis=0) if has_values else np.ones(len(columns))
-  note = TaskNote(
-    task="classifier",
-    task_name=FLAGS.task_name.lower(),
+  note = ClassifierNote(
+    task=Classification.name,
+    task_name=options.task_name.lower(),
     label_type=task.label_type,
     labels=list(task.labels),
-    thresholds=_thresholds(task, kept),
+    thresholds=_thresholds(options, task, kept),
     feature_columns=list(columns),
     feature_mean=values.mean(axis=0).tolist() if has_values else [],
     feature_std=np.where(std > 0, std, 1.0).tolist(),
     text_template=task.columns.template,
-    do_lower_case=FLAGS.do_lower_case,
-    max_seq_length=FLAGS.max_seq_length,
+    do_lower_case=options.do_lower_case,
+    max_seq_length=options.max_seq_length,
   )
   if not kept:
     if columns and not has_values:
@@ -1030,7 +490,7 @@ def make_note(
       )
     return note
   compared = ["labels", "feature_columns", "text_template", "do_lower_case"]
-  if FLAGS.do_train:
+  if options.do_train:
     compared.append("task_name")
   runs.compare_notes(kept, note, compared)
   return dataclasses.replace(
@@ -1038,17 +498,17 @@ def make_note(
   )
 
 
-def _thresholds(task, kept):
-  """--thresholds, one a label; not given: those kept, or 0.5."""
+def _thresholds(options, task, kept):
+  """--thresholds, one per label; if not given, those kept, or 0.5."""
   if task.label_type != "multi":
     return []
-  if not FLAGS.thresholds:
+  if not options.thresholds:
     return kept.thresholds if kept else [0.5] * len(task.labels)
   try:
-    values = [float(value) for value in FLAGS.thresholds]
+    values = [float(value) for value in options.thresholds]
   except ValueError:
     raise ValueError(
-      f"--thresholds={','.join(FLAGS.thresholds)}: numbers are expected"
+      f"--thresholds={','.join(options.thresholds)}: numbers are expected"
     ) from None
   if len(values) == 1:
     values *= len(task.labels)
@@ -1060,8 +520,8 @@ def _thresholds(task, kept):
   return values
 
 
-def standardise(examples: Sequence[InputExample], note: TaskNote) -> None:
-  """Gives each feature the mean 0 and deviation 1 of the training data."""
+def standardise(examples: Sequence[InputExample], note: ClassifierNote) -> None:
+  """Gives each feature mean 0 and deviation 1 over the training data."""
   for example in examples:
     example.features = [
       (value - mean) / std
@@ -1071,51 +531,66 @@ def standardise(examples: Sequence[InputExample], note: TaskNote) -> None:
     ]
 
 
-def _sample(examples, most):
-  """`most` of the examples, drawn at random, in their order."""
-  chosen = random.Random(FLAGS.random_seed).sample(
-    range(len(examples)), min(most, len(examples))
+def _sample(options, examples):
+  """--max_train_examples of the examples, drawn at random, in their order."""
+  if not options.max_train_examples:
+    return examples
+  chosen = random.Random(options.random_seed).sample(
+    range(len(examples)), min(options.max_train_examples, len(examples))
   )
   return [examples[i] for i in sorted(chosen)]
 
 
-def _read_sets(read, files, most):
-  """{suffix: examples} of the files that are there; the first has to be."""
+def _read_dev(options, task):
+  if not (options.do_eval or (options.do_train and options.eval_steps)):
+    return {}
+  read = DataProcessor(task).get_dev_examples
+  return _read_sets(options, read, task.dev_files, options.max_eval_examples)
+
+
+def _read_test(options, task):
+  if not options.do_predict:
+    return {}
+  read = DataProcessor(task).get_test_examples
+  most = options.max_predict_examples
+  return _read_sets(options, read, task.test_files, most)
+
+
+def _read_sets(options, read, names, most):
+  """{suffix: examples} of the files that exist; the first one has to."""
   return {
-    suffix: read(FLAGS.data_dir, suffix)[:most]
-    for suffix, name in files.items()
-    if not suffix or tf.io.gfile.exists(os.path.join(FLAGS.data_dir, name))
+    suffix: read(options.data_dir, suffix)[:most]
+    for suffix, name in names.items()
+    if not suffix or tf.io.gfile.exists(os.path.join(options.data_dir, name))
   }
 
 
 def make_estimator(job: Job, predict_batch_size: int):
-  """The estimator of the flags, predicting so many examples at a time."""
+  """The run's estimator, with this many examples per prediction batch."""
   return runs.make_estimator(
-    model_fn_builder,
+    job.options,
+    Classification(job.note),
+    job.model,
     job.num_train_steps,
     predict_batch_size,
-    bert_config=job.config,
-    init_checkpoint=job.init_checkpoint,
-    num_labels=job.num_outputs,
-    label_type=job.note.label_type,
   )
 
 
 def get_input_fn(job: Job, examples, name: str, is_training: bool):
-  """Writes the records, or finds them made, and reads them."""
+  """Writes the records, unless they exist already, and reads them."""
   if name not in job.input_fns:
     job.input_fns[name] = _make_input_fn(job, examples, name, is_training)
   return job.input_fns[name]
 
 
 def _make_input_fn(job, examples, name, is_training):
-  note = job.note
-  output_file = runs.record_path(name)
+  note, tokenizer = job.note, job.model.tokenizer
+  output_file = runs.record_path(job.options, name)
   num_features = len(note.feature_columns)
-  mark = record_files.fingerprint(
+  mark = files.fingerprint(
     [dataclasses.astuple(example) for example in examples],
     [note.labels, note.label_type, num_features],
-    [FLAGS.max_seq_length, FLAGS.do_lower_case, job.tokenizer.vocab],
+    [note.max_seq_length, note.do_lower_case, tokenizer.vocab],
   )
   records = record_files.cached_records(
     output_file,
@@ -1123,26 +598,22 @@ def _make_input_fn(job, examples, name, is_training):
     lambda: file_based_convert_examples_to_features(
       examples,
       note.labels,
-      FLAGS.max_seq_length,
-      job.tokenizer,
+      note.max_seq_length,
+      tokenizer,
       output_file,
       note.label_type,
       num_features,
     ),
   )
-  return runs.make_input_fn(
-    records,
-    _schema(
-      FLAGS.max_seq_length, len(note.labels), note.label_type, num_features
-    ),
-    is_training,
-  )
+  schema = Classification(note).schema(is_training)
+  return runs.make_input_fn(job.options, records, schema, is_training)
 
 
 def train(job: Job, estimator, evaluator) -> None:
   """Trains to classify."""
   logging.info(f"labels of the training data: {label_histogram(job)}")
   runs.train(
+    job.options,
     estimator,
     get_input_fn(job, job.train, "train", is_training=True),
     job.num_train_steps,
@@ -1168,39 +639,37 @@ def label_histogram(job: Job) -> str:
 
 
 def predict_rows(job: Job, estimator, examples, name: str, checkpoint):
-  """{name: array [N, ...]} of what the model says of the examples, in order."""
+  """What the model predicts for the examples, {name: array [N, ...]}."""
   input_fn = get_input_fn(job, examples, name, is_training=False)
   rows = list(
     streams.in_input_order(
       estimators.predict(estimator, input_fn, len(examples), checkpoint),
-      ("probabilities", "per_example_loss", "label_ids"),
+      ("probabilities", "predicted", "per_example_loss", "label_ids"),
     )
   )
   return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def evaluate(job: Job, estimator, checkpoint: str | None):
-  """Scores of all dev files, and their reports."""
+  """The scores of all dev files, and their reports."""
   scores, reports = {}, {}
   for suffix, examples in job.dev.items():
     arrays = predict_rows(job, estimator, examples, f"eval{suffix}", checkpoint)
-    predictions = predicted_labels(job.note, arrays["probabilities"])
-    if len(examples) > 1 and len(np.unique(predictions, axis=0)) == 1:
+    if len(examples) > 1 and len(np.unique(arrays["predicted"], axis=0)) == 1:
       logging.warning(
-        f"the same is predicted for all {len(examples)} examples: has the model"
+        f"the model predicts the same for all {len(examples)} examples: has it"
         " learned? Try another --learning_rate, --num_train_epochs or"
         " --random_seed"
       )
     found, report = compute_scores(
-      job.note, job.task.scores, arrays, FLAGS.eval_batch_size
+      job.note, job.task.scores, arrays, job.options.eval_batch_size
     )
     for name, value in found.items():
       if suffix:  # eval_mm_accuracy, loss_mm
         name = re.sub("^eval|$", rf"\g<0>{suffix}", name, count=1)
       scores[name] = value
     reports[f"report{suffix}"] = report
-  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
-  scores["global_step"] = checkpoints.current_step(used)
+  scores["global_step"] = runs.used_step(job.options, job.model, checkpoint)
   return scores, reports
 
 
@@ -1210,17 +679,16 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     arrays = predict_rows(
       job, estimator, examples, f"predict{suffix}", checkpoint
     )
-    probabilities = arrays["probabilities"]
+    rows = arrays["probabilities"]
     guids = [example.guid for example in examples]
     for name, lines in (
-      ("test_results", ("\t".join(map(str, row)) for row in probabilities)),
-      ("predictions", prediction_lines(job.note, guids, probabilities)),
+      ("test_results", ("\t".join(map(str, row)) for row in rows)),
+      ("predictions", prediction_lines(job.note, guids, arrays)),
     ):
-      path = os.path.join(FLAGS.output_dir, f"{name}{suffix}.tsv")
+      path = os.path.join(job.options.output_dir, f"{name}{suffix}.tsv")
       files.write_lines(path, lines)
       logging.info(f"wrote {path}")
 
 
 if __name__ == "__main__":
-  define_flags()
-  common_flags.run(main)
+  entry.run(main, Options)

@@ -28,7 +28,7 @@ from bert.tasks.heads import (  # noqa: F401 (the original's names)
   get_masked_lm_output,
   get_next_sentence_output,
 )
-from bert.training import checkpoints, estimators, runs
+from bert.training import checkpoints, estimators, old_runs
 
 FLAGS = flags.FLAGS
 
@@ -561,12 +561,12 @@ def _define_mask_flags():
 
 def main(_):
   job = prepare()
-  runs.log_devices()
+  old_runs.log_devices()
   evaluator = make_estimator(job)
   if FLAGS.do_train:
     train(job, make_estimator(job), evaluator)
   if FLAGS.do_eval and common_flags.is_chief():
-    best = runs.best_checkpoint()
+    best = old_runs.best_checkpoint()
     scores = evaluate(job, evaluator, best)
     logging.info("evaluation:")
     estimators.write_eval_results(FLAGS.output_dir, scores, {})
@@ -574,12 +574,12 @@ def main(_):
 
 def prepare() -> Job:
   """Checks the flags and the records, so that what is wrong shows early."""
-  runs.check_flags(
+  old_runs.check_flags(
     ("do_train", "do_eval"), inputs=("input_file", "eval_input_file")
   )
-  runs.check_evaluation(SCORES)
+  old_runs.check_evaluation(SCORES)
   config = common_flags.load_config()
-  init_checkpoint = runs.find_init_checkpoint(config)
+  init_checkpoint = old_runs.find_init_checkpoint(config)
   if FLAGS.do_train and FLAGS.num_warmup_steps >= FLAGS.num_train_steps:
     logging.warning(
       f"--num_warmup_steps={FLAGS.num_warmup_steps} of --num_train_steps="
@@ -645,7 +645,7 @@ def make_masker(config: modeling.BertConfig) -> Masker | None:
 
 def make_estimator(job: Job):
   """The estimator of the flags."""
-  return runs.make_estimator(
+  return old_runs.make_estimator(
     model_fn_builder,
     FLAGS.num_train_steps,
     FLAGS.eval_batch_size,
@@ -679,7 +679,7 @@ def get_input_fn(job: Job, is_training: bool):
 
 def train(job: Job, estimator, evaluator) -> None:
   """Trains, from the record on that comes next."""
-  runs.train(
+  old_runs.train(
     estimator,
     get_input_fn(job, is_training=True),
     FLAGS.num_train_steps,
@@ -705,7 +705,7 @@ def evaluate(job: Job, estimator, checkpoint: str | None) -> dict:
   rows = list(streams.in_input_order(batches, names))
   arrays = {name: np.array([row[name] for row in rows]) for name in names}
   scores = compute_scores(arrays, FLAGS.eval_batch_size)
-  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
+  used = old_runs.used_checkpoint(checkpoint, job.init_checkpoint)
   scores["global_step"] = checkpoints.current_step(used)
   return scores
 

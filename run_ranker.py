@@ -36,7 +36,7 @@ import modeling
 import optimization
 from bert.records import files, packing, record_files, tables
 from bert.tasks import heads, metrics
-from bert.training import checkpoints, estimators, runs, trained_model
+from bert.training import checkpoints, estimators, old_runs, trained_model
 
 FLAGS = flags.FLAGS
 
@@ -704,7 +704,7 @@ class Job:
 
   @property
   def num_train_steps(self) -> int:
-    return runs.num_train_steps(len(self.train))
+    return old_runs.num_train_steps(len(self.train))
 
 
 def define_flags() -> None:
@@ -832,18 +832,18 @@ def _define_search_flags():
 
 def main(_):
   job = prepare()
-  runs.log_devices()
+  old_runs.log_devices()
   evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
     train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
   if not common_flags.is_chief():
     return
-  best = runs.best_checkpoint()
+  best = old_runs.best_checkpoint()
   if FLAGS.do_eval:
     ranking = rank(job, evaluator, job.valid, "eval", best)
     logging.info("evaluation:")
     scores = ranking.compute_scores("eval")
-    used = runs.used_checkpoint(best, job.init_checkpoint)
+    used = old_runs.used_checkpoint(best, job.init_checkpoint)
     scores["global_step"] = checkpoints.current_step(used)
     estimators.write_eval_results(FLAGS.output_dir, scores, {})
     write_trec_files(ranking, "eval", job.note.model)
@@ -852,15 +852,15 @@ def main(_):
   if FLAGS.do_interact:
     estimator = make_estimator(job, FLAGS.predict_batch_size)
     find = response_search(job, estimator, best)
-    interact(job, find, runs.used_checkpoint(best, job.init_checkpoint))
+    interact(job, find, old_runs.used_checkpoint(best, job.init_checkpoint))
 
 
 def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
-  runs.check_flags(("do_train", "do_eval", "do_predict", "do_interact"))
+  old_runs.check_flags(("do_train", "do_eval", "do_predict", "do_interact"))
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = runs.find_init_checkpoint(config)
-  kept = runs.load_note(TaskNote, init_checkpoint)
+  init_checkpoint = old_runs.find_init_checkpoint(config)
+  kept = old_runs.load_note(TaskNote, init_checkpoint)
   note = make_note(kept)
   check_flags(note)
   rows, valid, test, responses = [], [], [], []
@@ -882,7 +882,7 @@ def prepare() -> Job:
   model = config, tokenizer, init_checkpoint, note
   job = Job(*model, rows, valid, test, responses, reranker)
   if FLAGS.do_train:
-    runs.check_train_steps(len(rows), "training rows")
+    old_runs.check_train_steps(len(rows), "training rows")
     check_batch(note, rows)
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
@@ -931,14 +931,14 @@ def make_note(kept: TaskNote | None) -> TaskNote:
     max_seq_length=FLAGS.max_seq_length,
   )
   if kept:
-    runs.compare_notes(kept, note, ("model", "pooling", "do_lower_case"))
+    old_runs.compare_notes(kept, note, ("model", "pooling", "do_lower_case"))
   return note
 
 
 def check_flags(note: TaskNote) -> None:
   """Raises ValueError where flags do not go together."""
   scores = metrics.ranking_scores([[1, 0]], [[1.0, 0.0]])
-  runs.check_evaluation([f"eval_{name}" for name in scores])
+  old_runs.check_evaluation([f"eval_{name}" for name in scores])
   for name, is_used in (
     ("pooling", note.model == "representation"),
     ("temperature", note.loss == "in_batch"),
@@ -987,7 +987,7 @@ def _read_rankable(set_type):
 
 def make_estimator(job: Job, predict_batch_size: int):
   """The estimator of the flags, predicting so many examples at a time."""
-  return runs.make_estimator(
+  return old_runs.make_estimator(
     model_fn_builder,
     job.num_train_steps,
     predict_batch_size,
@@ -1021,15 +1021,15 @@ def train(job: Job, estimator, evaluator) -> None:
     ranking = rank(job, evaluator, job.valid, "eval", checkpoint)
     return ranking.compute_scores("eval")
 
-  runs.train(
+  old_runs.train(
     estimator, input_fn, job.num_train_steps, len(job.train), evaluate, job.note
   )
 
 
 def _input_fn(job, name, texts, schema, rows: Callable, is_training: bool):
   """Writes records, or finds them made of the same texts, and reads them."""
-  output_file = runs.record_path(name)
-  mark = record_files.fingerprint(
+  output_file = old_runs.record_path(name)
+  mark = files.fingerprint(
     texts,
     [job.note.model, job.note.loss if is_training else None],
     [FLAGS.max_seq_length, FLAGS.do_lower_case, job.tokenizer.vocab],
@@ -1039,7 +1039,7 @@ def _input_fn(job, name, texts, schema, rows: Callable, is_training: bool):
     mark,
     lambda: record_files.write_records(rows(), schema, output_file),
   )
-  return runs.make_input_fn(records, schema, is_training)
+  return old_runs.make_input_fn(records, schema, is_training)
 
 
 def run_model(job: Job, estimator, texts, name: str, checkpoint) -> np.ndarray:
@@ -1136,10 +1136,10 @@ def response_search(job: Job, estimator, checkpoint: str | None) -> Callable:
     `(queries [Q, D], count) -> products, places`, as of `search`.
   """
   texts = [(text,) for text in job.responses]
-  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
+  used = old_runs.used_checkpoint(checkpoint, job.init_checkpoint)
   mark = {
     "model": model_fingerprint(job, used),
-    "text": record_files.fingerprint(job.responses),
+    "text": files.fingerprint(job.responses),
     "checkpoint": used,
   }
   vectors = kept_file(
@@ -1251,7 +1251,7 @@ def model_fingerprint(job: Job, checkpoint: str) -> str:
   with tf.io.gfile.GFile(checkpoint + ".index", "rb") as reader:
     weights = hashlib.sha256(reader.read()).hexdigest()
   note = job.note
-  return record_files.fingerprint(
+  return files.fingerprint(
     weights,
     job.config.to_dict(),
     job.tokenizer.vocab,

@@ -41,7 +41,7 @@ from bert.tasks.answers import (  # noqa: F401  (of this script, for other progr
   split_context,
   SquadExample,
 )
-from bert.training import checkpoints, estimators, runs
+from bert.training import checkpoints, estimators, old_runs
 
 FLAGS = flags.FLAGS
 
@@ -540,7 +540,7 @@ class Job:
 
   @property
   def num_train_steps(self) -> int:
-    return runs.num_train_steps(len(self.train))
+    return old_runs.num_train_steps(len(self.train))
 
 
 def define_flags() -> None:
@@ -592,11 +592,11 @@ def define_flags() -> None:
 
 def main(_):
   job = prepare()
-  runs.log_devices()
+  old_runs.log_devices()
   if FLAGS.do_train:
     train(job)
   if FLAGS.do_predict and common_flags.is_chief():
-    best = runs.best_checkpoint()
+    best = old_runs.best_checkpoint()
     predict(job, make_estimator(job), best)
 
 
@@ -604,7 +604,7 @@ def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
   _check_flags()
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = runs.find_init_checkpoint(config)
+  init_checkpoint = old_runs.find_init_checkpoint(config)
   note = make_note(init_checkpoint)
   train_examples, test = [], []
   if FLAGS.do_train:
@@ -626,13 +626,13 @@ def prepare() -> Job:
     )
   job = Job(config, tokenizer, init_checkpoint, note, train_examples, test)
   if FLAGS.do_train:
-    runs.check_train_steps(len(train_examples), "questions")
+    old_runs.check_train_steps(len(train_examples), "questions")
   tf.io.gfile.makedirs(FLAGS.output_dir)
   return job
 
 
 def _check_flags():
-  runs.check_flags(("do_train", "do_predict"))
+  old_runs.check_flags(("do_train", "do_predict"))
   for flag, file in (
     ("do_train", "train_file"),
     ("do_predict", "predict_file"),
@@ -649,7 +649,7 @@ def _check_flags():
   scores = ["eval_exact_match", "eval_f1"]
   if FLAGS.version_2_with_negative:
     scores += ["eval_best_exact_match", "eval_best_f1"]
-  runs.check_evaluation(scores)
+  old_runs.check_evaluation(scores)
 
 
 def make_note(init_checkpoint: str | None) -> TaskNote:
@@ -662,10 +662,10 @@ def make_note(init_checkpoint: str | None) -> TaskNote:
     "squad",
     *(FLAGS[field.name].value for field in dataclasses.fields(TaskNote)[1:]),
   )
-  kept = runs.load_note(TaskNote, init_checkpoint)
+  kept = old_runs.load_note(TaskNote, init_checkpoint)
   if not kept:
     return note
-  runs.compare_notes(kept, note, ["do_lower_case"])
+  old_runs.compare_notes(kept, note, ["do_lower_case"])
   if kept.version_2_with_negative != note.version_2_with_negative:
     logging.warning(
       "the model was trained with --version_2_with_negative="
@@ -676,7 +676,7 @@ def make_note(init_checkpoint: str | None) -> TaskNote:
 
 def make_estimator(job: Job):
   """The estimator of the flags."""
-  return runs.make_estimator(
+  return old_runs.make_estimator(
     model_fn_builder,
     job.num_train_steps,
     FLAGS.predict_batch_size,
@@ -692,7 +692,7 @@ def write_windows(job: Job, examples, name: str, output_fn=None):
     A `features.RecordFile`.
   """
   is_training = name == "train"
-  with FeatureWriter(runs.record_path(name), is_training) as writer:
+  with FeatureWriter(old_runs.record_path(name), is_training) as writer:
 
     def write(features):
       writer.process_feature(features)
@@ -721,23 +721,23 @@ def write_windows(job: Job, examples, name: str, output_fn=None):
 
 def _input_fn(records, is_training):
   schema = record_files.span_schema(FLAGS.max_seq_length, is_training)
-  return runs.make_input_fn(records, schema, is_training)
+  return old_runs.make_input_fn(records, schema, is_training)
 
 
 def train(job: Job) -> None:
   """Trains to answer."""
-  mark = record_files.fingerprint(
+  mark = files.fingerprint(
     tables.read_text(FLAGS.train_file),
     dataclasses.asdict(job.note),
     job.tokenizer.vocab,
   )
   records = record_files.cached_records(
-    runs.record_path("train"),
+    old_runs.record_path("train"),
     mark,
     lambda: write_windows(job, job.train, "train"),
   )
   evaluator = make_estimator(job)
-  runs.train(
+  old_runs.train(
     make_estimator(job),
     _input_fn(records, is_training=True),
     job.num_train_steps,
@@ -827,7 +827,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     return
   if unknown:
     logging.warning(f"{unknown} questions have no known answer to score with")
-  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
+  used = old_runs.used_checkpoint(checkpoint, job.init_checkpoint)
   scores["global_step"] = checkpoints.current_step(used)
   logging.info("evaluation:")
   estimators.write_eval_results(FLAGS.output_dir, scores, {})

@@ -25,7 +25,7 @@ import optimization
 import tokenization
 from bert.records import files, packing, record_files, streams, tables
 from bert.tasks import heads, metrics
-from bert.training import checkpoints, estimators, runs
+from bert.training import checkpoints, estimators, old_runs
 
 FLAGS = flags.FLAGS
 
@@ -566,13 +566,13 @@ def _define_head_flags():
 
 def main(_):
   job = prepare()
-  runs.log_devices()
+  old_runs.log_devices()
   evaluator = make_estimator(job, FLAGS.eval_batch_size)
   if FLAGS.do_train:
     train(job, make_estimator(job, FLAGS.predict_batch_size), evaluator)
   if not common_flags.is_chief():
     return
-  best = runs.best_checkpoint()
+  best = old_runs.best_checkpoint()
   if FLAGS.do_eval:
     scores, report = evaluate(job, evaluator, best)
     logging.info("evaluation:")
@@ -585,11 +585,11 @@ def prepare() -> Job:
   """Checks the flags and reads all data, so that what is wrong shows early."""
   _check_flags()
   config, tokenizer = common_flags.load_model_files()
-  init_checkpoint = runs.find_init_checkpoint(config)
-  kept = runs.load_note(TaskNote, init_checkpoint)
+  init_checkpoint = old_runs.find_init_checkpoint(config)
+  kept = old_runs.load_note(TaskNote, init_checkpoint)
   sentences = read_conll(FLAGS.train_file) if FLAGS.do_train else []
   note = make_note(kept, sentences, config)
-  runs.warn_of_other_labels(TaskNote, init_checkpoint, note.labels)
+  old_runs.warn_of_other_labels(TaskNote, init_checkpoint, note.labels)
   needs_dev = FLAGS.do_eval or (FLAGS.do_train and FLAGS.eval_steps)
   dev, test = {}, {}
   if needs_dev:
@@ -612,7 +612,7 @@ def prepare() -> Job:
 
 
 def _check_flags():
-  runs.check_flags(("do_train", "do_eval", "do_predict"))
+  old_runs.check_flags(("do_train", "do_eval", "do_predict"))
   for flag, file in (
     ("do_train", "train_file"),
     ("do_eval", "eval_file"),
@@ -633,7 +633,7 @@ def _check_flags():
 
 
 def _check_evaluation_flags(suffixes, note):
-  runs.check_evaluation(
+  old_runs.check_evaluation(
     [
       f"eval{suffix}_{name}"
       for suffix in suffixes
@@ -718,7 +718,7 @@ def make_note(
     FLAGS[name].present for name in ("use_birnn", *of_head)
   ):
     compared += of_head
-  runs.compare_notes(kept, note, compared)
+  old_runs.compare_notes(kept, note, compared)
   return dataclasses.replace(
     kept, tag_scheme=scheme, max_seq_length=FLAGS.max_seq_length
   )
@@ -745,7 +745,7 @@ def _layers_to_mix(num_layers):
 
 def make_estimator(job: Job, predict_batch_size: int):
   """The estimator of the flags, predicting so many examples at a time."""
-  return runs.make_estimator(
+  return old_runs.make_estimator(
     model_fn_builder,
     job.num_train_steps,
     predict_batch_size,
@@ -765,7 +765,7 @@ def get_input(
       job.note.labels,
       FLAGS.max_seq_length,
       job.tokenizer,
-      runs.record_path(name),
+      old_runs.record_path(name),
     )
     logging.info(
       f"{name}: {len(sentences)} sentences,"
@@ -775,7 +775,7 @@ def get_input(
     input_fn = None
     if windows.owned:
       schema = record_files.tagging_schema(FLAGS.max_seq_length)
-      input_fn = runs.make_input_fn(windows.records, schema, is_training)
+      input_fn = old_runs.make_input_fn(windows.records, schema, is_training)
     job.inputs[name] = windows, input_fn
   return job.inputs[name]
 
@@ -788,8 +788,8 @@ def plan_training(job: Job) -> None:
   """
   windows, _ = get_input(job, job.train, "train", is_training=True)
   count = windows.records.num_examples
-  runs.check_train_steps(count, "windows")
-  job.num_train_steps = runs.num_train_steps(count)
+  old_runs.check_train_steps(count, "windows")
+  job.num_train_steps = old_runs.num_train_steps(count)
 
 
 def train(job: Job, estimator, evaluator) -> None:
@@ -800,7 +800,7 @@ def train(job: Job, estimator, evaluator) -> None:
     f"tags of the training data (--tag_scheme={job.note.tag_scheme}): {shown}"
   )
   windows, input_fn = get_input(job, job.train, "train", is_training=True)
-  runs.train(
+  old_runs.train(
     estimator,
     input_fn,
     job.num_train_steps,
@@ -853,7 +853,7 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
     found["eval_loss"] = loss
     for name, value in found.items():
       scores[name.replace("eval", f"eval{suffix}", 1)] = value
-  used = runs.used_checkpoint(checkpoint, job.init_checkpoint)
+  used = old_runs.used_checkpoint(checkpoint, job.init_checkpoint)
   scores["global_step"] = checkpoints.current_step(used)
   return scores, reports
 

@@ -6,7 +6,7 @@ import json
 import pytest
 import tensorflow.compat.v1 as tf
 
-from bert.records import packing, record_files, tables
+from bert.records import files, packing, record_files, tables
 
 
 class Tokenizer:
@@ -200,8 +200,8 @@ def test_records_are_made_again_only_when_their_source_changes(tmp_path):
 
     return make
 
-  first = record_files.fingerprint(["a text"], 3)
-  other = record_files.fingerprint(["a text"], 4)
+  first = files.fingerprint(["a text"], 3)
+  other = files.fingerprint(["a text"], 4)
   assert first != other
   made = record_files.cached_records(path, first, write([1, 2]))
   reused = record_files.cached_records(path, first, write([3]))

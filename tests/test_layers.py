@@ -158,7 +158,9 @@ def test_light_files_do_not_load_tensorflow_on_import(path):
 
 def library_files():
   """All libraries but those that the flags belong to."""
-  return [p for p in LIBRARIES if p.stem not in ("common_flags", "runs")]
+  return [
+    p for p in LIBRARIES if p.stem not in ("common_flags", "old_runs", "flags")
+  ]
 
 
 @each(library_files())

@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import run_ranker
-from bert.training import runs, trained_model
+from bert.training import old_runs, trained_model
 
 ROOT = pathlib.Path(__file__).parent.parent
 KINDS = ["bread", "train", "book", "wheel", "cake", "lamp"]
@@ -96,7 +96,7 @@ def test_rows_and_triples_have_the_true_response_first(tmp_path):
 
 
 def test_swag_is_read_as_four_endings(tmp_path):
-  row = "0,v,1,She opens. He,She opens.,He,gold,runs.,sits.,eats.,is out."
+  row = "0,v,1,She opens. He,She opens.,He,gold,old_runs.,sits.,eats.,is out."
   path = write(tmp_path, "train.csv", f"{SWAG},label\n{row},2\n")
   responses = ["He runs.", "He sits.", "He eats.", "He is out."]
   assert read(path) == [("train-0", "She opens.", responses, [0, 0, 1, 0])]
@@ -402,8 +402,8 @@ def test_vectors_are_of_a_model_and_its_settings(tmp_path, monkeypatch):
 
 def test_records_are_made_again_where_they_would_differ(monkeypatch):
   marks = []
-  monkeypatch.setattr(runs, "record_path", str)
-  monkeypatch.setattr(runs, "make_input_fn", lambda *_: None)
+  monkeypatch.setattr(old_runs, "record_path", str)
+  monkeypatch.setattr(old_runs, "make_input_fn", lambda *_: None)
   monkeypatch.setattr(
     run_ranker.record_features,
     "cached_records",
@@ -767,7 +767,7 @@ def test_the_prediction_loop_knows_the_ranker(data_dir, interaction):
 def test_flags_that_do_not_go_together(monkeypatch, flags, message):
   values = Flags(**{**dict.fromkeys(FLAG_NAMES), **flags})
   monkeypatch.setattr(run_ranker, "FLAGS", values)
-  monkeypatch.setattr(runs, "FLAGS", values)
+  monkeypatch.setattr(old_runs, "FLAGS", values)
   with pytest.raises(ValueError, match=message):
     run_ranker.check_flags(run_ranker.make_note(None))
 

@@ -8,7 +8,7 @@ import types
 import pytest
 import tensorflow.compat.v1 as tf
 
-from bert.training import common_flags, runs
+from bert.training import common_flags, old_runs
 
 
 class Flags(types.SimpleNamespace):
@@ -41,7 +41,7 @@ def values(monkeypatch, tmp_path):
     tpu_name=None,
     vocab_file=None,
   )
-  for module in (common_flags, runs):
+  for module in (common_flags, old_runs):
     monkeypatch.setattr(module, "FLAGS", values)
   return values
 
@@ -60,11 +60,11 @@ def save(folder, step=1):
 def test_a_note_that_differs_is_told_by_field():
   kept = types.SimpleNamespace(labels=["0", "1"], do_lower_case=True)
   note = types.SimpleNamespace(labels=["0", "1"], do_lower_case=False)
-  runs.compare_notes(kept, note, ["labels"])
+  old_runs.compare_notes(kept, note, ["labels"])
   with pytest.raises(
     ValueError, match="has do_lower_case True, and now it is False: give the s"
   ):
-    runs.compare_notes(kept, note, ["labels", "do_lower_case"])
+    old_runs.compare_notes(kept, note, ["labels", "do_lower_case"])
 
 
 @pytest.mark.parametrize(
@@ -76,23 +76,23 @@ def test_a_head_for_other_labels_is_told(
 ):
   kind = dataclasses.make_dataclass("Note", ["labels"])
   (tmp_path / "task.json").write_text('{"labels": ["O", "B-A"]}')
-  runs.warn_of_other_labels(kind, str(tmp_path / "model.ckpt"), labels)
+  old_runs.warn_of_other_labels(kind, str(tmp_path / "model.ckpt"), labels)
   assert ("has a head for O, B-A: training starts" in caplog.text) is is_told
 
 
 def test_steps_are_those_of_whole_batches(values):
-  assert runs.num_train_steps(3637) == 340  # 340.97
-  runs.check_train_steps(11, "examples")
+  assert old_runs.num_train_steps(3637) == 340  # 340.97
+  old_runs.check_train_steps(11, "examples")
   with pytest.raises(
     ValueError, match=r"10 words x --num_train_epochs=3.0 do not fill one step"
   ):
-    runs.check_train_steps(10, "words")
+    old_runs.check_train_steps(10, "words")
 
 
 @pytest.mark.parametrize("given", ["f1", "eval_f1"])
 def test_a_score_may_be_named_without_eval(values, given):
   values.keep_best, values.eval_steps = given, 5
-  runs.check_evaluation(["eval_accuracy", "eval_f1"])
+  old_runs.check_evaluation(["eval_accuracy", "eval_f1"])
   assert values.keep_best == "eval_f1"
 
 
@@ -116,14 +116,14 @@ def test_a_score_may_be_named_without_eval(values, given):
 def test_flags_of_evaluation_that_do_not_fit(values, changed, message):
   vars(values).update(changed)
   with pytest.raises(ValueError, match=message):
-    runs.check_evaluation(["eval_f1", "eval_loss"])
+    old_runs.check_evaluation(["eval_f1", "eval_loss"])
 
 
 def test_advice_names_flags_that_the_script_has(values):
   del values.do_eval  # as run_squad has it
   values.eval_steps, values.use_tpu = 5, True
   with pytest.raises(ValueError, match=r"after training \(--do_predict\)$"):
-    runs.check_evaluation(["eval_f1"])
+    old_runs.check_evaluation(["eval_f1"])
 
 
 def test_a_folder_with_another_model_is_refused(values, tmp_path):
@@ -134,18 +134,18 @@ def test_a_folder_with_another_model_is_refused(values, tmp_path):
   given = tmp_path / "config.json"
   given.write_text('{"b": 3}')
   values.bert_config_file = str(given)
-  runs.check_flags(["do_train"])  # no checkpoint: nothing to lose
+  old_runs.check_flags(["do_train"])  # no checkpoint: nothing to lose
   save(folder)
   with pytest.raises(ValueError, match=r"config.json differs from its bert_c"):
-    runs.check_flags(["do_train"])
+    old_runs.check_flags(["do_train"])
   given.write_text(json.dumps({"b": 2, "a": 1}, indent=2))
   vocab = tmp_path / "vocab.txt"
   vocab.write_bytes(b"one\r\ntwo\r\n")
   values.vocab_file = str(vocab)
-  runs.check_flags(["do_train"])  # laid out otherwise, but the same
+  old_runs.check_flags(["do_train"])  # laid out otherwise, but the same
   vocab.write_text("two\none\n")
   with pytest.raises(ValueError, match=r"vocab.txt differs from its vocab.txt"):
-    runs.check_flags(["do_train"])
+    old_runs.check_flags(["do_train"])
 
 
 # --------------------------------------------------------------- training
@@ -154,18 +154,18 @@ def test_a_folder_with_another_model_is_refused(values, tmp_path):
 def test_told_weights_go_before_the_newest_and_those_before_the_first(
   values, tmp_path
 ):
-  assert runs.used_checkpoint(None, "init") == "init"
+  assert old_runs.used_checkpoint(None, "init") == "init"
   newest = save(tmp_path / "out", 7)
-  assert runs.used_checkpoint(None, "init") == newest
-  assert runs.used_checkpoint("best", "init") == "best"
+  assert old_runs.used_checkpoint(None, "init") == newest
+  assert old_runs.used_checkpoint("best", "init") == "best"
 
 
 def test_the_best_checkpoint_is_used_where_one_is_kept(values, tmp_path):
-  assert runs.best_checkpoint() is None
+  assert old_runs.best_checkpoint() is None
   values.keep_best = "eval_f1"
-  assert runs.best_checkpoint() is None
+  assert old_runs.best_checkpoint() is None
   best = tmp_path / "out" / "best"
   best.mkdir(parents=True)
   note = {"score": "eval_f1", "value": 0.5, "checkpoint": "model.ckpt-3"}
   (best / "best.json").write_text(json.dumps(note))
-  assert runs.best_checkpoint() == str(best / "model.ckpt-3")
+  assert old_runs.best_checkpoint() == str(best / "model.ckpt-3")

@@ -197,7 +197,7 @@ def corpus_input_fn_builder(
     dataset = dataset.flat_map(_records).take(count).enumerate()
     dataset = dataset.map(example, tf.data.AUTOTUNE)
     return input_pipeline.batch_in_order(
-      dataset, count, batch_size, drop_remainder, bounds
+      dataset, count, batch_size, drop_remainder, bounds, schema
     )
 
   def input_fn(params, input_context=None):
@@ -205,7 +205,7 @@ def corpus_input_fn_builder(
     if not is_training:
       return input_pipeline.ahead(evaluation(batch_size), tf.data.AUTOTUNE)
     dataset = _training_batches(
-      *(shards, example, params.get("context"), batch_size),
+      *(shards, example, schema, params.get("context"), batch_size),
       *(bounds, random_seed, first_example),
     )
     if input_context:
@@ -217,7 +217,14 @@ def corpus_input_fn_builder(
 
 
 def _training_batches(
-  shards, example, context, batch_size, bounds, random_seed, first_example
+  shards,
+  example,
+  schema,
+  context,
+  batch_size,
+  bounds,
+  random_seed,
+  first_example,
 ):
   """The batches from `first_example` on, a host's share of them."""
   start = first_example
@@ -229,7 +236,9 @@ def _training_batches(
   )
   if not bounds:
     return dataset.batch(batch_size, drop_remainder=True)
-  dataset = _batch_pools(dataset, bounds, batch_size, random_seed, start)
+  dataset = _batch_pools(
+    dataset, schema, bounds, batch_size, random_seed, start
+  )
   return dataset.skip((first_example - start) // batch_size)
 
 
@@ -277,7 +286,9 @@ def _pool_size(batch_size):
   return max(batches, 1) * batch_size
 
 
-def _batch_pools(dataset, bounds, batch_size, random_seed, first_example):
+def _batch_pools(
+  dataset, schema, bounds, batch_size, random_seed, first_example
+):
   """Batches of like length: pools are sorted, cut and put out of order.
 
   Unlike buckets that fill, a pool holds nothing back, so that where training
@@ -298,7 +309,7 @@ def _batch_pools(dataset, bounds, batch_size, random_seed, first_example):
       place = tf.searchsorted(bounds, [longest])[0]
       bound = tf.gather(bounds, place)
       chosen = {name: tf.gather(v, rows) for name, v in pool.items()}
-      return input_pipeline.cut(chosen, bound)
+      return input_pipeline.cut(chosen, bound, schema)
 
     return tf.data.Dataset.from_tensor_slices(rows).map(batch)
 

@@ -8,6 +8,7 @@ name at the end.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 
@@ -55,3 +56,12 @@ def write_json(path: str, value) -> None:
   """Writes a JSON file that appears when it is complete."""
   text = json.dumps(value, indent=2, ensure_ascii=False)
   write_lines(path, text.split("\n"))
+
+
+def fingerprint(*parts) -> str:
+  """A SHA-256 of JSON-serialisable `parts`, equal for equal parts."""
+  digest = hashlib.sha256()
+  for part in parts:
+    digest.update(json.dumps(part, sort_keys=True).encode("utf-8"))
+    digest.update(b"\0")
+  return digest.hexdigest()

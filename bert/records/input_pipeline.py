@@ -25,12 +25,8 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 from google.protobuf.message import DecodeError
 
-# What has one value a position or word in every kind of record, and is cut to
-# length.
-_PER_POSITION = (
-  *("input_ids", "input_mask", "segment_ids"),
-  *("word_positions", "tag_ids", "is_scored"),
-)
+from bert.records import record_files
+
 _MAX_BUCKETS = 8
 BOUND_MULTIPLE = 8  # lengths that suit vector units
 
@@ -190,10 +186,10 @@ def input_fn_builder(
       lambda record: parse(record, schema), tf.data.AUTOTUNE
     )
     if is_training:
-      dataset = _batch(dataset, batch_size, drop_remainder, bounds)
+      dataset = _batch(dataset, batch_size, drop_remainder, bounds, schema)
     else:
       dataset = batch_in_order(
-        dataset, num_examples, batch_size, drop_remainder, bounds
+        dataset, num_examples, batch_size, drop_remainder, bounds, schema
       )
     if is_training and input_context:
       dataset = replica_shares(dataset, batch_size, input_context)
@@ -260,25 +256,27 @@ def array_input_fn(
   def input_fn(params):
     dataset = tf.data.Dataset.from_tensor_slices(arrays)
     dataset = batch_in_order(
-      dataset, len(rows), params["batch_size"], drop_remainder, ()
+      dataset, len(rows), params["batch_size"], drop_remainder, (), schema
     )
     return ahead(dataset, 1)
 
   return input_fn
 
 
-def batch_in_order(dataset, num_examples, batch_size, drop_remainder, bounds):
+def batch_in_order(
+  dataset, num_examples, batch_size, drop_remainder, bounds, schema
+):
   """Batches with `example_index`, the last filled up if batches are whole."""
   dataset = dataset.enumerate().map(_with_index)
   if drop_remainder:
     dataset = dataset.concatenate(_padding(dataset, -num_examples % batch_size))
-  return _batch(dataset, batch_size, drop_remainder, bounds)
+  return _batch(dataset, batch_size, drop_remainder, bounds, schema)
 
 
-def _batch(dataset, batch_size, drop_remainder, bounds):
+def _batch(dataset, batch_size, drop_remainder, bounds, schema):
   if drop_remainder or not bounds:
     return dataset.batch(batch_size, drop_remainder=drop_remainder)
-  return _batch_by_length(dataset, bounds, batch_size)
+  return _batch_by_length(dataset, bounds, batch_size, schema)
 
 
 def parse(record, schema):
@@ -342,7 +340,7 @@ def replica_shares(dataset, batch_size, context):
   return dataset.flat_map(parts)
 
 
-def _batch_by_length(dataset, bounds, batch_size):
+def _batch_by_length(dataset, bounds, batch_size, schema):
   """Batches of examples from one bucket each, cut to the bucket's bound."""
 
   def bucket(example):
@@ -352,16 +350,17 @@ def _batch_by_length(dataset, bounds, batch_size):
 
   def batch(key, examples):
     bound = tf.gather(bounds, key)
-    return examples.batch(batch_size).map(lambda rows: cut(rows, bound))
+    return examples.batch(batch_size).map(lambda rows: cut(rows, bound, schema))
 
   return dataset.apply(
     tf.data.experimental.group_by_window(bucket, batch, batch_size)
   )
 
 
-def cut(batch, bound):
+def cut(batch, bound, schema):
   """A batch's first `bound` positions."""
+  names = record_files.positional(schema)
   return {
-    name: value[..., :bound] if name in _PER_POSITION else value
+    name: value[..., :bound] if name in names else value
     for name, value in batch.items()
   }

@@ -67,6 +67,14 @@ def pack(tokens_a, tokens_b, max_seq_length: int, tokenizer) -> PackedInputs:
   )
 
 
+def pack_texts(
+  text_a: str, text_b: str | None, max_seq_length: int, tokenizer
+) -> PackedInputs:
+  """`pack` for a text, or for a pair if text_b is not None."""
+  tokens_b = None if text_b is None else tokenizer.tokenize(text_b)
+  return pack(tokenizer.tokenize(text_a), tokens_b, max_seq_length, tokenizer)
+
+
 @dataclasses.dataclass(frozen=True)
 class WordWindow:
   """The words of a sentence that the encoder sees at once, by their numbers."""

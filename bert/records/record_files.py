@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,12 +36,34 @@ class RecordFile:
     return len(self.lengths)
 
 
+class PerPosition(tf.FixedLenFeature):
+  """A column with a value for each position of a sequence, on its last axis.
+
+  Batches may be cut to their longest sequence along this axis.
+  """
+
+
+def per_position(shape: Sequence[int] | int, dtype=tf.int64) -> PerPosition:
+  """A column of `max_seq_length` values, or of several such rows.
+
+  Args:
+    shape: the length, or a shape whose last axis is the length.
+    dtype: tf.int64 or tf.float32.
+  """
+  return PerPosition([shape] if isinstance(shape, int) else list(shape), dtype)
+
+
 def sequence_schema(max_seq_length: int) -> dict:
   """The three inputs of the encoder: int64, [max_seq_length] each."""
   return {
-    name: tf.FixedLenFeature([max_seq_length], tf.int64)
+    name: per_position(max_seq_length)
     for name in ("input_ids", "input_mask", "segment_ids")
   }
+
+
+def positional(schema: Mapping) -> list[str]:
+  """The names of the columns that have a value for each position."""
+  return [n for n, spec in schema.items() if isinstance(spec, PerPosition)]
 
 
 def classification_schema(
@@ -105,8 +126,8 @@ def candidates_schema(max_seq_length: int, num_sequences: int) -> dict:
   """
   return {
     **{
-      name: tf.FixedLenFeature([num_sequences, max_seq_length], spec.dtype)
-      for name, spec in sequence_schema(max_seq_length).items()
+      name: per_position([num_sequences, max_seq_length])
+      for name in sequence_schema(max_seq_length)
     },
     "text_ids": tf.FixedLenFeature([num_sequences], tf.int64),
   }
@@ -126,7 +147,7 @@ def tagging_schema(max_seq_length: int) -> dict:
   return {
     **sequence_schema(max_seq_length),
     **{
-      name: tf.FixedLenFeature([max_seq_length], tf.int64)
+      name: per_position(max_seq_length)
       for name in ("word_positions", "tag_ids", "is_scored")
     },
   }
@@ -254,15 +275,6 @@ def write_records(
     for row in rows:
       writer.write(row)
   return writer.records
-
-
-def fingerprint(*parts) -> str:
-  """A SHA-256 over JSON-serialisable `parts`: equal parts, equal records."""
-  digest = hashlib.sha256()
-  for part in parts:
-    digest.update(json.dumps(part, sort_keys=True).encode("utf-8"))
-    digest.update(b"\0")
-  return digest.hexdigest()
 
 
 def cached_records(output_file: str, mark: str, write) -> RecordFile:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import tensorflow.compat.v1 as tf
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_text(path: str) -> str:
@@ -32,6 +36,27 @@ def read_text(path: str) -> str:
       f"{path} is not UTF-8: byte {error.start} is"
       f" 0x{data[error.start]:02x}; save it as UTF-8"
     ) from None
+
+
+def number(value, name: str) -> float:
+  """A number that float32 can hold.
+
+  Args:
+    value: a number, or text that reads as one.
+    name: what the message calls it.
+
+  Raises:
+    ValueError: it is not such a number.
+  """
+  try:
+    found = float(value)
+  except (OverflowError, TypeError, ValueError):
+    found = math.nan
+  if not abs(found) <= _LARGEST:  # or NaN
+    raise ValueError(
+      f"{name} has to be a number that float32 can hold, not {value!r:.40}"
+    )
+  return found
 
 
 class Table:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 import optimization
 from bert.records import files
-from bert.training import checkpoints
+from bert.training import checkpoints, cluster, flags
 from bert.training.progress import (
   EvaluationListener,
   how_far,
@@ -134,6 +134,86 @@ def make_estimator(
   )
 
 
+def estimator_for(
+  options, model_fn, predict_batch_size: int, output_dir: str | None = None
+):
+  """The TPUEstimator of a script's options, for CPU, GPU or TPU.
+
+  Args:
+    options: of `flags.RunOptions`; without training, of
+      `flags.DeviceOptions`.
+    model_fn: of `task_model_fn` or `make_model_fn`.
+    predict_batch_size: examples per batch of `predict`.
+    output_dir: folder of checkpoints; None: --output_dir.
+
+  Returns:
+    tf.estimator.tpu.TPUEstimator.
+  """
+  config = _run_config(options, output_dir or options.output_dir)
+  if can_compile(options.use_tpu):
+    _compile_once_quietly()
+  return tf.estimator.tpu.TPUEstimator(
+    model_fn=model_fn,
+    config=config,
+    use_tpu=options.use_tpu,
+    # A TPUEstimator needs the first two even where they are not used.
+    train_batch_size=getattr(options, "train_batch_size", predict_batch_size),
+    eval_batch_size=getattr(options, "eval_batch_size", predict_batch_size),
+    predict_batch_size=predict_batch_size,
+  )
+
+
+def _run_config(options, output_dir):
+  """How and where the estimator of some options runs."""
+  tpu = tf.estimator.tpu
+  tpu_config = {"num_shards": options.num_tpu_cores}
+  training = {}
+  if isinstance(options, flags.RunOptions):
+    strategy = make_strategy(options.distribution, cluster.devices(options))
+    tpu_config["iterations_per_loop"] = options.iterations_per_loop
+    save_steps = options.eval_steps or options.save_checkpoints_steps
+    training = {
+      "train_distribute": strategy,
+      "tf_random_seed": options.random_seed,
+      "save_checkpoints_steps": save_steps if _writes(strategy) else None,
+      "keep_checkpoint_max": options.keep_checkpoint_max,
+    }
+  tpu_cluster = None
+  if options.use_tpu and options.tpu_name:
+    tpu_cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+      options.tpu_name, zone=options.tpu_zone, project=options.gcp_project
+    )
+  return tpu.RunConfig(
+    cluster=tpu_cluster,
+    session_config=_session_config(options),
+    master=options.master,
+    model_dir=output_dir,
+    log_step_count_steps=None,  # ProgressHook logs them
+    save_summary_steps=0,  # ProgressHook writes them
+    tpu_config=tpu.TPUConfig(
+      per_host_input_for_training=tpu.InputPipelineConfig.PER_HOST_V2,
+      **tpu_config,
+    ),
+    **training,
+  )
+
+
+def _session_config(options):
+  session_config = tf.ConfigProto(allow_soft_placement=True)
+  if getattr(options, "distribution", "none") == "mirrored":
+    session_config.device_count["CPU"] = len(cluster.devices(options))
+  if getattr(options, "use_xla", False):
+    jit = session_config.graph_options.optimizer_options
+    jit.global_jit_level = tf.OptimizerOptions.ON_1
+  return session_config
+
+
+def _writes(strategy):
+  """Whether this process saves checkpoints: all but one worker do not."""
+  workers = workers_of(strategy)
+  return not workers or workers.index == 0
+
+
 @functools.cache
 def _compile_once_quietly():
   """Compiles something small: XLA tells on standard error of its first time."""
@@ -172,9 +252,9 @@ def run_config(
     tf.estimator.tpu.RunConfig.
   """
   strategy = make_strategy(distribution, devices)
-  cluster = None
+  tpu_cluster = None
   if use_tpu and tpu_name:
-    cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
+    tpu_cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
       tpu_name, zone=tpu_zone, project=gcp_project
     )
   session_config = tf.ConfigProto(allow_soft_placement=True)
@@ -187,7 +267,7 @@ def run_config(
   is_chief = not workers or workers.index == 0
   tpu = tf.estimator.tpu
   return tpu.RunConfig(
-    cluster=cluster,
+    cluster=tpu_cluster,
     session_config=session_config,
     train_distribute=strategy,
     master=master,
@@ -284,6 +364,58 @@ def make_model_fn(
     return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
   return model_fn
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphOptions:
+  """How the graph of a task is built and trained."""
+
+  init_checkpoint: str | None = None  # prefix of the weights to start from
+  learning_rate: float = 0.0  # the highest
+  num_train_steps: int | None = None  # None without training
+  num_warmup_steps: int | None = None
+  use_tpu: bool = False
+  random_seed: int = 0  # of dropout
+  # How a training step is taken; None: as the original does.
+  optimizer: optimization.Options | None = None
+  # Other arguments of modeling.BertModel, such as compute_dtype.
+  encoder: Mapping = dataclasses.field(default_factory=dict)
+
+
+def task_model_fn(task, config, options: GraphOptions):
+  """The model_fn of a task for TPUEstimator.
+
+  Args:
+    task: of `bert.tasks.task.Task`.
+    config: modeling.BertConfig.
+    options: how the graph is built and trained.
+
+  Returns:
+    `model_fn(features, labels, mode, params, config)`.
+  """
+
+  def forward(features, is_training, dropout_seed, compiled):
+    tensors = task.build(
+      config,
+      features,
+      is_training=is_training,
+      dropout_seed=dropout_seed,
+      compiled=compiled,
+      **options.encoder,
+    )
+    return task.scored(tensors, features)
+
+  return make_model_fn(
+    forward,
+    options.init_checkpoint,
+    options.learning_rate,
+    options.num_train_steps,
+    options.num_warmup_steps,
+    options.use_tpu,
+    options.random_seed,
+    task.loss_weights,
+    options.optimizer,
+  )
 
 
 def _start(init_checkpoint, model_dir, is_training, use_tpu):

@@ -1,9 +1,8 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""What the run_ scripts do alike, by the flags of common_flags.
+"""What all run_ scripts do: check options, make estimators, train.
 
-In: a script's model_fn_builder, its records and its note of the model. Out: in
-`output_dir`, checkpoints, `task.json`, and the configuration and vocabulary
-that prediction needs.
+In: a script's options and its task. Out, in `output_dir`: checkpoints,
+`task.json`, and the configuration and vocabulary that prediction needs.
 """
 
 from __future__ import annotations
@@ -11,65 +10,127 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
-from absl import flags, logging
+from absl import logging
 
 import modeling
+import optimization
+import tokenization
 from bert.records import files, input_pipeline
-from bert.training import checkpoints, common_flags, estimators, progress
+from bert.tasks import task as tasks
+from bert.training import checkpoints, cluster, estimators, flags, progress
 
-FLAGS = flags.FLAGS
+_LEAST_OF_VOCAB = 0.9  # of vocab_size; below, it may be another model's
 
 
 # ----------------------------------------------------------------- checks
 
 
-def check_flags(actions: Sequence[str], inputs: Sequence[str] = ()) -> None:
-  """Checks the flags that all run_ scripts have.
+def check_options(
+  options: flags.RunOptions,
+  actions: Sequence[str],
+  inputs: Sequence[str] = (),
+) -> None:
+  """Checks the options that all run_ scripts have.
 
   Args:
-    actions: names of the flags of which at least one has to be on.
-    inputs: of `common_flags.check_devices`.
+    options: of the script.
+    actions: names of the options of which at least one has to be on.
+    inputs: of `cluster.check_devices`.
 
   Raises:
     ValueError: they do not go together, or do not fit this machine or the
       model in --output_dir.
   """
-  common_flags.check_actions(*actions)
-  common_flags.check_devices(inputs)
-  common_flags.check_speed()
-  _check_output_dir()
+  if not any(getattr(options, name) for name in actions):
+    names = ", ".join(f"--{name}" for name in actions)
+    raise ValueError(f"nothing to do: give at least one of {names}")
+  cluster.check_devices(options, inputs)
+  _check_batch_split(options)
+  check_precision(options)
+  _check_output_dir(options)
 
 
-def _check_output_dir() -> None:
-  """Compares the model in --output_dir, if it holds one, with the flags' files.
+def check_needed(options, pairs: Sequence[tuple[str, str]]) -> None:
+  """Raises ValueError if an option is on and the one that it needs is missing.
+
+  Args:
+    options: of the script.
+    pairs: (name of the option, name of the one that it needs).
+  """
+  for name, needed in pairs:
+    if getattr(options, name) and not getattr(options, needed):
+      raise ValueError(f"--{name} needs --{needed}")
+
+
+def _check_batch_split(options):
+  slices = options.gradient_accumulation_steps
+  replicas = cluster.num_replicas(options)
+  if options.train_batch_size % (slices * replicas):
+    raise ValueError(
+      f"--train_batch_size={options.train_batch_size} can't be split into"
+      f" {slices * replicas} equal parts: --gradient_accumulation_steps="
+      f"{slices} on each of {replicas} devices"
+    )
+
+
+def check_precision(options: flags.DeviceOptions) -> None:
+  """Raises ValueError if this machine can't compute in --precision."""
+  if options.use_tpu or tf.config.list_physical_devices("GPU"):
+    return
+  if options.precision == "float16":
+    raise ValueError("--precision=float16 needs a GPU: give bfloat16")
+  if options.precision == "bfloat16" and not _has_bfloat16_units():
+    logging.warning(
+      "this processor has no bfloat16 units (AVX-512 BF16 or AMX):"
+      " --precision=bfloat16 will be slower than float32"
+    )
+
+
+def _has_bfloat16_units():
+  """Whether the processor lists bfloat16 products; True if unknown."""
+  try:
+    with open("/proc/cpuinfo", encoding="utf-8") as reader:
+      return bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", reader.read()))
+  except OSError:
+    return True
+
+
+def _check_output_dir(options):
+  """Compares the model in --output_dir, if there is one, with the given files.
 
   Raises:
-    ValueError: there is a checkpoint in it, of another configuration or
-      vocabulary.
+    ValueError: its checkpoint is of another configuration or vocabulary.
   """
-  if not FLAGS.output_dir:
+  if not options.output_dir:
     raise ValueError("--output_dir is empty: name a folder")
-  if not tf.train.latest_checkpoint(FLAGS.output_dir):
+  if not tf.train.latest_checkpoint(options.output_dir):
     return
-  for flag, name in (
-    ("bert_config_file", "bert_config.json"),
-    ("vocab_file", "vocab.txt"),
-  ):
-    kept, given = os.path.join(FLAGS.output_dir, name), FLAGS[flag].value
-    if not given or not tf.io.gfile.exists(kept):
+  for name, file in _model_files(options):
+    kept, given = os.path.join(options.output_dir, file), getattr(options, name)
+    if not tf.io.gfile.exists(kept):
       continue
     if _content(kept) != _content(given):
       raise ValueError(
-        f"{FLAGS.output_dir} holds another model: --{flag}={given}"
-        f" differs from its {name}; give another --output_dir"
+        f"{options.output_dir} holds another model: --{name}={given}"
+        f" differs from its {file}; give another --output_dir"
       )
 
 
+def _model_files(options):
+  """(option, name of its copy in the output folder) of the given files."""
+  pairs = (
+    ("bert_config_file", "bert_config.json"),
+    ("vocab_file", "vocab.txt"),
+  )
+  return [pair for pair in pairs if getattr(options, pair[0], None)]
+
+
 def _content(path):
-  """What a configuration or vocabulary says, however it is laid out."""
+  """What a configuration or vocabulary says, whatever its layout."""
   with tf.io.gfile.GFile(path, "rb") as reader:
     text = reader.read().decode("utf-8", "replace")
   if path.endswith(".json"):
@@ -77,82 +138,215 @@ def _content(path):
   return [line.strip() for line in text.split("\n")]
 
 
-def check_evaluation(scores: Sequence[str]) -> None:
-  """Checks the flags of evaluation while training.
+def check_evaluation(options: flags.RunOptions, scores: Sequence[str]):
+  """Checks the options for evaluation during training.
 
   Args:
-    scores: the names that --keep_best can have; eval_ in front may be left out.
+    options: of the script.
+    scores: the names that --keep_best may have; it may leave out `eval_`.
+
+  Returns:
+    The options, with the full name of the score as `keep_best`.
 
   Raises:
     ValueError: they do not go together, there is no such score, or without
-      training no checkpoint that was the best by it.
+      training, no best checkpoint was kept.
   """
-  if FLAGS.keep_best and scores[0].startswith("eval_"):
-    FLAGS.keep_best = "eval_" + FLAGS.keep_best.removeprefix("eval_")
-  if FLAGS.keep_best and FLAGS.keep_best not in scores:
+  best = options.keep_best
+  if best and scores[0].startswith("eval_"):
+    best = "eval_" + best.removeprefix("eval_")
+    options = dataclasses.replace(options, keep_best=best)
+  if best and best not in scores:
     raise ValueError(
-      f"--keep_best={FLAGS.keep_best} is no score of this task: give one of"
+      f"--keep_best={best} is not a score of this task: give one of"
       f" {', '.join(scores)}"
     )
-  if FLAGS.patience and not FLAGS.keep_best:
+  if options.patience and not best:
     raise ValueError("--patience needs --keep_best=SCORE")
-  if FLAGS.keep_best and FLAGS.do_train and not FLAGS.eval_steps:
+  if best and options.do_train and not options.eval_steps:
     raise ValueError("--keep_best needs --eval_steps, to find the best")
-  later = "do_eval" if "do_eval" in FLAGS else "do_predict"
-  if FLAGS.eval_steps and FLAGS.distribution == "multi_worker":
+  later = "do_eval" if hasattr(options, "do_eval") else "do_predict"
+  if options.eval_steps and options.distribution == "multi_worker":
     raise ValueError(
-      "--eval_steps can't be used with --distribution=multi_worker, whose"
-      f" workers would wait: evaluate after training (--{later})"
+      "--eval_steps can't be used with --distribution=multi_worker, where the"
+      f" other workers would wait: evaluate after training (--{later})"
     )
-  if FLAGS.eval_steps and FLAGS.use_tpu:
+  if options.eval_steps and options.use_tpu:
     raise ValueError(
       "--eval_steps can't be used with --use_tpu, which has no room for two"
       f" programs: evaluate after training (--{later})"
     )
-  if FLAGS.keep_best and not FLAGS.do_train:
-    _keeper().check()
+  if best and not options.do_train:
+    _keeper(options).check()
+  return options
 
 
-def find_init_checkpoint(config: modeling.BertConfig) -> str | None:
+# ------------------------------------------------------------------ model
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """The model that a run starts from."""
+
+  config: modeling.BertConfig
+  tokenizer: tokenization.FullTokenizer | None  # None: no text to read
+  init_checkpoint: str | None  # prefix of --init_checkpoint
+
+
+def load_model(options: flags.RunOptions) -> Model:
+  """Reads the configuration, vocabulary and checkpoint, and compares them.
+
+  Raises:
+    ValueError: they do not fit each other, or there are no weights at all and
+      none are to be trained.
+  """
+  config, tokenizer = load_config_and_tokenizer(options)
+  return Model(config, tokenizer, find_init_checkpoint(options, config))
+
+
+def find_init_checkpoint(options, config) -> str | None:
   """The prefix of --init_checkpoint, compared with the configuration.
 
   Raises:
-    ValueError: it is none, does not fit, or there are no weights at all and
-      none are to be trained.
+    ValueError: it is not a checkpoint, does not fit, or is needed and missing.
   """
   checkpoint = checkpoints.find_checkpoint(
-    FLAGS.init_checkpoint, config, FLAGS.bert_config_file
+    options.init_checkpoint, config, options.bert_config_file
   )
-  if not FLAGS.do_train:
-    checkpoints.check_trained(FLAGS.output_dir, checkpoint)
+  if not options.do_train:
+    checkpoints.check_trained(options.output_dir, checkpoint)
   return checkpoint
 
 
-def load_note(kind, init_checkpoint: str | None):
-  """What `task.json` notes of the model that goes on to be used, or None."""
-  return checkpoints.load_note(
-    kind, FLAGS.output_dir, None if FLAGS.do_train else init_checkpoint
+def load_config_and_tokenizer(options):
+  """Reads --bert_config_file and --vocab_file, and compares them.
+
+  Args:
+    options: of `flags.ModelOptions` and `flags.TextOptions`.
+
+  Returns:
+    A `modeling.BertConfig` and a `tokenization.FullTokenizer`.
+
+  Raises:
+    ValueError: they do not fit each other or the options.
+  """
+  config = load_config(options)
+  tokenization.validate_case_matches_checkpoint(
+    options.do_lower_case, options.init_checkpoint
   )
+  tokenizer = _load_tokenizer(options)
+  check_vocab_size(options, tokenizer.vocab, config)
+  return config, tokenizer
 
 
-def warn_of_other_labels(kind, init_checkpoint: str | None, labels) -> None:
-  """Says so if training starts from a head for other labels of that number."""
-  if not FLAGS.do_train or tf.train.latest_checkpoint(FLAGS.output_dir):
+def load_config(options: flags.ModelOptions) -> modeling.BertConfig:
+  """Reads --bert_config_file.
+
+  Raises:
+    ValueError: it does not fit --max_seq_length, or can't be read.
+  """
+  config = modeling.BertConfig.from_json_file(options.bert_config_file)
+  modeling.get_activation(config.hidden_act)  # raises if it is unknown
+  if options.max_seq_length > config.max_position_embeddings:
+    raise ValueError(
+      f"--max_seq_length={options.max_seq_length} is over"
+      f" max_position_embeddings={config.max_position_embeddings} of"
+      f" {options.bert_config_file}"
+    )
+  return config
+
+
+def check_vocab_size(
+  options, vocab: Mapping, config: modeling.BertConfig
+) -> None:
+  """Compares --vocab_file with the model, which may have spare rows.
+
+  Raises:
+    ValueError: the vocabulary has more ids than the model.
+  """
+  size = max(vocab.values()) + 1
+  if size < _LEAST_OF_VOCAB * config.vocab_size:
+    logging.warning(
+      f"{options.vocab_file} has {size} tokens, and {options.bert_config_file}"
+      f" vocab_size {config.vocab_size}: is it the model's own vocabulary?"
+    )
+  if size > config.vocab_size:
+    raise ValueError(
+      f"{options.vocab_file} has {size} tokens but vocab_size is"
+      f" {config.vocab_size} in {options.bert_config_file}: they belong to"
+      " different models"
+    )
+
+
+def _load_tokenizer(options):
+  tokenizer = tokenization.FullTokenizer(
+    options.vocab_file, options.do_lower_case
+  )
+  missing = tokenization.missing_special_tokens(tokenizer.vocab)
+  if missing:
+    raise ValueError(
+      f"{options.vocab_file} lacks the special tokens {', '.join(missing)}: add"
+      " them, one per line"
+    )
+  is_cased = tokenization.vocab_is_cased(tokenizer.vocab)
+  if options.check_vocab_case and is_cased is options.do_lower_case:
+    kind = "cased" if is_cased else "uncased"
+    raise ValueError(
+      f"{options.vocab_file} is {kind}: give --do_lower_case={not is_cased}"
+      f" (or, if --do_lower_case={is_cased} is intended, --nocheck_vocab_case)"
+    )
+  return tokenizer
+
+
+# ------------------------------------------------------------------- note
+
+
+def kept_note(options: flags.RunOptions, task_class: type, model: Model):
+  """The note of the trained model that this run continues or uses, or None.
+
+  Raises:
+    ValueError: the model is of another task.
+  """
+  init_checkpoint = None if options.do_train else model.init_checkpoint
+  return _find_note(task_class, options.output_dir, init_checkpoint)
+
+
+def _find_note(task_class, output_dir, init_checkpoint):
+  """The note in or above the output folder if it holds a checkpoint, or in or
+  above the folder of --init_checkpoint."""
+  folders = []
+  if tf.train.latest_checkpoint(output_dir):
+    folders += [output_dir, os.path.dirname(output_dir)]
+  if init_checkpoint:
+    folder = os.path.dirname(init_checkpoint)
+    folders += [folder, os.path.dirname(folder)]  # that of out/best is in out
+  for folder in folders:
+    path = os.path.join(folder, "task.json")
+    if tf.io.gfile.exists(path):
+      return tasks.read_note(path, {task_class.name: task_class})
+  return None
+
+
+def warn_of_other_labels(
+  options: flags.RunOptions, task_class: type, model: Model, labels
+) -> None:
+  """Warns if the initial head has as many labels, but with different names."""
+  if not options.do_train or tf.train.latest_checkpoint(options.output_dir):
     return
   try:
-    kept = checkpoints.load_note(kind, FLAGS.output_dir, init_checkpoint)
+    kept = _find_note(task_class, options.output_dir, model.init_checkpoint)
   except ValueError:  # another task's
     return
   if kept and kept.labels != labels and len(kept.labels) == len(labels):
     logging.warning(
-      f"--init_checkpoint={init_checkpoint} has a head for"
-      f" {', '.join(kept.labels)}: training starts with it, place by place, for"
+      f"--init_checkpoint={model.init_checkpoint} has a head for the labels"
+      f" {', '.join(kept.labels)}: training starts from it, label by label, for"
       f" {', '.join(labels)}"
     )
 
 
 def compare_notes(kept, note, names: Sequence[str]) -> None:
-  """Raises ValueError where the flags differ from the trained model.
+  """Raises ValueError if the flags differ from the trained model.
 
   Args:
     kept: what was noted when it was trained.
@@ -168,90 +362,148 @@ def compare_notes(kept, note, names: Sequence[str]) -> None:
       )
 
 
-def num_train_steps(num_examples: int) -> int:
-  """The steps of --num_train_epochs."""
-  return int(num_examples / FLAGS.train_batch_size * FLAGS.num_train_epochs)
-
-
-def check_train_steps(num_examples: int, unit: str) -> None:
-  """Raises ValueError if so many examples, called `unit`, fill no step."""
-  if num_train_steps(num_examples) < 1:
-    raise ValueError(
-      f"{num_examples} {unit} x --num_train_epochs={FLAGS.num_train_epochs} do"
-      f" not fill one step of --train_batch_size={FLAGS.train_batch_size}:"
-      " lower the batch size, or train for longer"
-    )
-
-
 # -------------------------------------------------------------- estimator
 
 
-def log_devices() -> None:
-  """Tells what the flags' estimators compute on."""
-  logging.info(
-    estimators.describe_devices(FLAGS.use_tpu, FLAGS.tpu_name or FLAGS.master)
-  )
+def num_train_steps(
+  options: flags.FineTuningOptions, num_examples: int, unit: str = "examples"
+) -> int:
+  """The number of steps in --num_train_epochs.
+
+  Args:
+    options: of the script.
+    num_examples: per epoch.
+    unit: what an example is called in the message.
+
+  Raises:
+    ValueError: the examples do not fill one step.
+  """
+  batch_size, epochs = options.train_batch_size, options.num_train_epochs
+  steps = int(num_examples / batch_size * epochs)
+  if steps < 1:
+    raise ValueError(
+      f"{num_examples} {unit} x --num_train_epochs={epochs} do not fill one"
+      f" step of --train_batch_size={batch_size}: lower the batch size, or"
+      " train for longer"
+    )
+  return steps
 
 
 def make_estimator(
-  model_fn_builder: Callable,
-  num_train_steps: int,
-  predict_batch_size: int,
-  num_warmup_steps: int | None = None,
-  **model,
+  options: flags.RunOptions,
+  task: tasks.Task,
+  model: Model,
+  num_train_steps: int = 0,
+  predict_batch_size: int | None = None,
 ):
-  """The estimator of the flags.
+  """The estimator of a run.
 
   Args:
-    model_fn_builder: of the script.
-    num_train_steps: in all.
-    predict_batch_size: examples of a batch of prediction.
-    num_warmup_steps: None: by --warmup_proportion.
-    **model: what the builder takes besides the flags.
+    options: of the script.
+    task: what the model does.
+    model: its configuration and first weights.
+    num_train_steps: the total, 0 without training.
+    predict_batch_size: examples per prediction batch; None:
+      --predict_batch_size.
   """
-  if num_warmup_steps is None:
-    num_warmup_steps = int(num_train_steps * FLAGS.warmup_proportion)
-  model_fn = model_fn_builder(
-    learning_rate=FLAGS.learning_rate,
+  graph = graph_options(options, model.init_checkpoint, num_train_steps)
+  model_fn = estimators.task_model_fn(task, model.config, graph)
+  if predict_batch_size is None:
+    predict_batch_size = options.predict_batch_size
+  return estimators.estimator_for(options, model_fn, predict_batch_size)
+
+
+def graph_options(
+  options: flags.RunOptions, init_checkpoint, num_train_steps: int
+) -> estimators.GraphOptions:
+  """How the options ask for the graph to be built and trained."""
+  if hasattr(options, "num_warmup_steps"):
+    num_warmup_steps = options.num_warmup_steps
+  else:
+    num_warmup_steps = int(num_train_steps * options.warmup_proportion)
+  return estimators.GraphOptions(
+    init_checkpoint=init_checkpoint,
+    learning_rate=options.learning_rate,
     num_train_steps=num_train_steps,
     num_warmup_steps=num_warmup_steps,
-    use_tpu=FLAGS.use_tpu,
-    use_one_hot_embeddings=FLAGS.use_tpu,
-    random_seed=FLAGS.random_seed,
-    optimizer_options=common_flags.optimizer_options(),
-    encoder_options=common_flags.encoder_options(),
-    **model,
+    use_tpu=options.use_tpu,
+    random_seed=options.random_seed,
+    optimizer=optimization.Options(
+      optimizer=options.optimizer,
+      slices=options.gradient_accumulation_steps,
+      layerwise_lr_decay=options.layerwise_lr_decay,
+      head_learning_rate=options.head_learning_rate,
+      scale_loss=options.precision == "float16",
+    ),
+    encoder={
+      "use_one_hot_embeddings": options.use_tpu,
+      "compute_dtype": tf.as_dtype(options.precision),
+      "recompute_layers": options.recompute_layers,
+    },
   )
-  options = common_flags.estimator_options()
-  options["predict_batch_size"] = predict_batch_size
-  if FLAGS.eval_steps:
-    options["save_checkpoints_steps"] = FLAGS.eval_steps
-  return estimators.make_estimator(model_fn, **options)
 
 
-def record_path(name: str) -> str:
-  """The path of the records of this name, in this worker's folder."""
-  return os.path.join(common_flags.records_dir(), f"{name}.tf_record")
+# ---------------------------------------------------------------- records
 
 
-def make_input_fn(records, schema: Mapping, is_training: bool) -> Callable:
-  """Reads records as `input_pipeline.batch_input_fn` does, by the flags."""
+def record_path(options: flags.RunOptions, name: str) -> str:
+  """The path of the records with this name, in this worker's folder."""
+  return os.path.join(cluster.records_dir(options), f"{name}.tf_record")
+
+
+def make_input_fn(
+  options: flags.RunOptions, records, schema: Mapping, is_training: bool
+) -> Callable:
+  """Reads records as `input_pipeline.batch_input_fn` does."""
   return input_pipeline.batch_input_fn(
     records,
     schema,
     is_training,
-    FLAGS.train_batch_size,
-    common_flags.length_buckets(),
-    drop_remainder=FLAGS.use_tpu,
-    # A training that goes on does not meet the first batches once more.
-    random_seed=FLAGS.random_seed + checkpoints.current_step(FLAGS.output_dir),
+    options.train_batch_size,
+    length_buckets(options),
+    drop_remainder=options.use_tpu,
+    # Training that resumes does not start with the first batches again.
+    random_seed=options.random_seed
+    + checkpoints.current_step(options.output_dir),
   )
+
+
+def length_buckets(options: flags.RunOptions) -> str | list[int]:
+  """--length_buckets as "auto" or a list of bounds; [] on TPU.
+
+  Raises:
+    ValueError: the option holds something else.
+  """
+  text = options.length_buckets
+  if options.use_tpu or text == "none":
+    return []
+  if text == "auto":
+    return "auto"
+  parts = text.split(",")
+  bounds = [int(part) for part in parts if part.strip().isdigit()]
+  if len(bounds) < len(parts) or bounds != sorted(set(bounds)):
+    raise ValueError(
+      f"--length_buckets={text}: give auto, none, or ascending lengths such as"
+      " 32,64,128"
+    )
+  below = [bound for bound in bounds if 0 < bound < options.max_seq_length]
+  return [*below, options.max_seq_length]
 
 
 # --------------------------------------------------------------- training
 
 
+def log_devices(options: flags.DeviceOptions) -> None:
+  """Logs what the run computes on."""
+  logging.info(
+    estimators.describe_devices(
+      options.use_tpu, options.tpu_name or options.master
+    )
+  )
+
+
 def train(
+  options: flags.RunOptions,
   estimator,
   input_fn: Callable,
   num_train_steps: int,
@@ -262,71 +514,84 @@ def train(
   """Trains, and keeps what prediction needs beside the checkpoints.
 
   Args:
+    options: of the script.
     estimator: of `make_estimator`.
     input_fn: of the training records.
     num_train_steps: the step to reach.
-    num_examples: in an epoch.
-    evaluate: `checkpoint -> scores`, called at --eval_steps.
-    note: dataclass of what prediction needs to know, for `task.json`.
+    num_examples: per epoch.
+    evaluate: `checkpoint -> scores`, called every --eval_steps.
+    note: the task's note, for `task.json`.
   """
-  if common_flags.is_chief():
+  if cluster.is_chief(options):
     if note:
-      files.write_json(
-        os.path.join(FLAGS.output_dir, "task.json"), dataclasses.asdict(note)
-      )
-    _copy_model_files()
+      path = os.path.join(options.output_dir, "task.json")
+      files.write_json(path, dataclasses.asdict(note))
+    _copy_model_files(options)
   listener = None
-  if FLAGS.eval_steps:
-    listener = progress.EvaluationListener(
-      evaluate, FLAGS.output_dir, _keeper() if FLAGS.keep_best else None
-    )
+  if options.eval_steps:
+    keeper = _keeper(options) if options.keep_best else None
+    listener = progress.EvaluationListener(evaluate, options.output_dir, keeper)
   estimators.train(
     estimator,
     input_fn,
     num_train_steps,
     num_examples,
-    FLAGS.train_batch_size,
-    FLAGS.log_steps,
+    options.train_batch_size,
+    options.log_steps,
     listener,
   )
 
 
-def _copy_model_files() -> None:
-  """Copies configuration and vocabulary to the output folder, for later use."""
-  for path, name in (
-    (FLAGS.bert_config_file, "bert_config.json"),
-    (FLAGS.vocab_file, "vocab.txt"),
-  ):
-    if not path:  # a script that can do without
-      continue
-    with tf.io.gfile.GFile(path, "rb") as reader:
+def _copy_model_files(options):
+  """Copies configuration and vocabulary to the output folder."""
+  for name, file in _model_files(options):
+    with tf.io.gfile.GFile(getattr(options, name), "rb") as reader:
       data = reader.read()
-    target = os.path.join(FLAGS.output_dir, name)
-    with files.whole(target) as partial:
+    with files.whole(os.path.join(options.output_dir, file)) as partial:
       with tf.io.gfile.GFile(partial, "wb") as writer:
         writer.write(data)  # the two paths may name one file
 
 
-def _keeper():
-  """The keeper of --keep_best."""
+def _keeper(options):
+  """What keeps the best checkpoint for --keep_best."""
   return checkpoints.BestCheckpoint(
-    FLAGS.output_dir, FLAGS.keep_best, FLAGS.patience
+    options.output_dir, options.keep_best, options.patience
   )
 
 
-def best_checkpoint() -> str | None:
-  """The prefix of what --keep_best kept; None: the newest is to be used."""
-  return _keeper().checkpoint if FLAGS.keep_best else None
+def best_checkpoint(options: flags.RunOptions) -> str | None:
+  """The prefix that --keep_best kept; None: use the newest."""
+  return _keeper(options).checkpoint if options.keep_best else None
 
 
-def used_checkpoint(
-  checkpoint: str | None, init_checkpoint: str | None
-) -> str | None:
-  """The prefix of the weights that an estimator uses.
+def used_step(
+  options: flags.RunOptions, model: Model, checkpoint: str | None
+) -> int:
+  """The training step of the weights that an estimator uses.
 
   Args:
-    checkpoint: as it is told; None: the newest of --output_dir.
-    init_checkpoint: if that holds none.
+    options: of the script.
+    model: whose init_checkpoint is used if --output_dir holds no checkpoint.
+    checkpoint: prefix; None: the newest in --output_dir.
   """
-  newest = tf.train.latest_checkpoint(FLAGS.output_dir)
-  return checkpoint or newest or init_checkpoint
+  newest = tf.train.latest_checkpoint(options.output_dir)
+  return checkpoints.current_step(checkpoint or newest or model.init_checkpoint)
+
+
+def write_scores(
+  options: flags.RunOptions, scores: Mapping, report: Mapping
+) -> None:
+  """Writes eval_results.txt and eval_results.json, and logs the scores.
+
+  Args:
+    options: of the script.
+    scores: {name: float or int}; they become `key = value` lines, sorted.
+    report: what the JSON file holds beside the scores.
+  """
+  logging.info("evaluation:")
+  lines = [f"{name} = {scores[name]}" for name in sorted(scores)]
+  for line in lines:
+    logging.info(f"  {line}")
+  path = os.path.join(options.output_dir, "eval_results")
+  files.write_lines(path + ".txt", lines)
+  files.write_json(path + ".json", {**scores, **report})

@@ -1,0 +1,283 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Classification: a text or a pair to one label, several labels or a number.
+
+In: the encoder's vector of each sequence [B, D]. Out: logits, probabilities,
+labels and losses; and from a row of text to its label.
+
+Shapes: B batch, S sequence, D hidden, L labels, F numbers beside the text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from bert.records import packing, record_files, tables
+from bert.tasks import layers, task
+
+DROPOUT = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierNote:
+  """What task.json keeps of a classifier."""
+
+  task: str
+  label_type: str  # single, multi or number
+  labels: Sequence[str]  # in the order of their ids; none for a number
+  thresholds: Sequence[float]  # one per label if there can be several
+  feature_columns: Sequence[int | str]
+  feature_mean: Sequence[float]  # over the training data
+  feature_std: Sequence[float]
+  do_lower_case: bool
+  max_seq_length: int
+  text_template: str | None = None
+  task_name: str = ""
+
+  @property
+  def num_outputs(self) -> int:
+    return len(self.labels) or 1
+
+
+# ------------------------------------------------------------------ losses
+
+
+def multi_label_loss(logits, labels):
+  """The mean over the labels of each label's sigmoid cross entropy.
+
+  Args:
+    logits: float32 [B, L].
+    labels: float32 [B, L], 0 and 1.
+
+  Returns:
+    float32 [B].
+  """
+  losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+  return tf.reduce_mean(losses, axis=-1)
+
+
+def regression_loss(logits, labels):
+  """The squared error of a number.
+
+  Args:
+    logits: float32 [B, 1] or [B], the predicted numbers.
+    labels: float32 [B].
+
+  Returns:
+    float32 [B].
+  """
+  return tf.square(tf.reshape(logits, [-1]) - tf.reshape(labels, [-1]))
+
+
+LOSSES = {
+  "single": layers.cross_entropy,
+  "multi": multi_label_loss,
+  "number": regression_loss,
+}
+ACTIVATIONS = {
+  "single": tf.nn.softmax,
+  "multi": tf.nn.sigmoid,
+  "number": tf.identity,
+}
+
+
+# -------------------------------------------------------------------- task
+
+
+class Classification(task.Task):
+  """A text or a pair to its label, labels or number."""
+
+  name = "classifier"
+  Note = ClassifierNote
+
+  def schema(self, is_training):
+    """`label_ids` is int64 [], or float32 [L] of several labels or [] of a
+    number; `features` float32 [F] where there are numbers beside the text."""
+    note = self.note
+    label_shape = [len(note.labels)] if note.label_type == "multi" else []
+    label_dtype = tf.int64 if note.label_type == "single" else tf.float32
+    schema = {
+      **record_files.sequence_schema(note.max_seq_length),
+      "label_ids": tf.FixedLenFeature(label_shape, label_dtype),
+      "is_real_example": tf.FixedLenFeature([], tf.int64),
+    }
+    if note.feature_columns:
+      size = len(note.feature_columns)
+      schema["features"] = tf.FixedLenFeature([size], tf.float32)
+    return schema
+
+  def layers(self, encoder, features):
+    """`logits` and `probabilities` [B, L], and `predicted`: the label's id
+    [B], 0 or 1 per label [B, L], or the number [B].
+
+    Makes the variables `output_weights` [L, D + F] and `output_bias` [L].
+    """
+    vectors = encoder.dropout(encoder.get_pooled_output(), DROPOUT)
+    if features.get("features") is not None:
+      vectors = tf.concat([vectors, features["features"]], axis=1)
+    logits = layers.labels_product(vectors, self.note.num_outputs)
+    probabilities = ACTIVATIONS[self.note.label_type](logits)
+    return {
+      "logits": logits,
+      "probabilities": probabilities,
+      "predicted": self._predicted(probabilities),
+    }
+
+  def _predicted(self, probabilities):
+    """The choice of labels, for training, prediction and export alike."""
+    if self.note.label_type == "single":
+      return tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+    if self.note.label_type == "multi":
+      thresholds = np.float32(self.note.thresholds)
+      return tf.cast(probabilities >= thresholds, tf.int32)
+    return probabilities[:, 0]
+
+  def scored(self, tensors, features):
+    labels = features["label_ids"]
+    losses = LOSSES[self.note.label_type](tensors["logits"], labels)
+    is_real = tf.ones_like(losses)
+    if "is_real_example" in features:
+      is_real = tf.cast(features["is_real_example"], tf.float32)
+    return task.Outputs(
+      predictions={
+        "probabilities": tensors["probabilities"],
+        "predicted": tensors["predicted"],
+        "per_example_loss": losses,
+        "label_ids": labels,
+      },
+      loss_sums=[tf.reduce_sum(losses)],
+      metric_fn=(
+        _single_label_metrics
+        if self.note.label_type == "single"
+        else _mean_loss
+      ),
+      metric_inputs=(losses, labels, tensors["predicted"], is_real),
+    )
+
+  def inputs(self):
+    """`features`, float32 [B, F], holds the numbers as they are."""
+    inputs = super().inputs()
+    if self.note.feature_columns:
+      size = len(self.note.feature_columns)
+      inputs["features"] = tf.TensorSpec([None, size], tf.float32, "features")
+    return inputs
+
+  def features_of(self, inputs):
+    """Standardises the numbers as the training data were."""
+    features = dict(inputs)
+    if "features" in features:
+      mean = np.array(self.note.feature_mean, np.float32)
+      std = np.array(self.note.feature_std, np.float32)
+      features["features"] = (features["features"] - mean) / std
+    return features
+
+  def served(self, tensors, inputs):
+    """`probabilities` and `labels` [B, L], and `label` [B] or `is_given`
+    [B, L]; for a number, `prediction` [B]."""
+    del inputs
+    probabilities, predicted = tensors["probabilities"], tensors["predicted"]
+    if self.note.label_type == "number":
+      return {"prediction": predicted}
+    labels = tf.constant(self.note.labels)
+    batch = tf.shape(probabilities)[0]
+    outputs = {
+      "probabilities": probabilities,
+      "labels": tf.tile(labels[tf.newaxis], [batch, 1]),
+    }
+    if self.note.label_type == "multi":
+      return {**outputs, "is_given": tf.cast(predicted, tf.bool)}
+    return {**outputs, "label": tf.gather(labels, predicted)}
+
+  @property
+  def example(self):
+    texts = ["text_a", "text_b"]
+    if self.note.text_template:
+      texts = template_columns(self.note.text_template)
+    numbers = map(str, self.note.feature_columns)
+    return {**dict.fromkeys(texts, "..."), **dict.fromkeys(numbers, 0.5)}
+
+  def text_signatures(self):
+    return ("text", "text_pair")
+
+  def texts(self, row):
+    template = self.note.text_template
+    if template:
+      text_a = fill_template(template, lambda name: self._value(row, name))
+    else:
+      text_a = task.text_of(row, ("text_a", "text"), self.example)
+    text_b = row.get("text_b")
+    if text_b is not None:
+      text_b = task.text_of(row, ("text_b",), self.example)
+    return text_a, text_b
+
+  def prepare(self, row, tokenizer):
+    """The one window of a row; nothing is kept."""
+    text_a, text_b = self.texts(row)
+    length = self.note.max_seq_length
+    packed = packing.pack_texts(text_a, text_b or None, length, tokenizer)
+    window = task.window(packed)
+    if self.note.feature_columns:
+      window["features"] = [
+        tables.number(self._value(row, name), repr(name))
+        for name in map(str, self.note.feature_columns)
+      ]
+    return [window], None
+
+  def _value(self, row, name):
+    if name not in row:
+      raise ValueError(
+        f"no key {name!r}: give a row such as {json.dumps(self.example)}"
+      )
+    return row[name]
+
+  def answer(self, kept, outputs):
+    """{"label", "probabilities"}, {"labels", "probabilities"} or
+    {"prediction"}."""
+    del kept
+    (output,) = outputs
+    if "prediction" in output:
+      return {"prediction": float(output["prediction"])}
+    values = [float(value) for value in output["probabilities"]]
+    probabilities = dict(zip(self.note.labels, values))
+    if "label" in output:
+      label = output["label"].decode()
+      return {"label": label, "probabilities": probabilities}
+    given = [
+      label
+      for label, is_given in zip(self.note.labels, output["is_given"])
+      if is_given
+    ]
+    return {"labels": given, "probabilities": probabilities}
+
+
+def _single_label_metrics(losses, label_ids, predicted, is_real):
+  """eval_accuracy and eval_loss over the examples that are not padding."""
+  return {
+    "eval_accuracy": tf.metrics.accuracy(label_ids, predicted, is_real),
+    **_mean_loss(losses, label_ids, predicted, is_real),
+  }
+
+
+def _mean_loss(losses, label_ids, predicted, is_real):
+  del label_ids, predicted
+  return {"eval_loss": tf.metrics.mean(losses, is_real)}
+
+
+# ---------------------------------------------------------------- template
+
+
+def template_columns(template: str) -> list[str]:
+  """The columns that a template such as "I am {age}." names."""
+  return re.findall(r"\{([^{}]+)\}", template)
+
+
+def fill_template(template: str, value_of: Callable[[str], object]) -> str:
+  """The template with the value of each column that it names."""
+  return re.sub(
+    r"\{([^{}]+)\}", lambda match: str(value_of(match.group(1))), template
+  )

@@ -1,0 +1,71 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Layers and losses that several tasks share.
+
+In: vectors of tokens or sequences. Out: logits, losses, log-probabilities.
+
+Shapes: B batch, S sequence, D hidden, L labels, M rows, P positions.
+"""
+
+from __future__ import annotations
+
+import tensorflow.compat.v1 as tf
+
+import modeling
+
+HEAD_STDDEV = 0.02  # of the new weights of a head that fine-tuning adds
+
+
+def labels_product(vectors, num_labels: int, stddev: float = HEAD_STDDEV):
+  """One logit per label.
+
+  Makes the variables `output_weights` [L, D] and `output_bias` [L] in the
+  current scope.
+
+  Args:
+    vectors: float32 [M, D].
+    num_labels: L.
+    stddev: standard deviation of the first weights.
+
+  Returns:
+    float32 [M, L].
+  """
+  weights = tf.get_variable(
+    "output_weights",
+    [num_labels, vectors.shape[-1]],
+    initializer=modeling.create_initializer(stddev),
+  )
+  bias = tf.get_variable(
+    "output_bias", [num_labels], initializer=tf.zeros_initializer()
+  )
+  return tf.nn.bias_add(tf.matmul(vectors, weights, transpose_b=True), bias)
+
+
+def cross_entropy(logits, labels):
+  """The cross entropy of one label per row.
+
+  Args:
+    logits: float32 [M, L].
+    labels: int32 [M].
+
+  Returns:
+    float32 [M].
+  """
+  return tf.nn.sparse_softmax_cross_entropy_with_logits(
+    labels=labels, logits=logits
+  )
+
+
+def gather_indexes(sequence_tensor, positions):
+  """The vectors at given positions of each sequence.
+
+  Args:
+    sequence_tensor: float32 [B, S, D].
+    positions: int32 [B, P].
+
+  Returns:
+    float32 [B*P, D].
+  """
+  batch, length, width = modeling.get_shape_list(sequence_tensor, 3)
+  starts = tf.range(batch)[:, tf.newaxis] * length  # [B, 1]
+  rows = tf.reshape(positions + starts, [-1])  # in the matrix [B*S, D]
+  return tf.gather(tf.reshape(sequence_tensor, [-1, width]), rows)

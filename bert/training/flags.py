@@ -1,0 +1,343 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Flags that are fields of a dataclass, and the options that scripts share.
+
+In: frozen dataclasses whose fields are made by `flag`. Out: one flag on the
+command line for each field, and an object with their values, which is passed
+on. Nothing else reads absl's FLAGS.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from absl import flags as absl_flags
+
+# ------------------------------------------------------- flags and fields
+
+
+def flag(
+  default,
+  help_text: str,
+  *,
+  required: bool = False,
+  choices: Sequence[str] | None = None,
+  lower_bound=None,
+  upper_bound=None,
+):
+  """A field of an options dataclass that is also a flag.
+
+  The field's annotation gives the flag's kind: int, float, bool, str or tuple
+  (values separated by commas), each with or without `| None`.
+
+  Args:
+    default: the value when the flag is not given.
+    help_text: what --help says.
+    required: whether the flag must be given.
+    choices: the values that a str may have.
+    lower_bound: of a number.
+    upper_bound: of a number.
+  """
+  metadata = {
+    "help": help_text,
+    "required": required,
+    "choices": choices,
+    "bounds": {"lower_bound": lower_bound, "upper_bound": upper_bound},
+  }
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def with_default(options_class: type, name: str, default):
+  """The field `name` of another options class, with another default."""
+  field = options_class.__dataclass_fields__[name]
+  return dataclasses.field(default=default, metadata=field.metadata)
+
+
+def define(options_class: type, flag_values=absl_flags.FLAGS) -> None:
+  """Defines the flags of an options class, to be shown by --help."""
+  for field in _flag_fields(options_class):
+    _define_one(field, flag_values)
+  absl_flags.mark_flags_as_required(
+    [f.name for f in _flag_fields(options_class) if f.metadata["required"]],
+    flag_values,
+  )
+
+
+def read(options_class: type, flag_values=absl_flags.FLAGS):
+  """The options that the parsed flags give."""
+  fields = _flag_fields(options_class)
+  values = {field.name: flag_values[field.name].value for field in fields}
+  for name, value in values.items():
+    if isinstance(value, list):
+      values[name] = tuple(value)
+  given = frozenset(name for name in values if flag_values[name].present)
+  return options_class(**values, given=given)
+
+
+def parse(options_class: type, arguments: Sequence[str]):
+  """The options of a command line, without touching absl's FLAGS.
+
+  Args:
+    options_class: whose fields are the flags.
+    arguments: such as "--do_train", without the program's name.
+
+  Returns:
+    An options_class, and the words that are no flags.
+
+  Raises:
+    absl.flags.Error: a flag is unknown, is missing, or has a wrong value.
+  """
+  flag_values = absl_flags.FlagValues()
+  define(options_class, flag_values)
+  words = flag_values(["", *arguments])
+  return read(options_class, flag_values), words[1:]
+
+
+def _flag_fields(options_class):
+  return [f for f in dataclasses.fields(options_class) if f.metadata]
+
+
+def _define_one(field, flag_values):
+  kind = field.type.removesuffix(" | None")
+  # --help shows the flags of the program that runs, as sys.argv names it.
+  given = {"flag_values": flag_values, "module_name": sys.argv[0]}
+  name, default = field.name, field.default
+  help_text, choices = field.metadata["help"], field.metadata["choices"]
+  if choices:
+    absl_flags.DEFINE_enum(name, default, list(choices), help_text, **given)
+    return
+  if kind in ("int", "float"):
+    given.update(field.metadata["bounds"])
+  if kind == "tuple" and default is not None:
+    default = list(default)
+  define_kind = {
+    "int": absl_flags.DEFINE_integer,
+    "float": absl_flags.DEFINE_float,
+    "bool": absl_flags.DEFINE_bool,
+    "str": absl_flags.DEFINE_string,
+    "tuple": absl_flags.DEFINE_list,
+  }[kind]
+  define_kind(name, default, help_text, **given)
+
+
+# --------------------------------------------- options that scripts share
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What the options of every script have."""
+
+  # Names of the flags that were given, rather than left at their defaults.
+  given: frozenset = frozenset()
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceOptions(Options):
+  """Where a model runs, and in which precision."""
+
+  precision: str = flag(
+    "float32",
+    "Type of matrix products and activations; weights, softmax, statistics,"
+    " losses and the optimizer stay in float32. bfloat16 suits TPUs, recent"
+    " GPUs, and CPUs with AVX-512 BF16 or AMX; float16 is for GPUs, with"
+    " dynamic loss scaling.",
+    choices=("float32", "bfloat16", "float16"),
+  )
+  use_tpu: bool = flag(False, "Run on a TPU instead of a GPU or CPU.")
+  tpu_name: str | None = flag(
+    None, "Name or grpc://address of the Cloud TPU to use."
+  )
+  tpu_zone: str | None = flag(
+    None, "Zone of the TPU, if it cannot be detected."
+  )
+  gcp_project: str | None = flag(
+    None, "Project of the TPU, if it cannot be detected."
+  )
+  master: str | None = flag(None, "Address of a TensorFlow master.")
+  num_tpu_cores: int = flag(8, "TPU cores that share a batch.", lower_bound=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions(Options):
+  """Which model to start from."""
+
+  bert_config_file: str | None = flag(
+    None,
+    "JSON file with the model's sizes, such as bert_config.json beside a"
+    " released checkpoint.",
+    required=True,
+  )
+  init_checkpoint: str | None = flag(
+    None,
+    "Weights to start from: a prefix such as dir/bert_model.ckpt, or a folder"
+    " that holds one checkpoint.",
+  )
+  max_seq_length: int = flag(
+    128,
+    "Length in WordPiece tokens, including [CLS] and [SEP]. Longer texts are"
+    " cut, shorter ones padded.",
+    lower_bound=3,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class TextOptions(Options):
+  """The vocabulary, and how text is prepared for it."""
+
+  vocab_file: str | None = flag(
+    None, "The vocabulary, one WordPiece token per line.", required=True
+  )
+  do_lower_case: bool = flag(
+    True,
+    "Lower-case the text and strip accents: True for uncased vocabularies,"
+    " False for cased ones.",
+  )
+  check_vocab_case: bool = flag(
+    True, "Refuse a vocabulary whose case does not match --do_lower_case."
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions(ModelOptions, DeviceOptions):
+  """What every run_ script has: output, batches, optimizer, evaluation."""
+
+  output_dir: str | None = flag(
+    None,
+    "Folder for checkpoints, records and results. Training resumes from the"
+    " newest checkpoint in it.",
+    required=True,
+  )
+  do_train: bool = flag(False, "Train.")
+  train_batch_size: int = flag(32, "Examples per training step.", lower_bound=1)
+  learning_rate: float = flag(
+    5e-5, "The highest learning rate.", lower_bound=0.0
+  )
+  save_checkpoints_steps: int = flag(
+    1000, "Steps between checkpoints.", lower_bound=1
+  )
+  keep_checkpoint_max: int = flag(
+    5, "Number of newest checkpoints to keep.", lower_bound=1
+  )
+  random_seed: int = flag(
+    12345,
+    "Seed for the order of the data, new weights and dropout. The same seed"
+    " repeats a run.",
+    lower_bound=0,
+    upper_bound=2**31 - 1,
+  )
+  log_steps: int = flag(
+    20, "Steps between two progress reports.", lower_bound=1
+  )
+  length_buckets: str = flag(
+    "auto",
+    "How examples are grouped by length off TPU, to compute little padding:"
+    " auto (bounds chosen from the data), none, or ascending bounds such as"
+    " 32,64,128.",
+  )
+  gradient_accumulation_steps: int = flag(
+    1,
+    "Split a training batch into this many parts and process one after the"
+    " other within a step: the same loss and update in less memory.",
+    lower_bound=1,
+  )
+  recompute_layers: bool = flag(
+    False,
+    "Compute each encoder layer again in the backward pass instead of keeping"
+    " its activations: the same gradients, less memory, more time.",
+  )
+  optimizer: str = flag(
+    "adamw",
+    "adamw is BERT's own; lamb is for large batches.",
+    choices=("adamw", "lamb"),
+  )
+  layerwise_lr_decay: float = flag(
+    1.0,
+    "Learning rate of a layer divided by that of the layer above, such as 0.9;"
+    " 1 means equal rates.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+  )
+  head_learning_rate: float | None = flag(
+    None,
+    "Learning rate of the variables outside the encoder; default:"
+    " --learning_rate.",
+    lower_bound=0.0,
+  )
+  use_xla: bool = flag(
+    False, "Compile the graph with XLA, which can help on GPU."
+  )
+  distribution: str = flag(
+    "none",
+    "How training is spread, off TPU: mirrored over all GPUs of this machine,"
+    " multi_worker over the machines in TF_CONFIG. Each takes its share of a"
+    " batch.",
+    choices=("none", "mirrored", "multi_worker"),
+  )
+  iterations_per_loop: int = flag(
+    1000, "Steps a TPU takes before it returns to the host.", lower_bound=1
+  )
+  eval_steps: int = flag(
+    0,
+    "Evaluate and save a checkpoint every N training steps; 0: do not evaluate"
+    " during training.",
+    lower_bound=0,
+  )
+  keep_best: str | None = flag(
+    None,
+    "With --eval_steps: copy the checkpoint with the best value of this score,"
+    " such as eval_loss, to output_dir/best, and use it from then on.",
+  )
+  patience: int = flag(
+    0,
+    "With --keep_best: stop after N evaluations without improvement.",
+    lower_bound=0,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions(Options):
+  """Evaluation as an action of its own."""
+
+  do_eval: bool = flag(False, "Evaluate, and write the scores.")
+  eval_batch_size: int = flag(
+    8, "Examples per evaluation batch.", lower_bound=1
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuningOptions(RunOptions, TextOptions):
+  """What the scripts that fine-tune on text have besides."""
+
+  do_predict: bool = flag(False, "Predict; labels are not needed.")
+  predict_batch_size: int = flag(
+    8, "Examples per prediction batch.", lower_bound=1
+  )
+  num_train_epochs: float = flag(
+    3.0, "Passes over the training data.", lower_bound=0.0
+  )
+  warmup_proportion: float = flag(
+    0.1,
+    "Share of the training steps during which the learning rate rises from 0;"
+    " afterwards it falls to 0.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModelOptions(Options):
+  """Which trained model to use."""
+
+  model_dir: str | None = flag(
+    None, "Output folder of a training run, or `best` in it.", required=True
+  )
+  checkpoint: str | None = flag(
+    None,
+    "Prefix of the weights. Default: the best checkpoint in --model_dir if one"
+    " was kept, otherwise the newest.",
+  )
+  task_file: str | None = flag(
+    None,
+    "Python file that defines a task of your own; see docs/adding-a-task.md.",
+  )

@@ -1,0 +1,105 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""What tests share: small files and models, and running a script.
+
+Starting a process that imports TensorFlow takes seconds. `run` runs a script's
+`main` in the test's own process, with its flags parsed as on the command line;
+`run_process` starts it as a user does, which each script is tested with once.
+"""
+
+import contextlib
+import io
+import logging as python_logging
+import pathlib
+import subprocess
+import sys
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+from absl import flags as absl_flags
+from absl import logging
+
+from bert.training import entry, flags
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+absl_flags.FLAGS.mark_as_parsed()  # pytest's own command line holds none
+
+
+class Done(NamedTuple):
+  """How a script ended."""
+
+  returncode: int
+  stdout: str
+  stderr: str
+
+
+def write(path, text) -> str:
+  """Writes a text file, its folder too, and returns its path."""
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(text, encoding="utf-8")
+  return str(path)
+
+
+def run(script, *arguments, stdin="") -> Done:
+  """Runs a script's main in this process.
+
+  Args:
+    script: the imported module, with `main` and `Options`.
+    *arguments: such as "--do_train".
+    stdin: str or bytes that it reads from standard input.
+
+  Returns:
+    How it ended; a defect is raised.
+  """
+  out, err = _stream(), _stream()
+  handler = logging.get_absl_handler().python_handler
+  before = handler.stream, sys.stdin, logging.get_verbosity()
+  handler.setFormatter(python_logging.Formatter("%(message)s"))
+  data = stdin.encode() if isinstance(stdin, str) else stdin
+  try:
+    handler.stream, sys.stdin = err, io.TextIOWrapper(io.BytesIO(data))
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+      code = _call(script, arguments, err)
+  finally:
+    handler.stream, sys.stdin, verbosity = before
+    logging.set_verbosity(verbosity)
+    tf.reset_default_graph()
+  return Done(code, *(_text(stream) for stream in (out, err)))
+
+
+def _call(script, arguments, err):
+  """The exit status of a script's main."""
+  try:
+    options, words = flags.parse(script.Options, arguments)
+    entry.call(script.main, options, words)
+  except absl_flags.Error as error:
+    err.write(f"FATAL Flags parsing error:\n  {error}\n")
+    return 1
+  except SystemExit as end:
+    if isinstance(end.code, str):
+      err.write(end.code + "\n")
+      return 1
+    return end.code or 0
+  return 0
+
+
+def _stream():
+  return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+
+
+def _text(stream):
+  return stream.buffer.getvalue().decode("utf-8", "replace")
+
+
+def run_process(script: str, *arguments, stdin="", **options):
+  """Runs a script, such as "predict.py", in a process of its own."""
+  return subprocess.run(
+    [sys.executable, str(ROOT / script), *arguments],
+    input=stdin,
+    capture_output=True,
+    text=True,
+    **options,
+  )
