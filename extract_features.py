@@ -234,7 +234,7 @@ def model_fn_builder(
   "pooled", the layers do not matter and `layer_output_0` is the pooler's.
   """
 
-  def forward(features, is_training, dropout_seed):
+  def forward(features, is_training, dropout_seed, compiled):
     del is_training, dropout_seed
     mask = features["input_mask"]
     getter = None if pooling == "pooled" else _without_pooler
@@ -247,6 +247,7 @@ def model_fn_builder(
         features["input_type_ids"],
         use_one_hot_embeddings,
         **(encoder_options or {}),
+        compiled=compiled,
       )
     if pooling == "pooled":
       outputs = [model.get_pooled_output()]

@@ -466,7 +466,7 @@ def model_fn_builder(
     encoder_options: of `modeling.BertModel`: precision, recomputation.
   """
 
-  def forward(features, is_training, dropout_seed):
+  def forward(features, is_training, dropout_seed, compiled):
     outputs = heads.ranker_forward(
       bert_config,
       features,
@@ -475,6 +475,7 @@ def model_fn_builder(
       dropout_seed,
       use_one_hot_embeddings=use_one_hot_embeddings,
       **(encoder_options or {}),
+      compiled=compiled,
     )
     losses = []
     if is_training:

@@ -328,7 +328,7 @@ def model_fn_builder(
     encoder_options: of `modeling.BertModel`: precision, recomputation.
   """
 
-  def forward(features, is_training, dropout_seed):
+  def forward(features, is_training, dropout_seed, compiled):
     logits, transitions = heads.tagger_scores(
       bert_config,
       features,
@@ -337,6 +337,7 @@ def model_fn_builder(
       dropout_seed,
       use_one_hot_embeddings=use_one_hot_embeddings,
       **(encoder_options or {}),
+      compiled=compiled,
     )
     return _outputs(features, logits, transitions)
 

@@ -187,11 +187,10 @@ def predictions(
       options["dtype"] = tf.bfloat16  # halves what each batch reads of memory
     return getter(name, *args, **options)
 
-  with modeling.plain_ops():
-    with tf.variable_scope("", custom_getter=variable):
-      tensors = heads.FORWARD[note["task"]](
-        model.config, inputs, note, compute_dtype=tf.as_dtype(precision)
-      )
+  with tf.variable_scope("", custom_getter=variable):
+    tensors = heads.FORWARD[note["task"]](
+      model.config, inputs, note, compute_dtype=tf.as_dtype(precision)
+    )
   return TASKS[note["task"]].outputs(tensors, inputs, note)
 
 
