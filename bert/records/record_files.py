@@ -13,9 +13,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -257,40 +256,29 @@ def write_records(
   return writer.records
 
 
-def cached_records(output_file: str, mark: str, write) -> RecordFile:
-  """Reuses `output_file` if it was made from the same input, else writes it.
+def cached_records(
+  output_file: str, mark: str, write: Callable[[], RecordFile]
+) -> RecordFile:
+  """Reuses `output_file` if it was made from the same input, or writes it.
 
   Args:
-    output_file: path of the TFRecord file; its `.json` beside it holds the
-      mark and the lengths.
-    mark: `fingerprint` of everything that the records are made of.
-    write: called without arguments, writes the file, returns a `RecordFile`.
+    output_file: path of the TFRecord file; the note beside it keeps the mark
+      and the lengths.
+    mark: `fingerprint` of everything that the records are made from.
+    write: called without arguments, writes the file.
 
   Returns:
-    A `RecordFile`, read or made.
+    The file, found or made.
   """
-  note = output_file + ".json"
-  kept = _read_note(note, output_file)
-  if kept and kept["fingerprint"] == mark:
-    return RecordFile(output_file, kept["lengths"])
-  if tf.io.gfile.exists(note):
-    tf.io.gfile.remove(note)  # never beside records it does not describe
-  records = write()
-  with files.whole(note) as partial, tf.io.gfile.GFile(partial, "w") as writer:
-    kept = {"fingerprint": mark, "lengths": records.lengths}
-    json.dump({**kept, "bytes": tf.io.gfile.stat(output_file).length}, writer)
-  return records
 
+  def make():
+    files.forget(output_file)
+    records = write()
+    return records, {"lengths": records.lengths}
 
-def _read_note(note, output_file):
-  """What is noted of a record file; None if they do not fit each other."""
-  if not tf.io.gfile.exists(note) or not tf.io.gfile.exists(output_file):
-    return None
-  with tf.io.gfile.GFile(note) as reader:
-    try:
-      kept = json.load(reader)
-    except ValueError:
-      return None
-  size = tf.io.gfile.stat(output_file).length
-  is_whole = {"fingerprint", "lengths", "bytes"} <= set(kept)
-  return kept if is_whole and kept["bytes"] == size else None
+  return files.kept_file(
+    output_file,
+    {"fingerprint": mark},
+    make,
+    lambda note: RecordFile(output_file, note["lengths"]),
+  )

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -22,21 +21,18 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
-from tqdm import tqdm
 
 import optimization
 from bert.records import files
 from bert.training import checkpoints, cluster, flags
 from bert.training.progress import (
   EvaluationListener,
-  how_far,
   ProgressHook,
   SavingClock,
+  show_predicting,
   show_progress,
 )
 from bert.training.workers import workers_of, WorkersHook
-
-_SECONDS_BETWEEN_LINES = 20  # of prediction's progress
 
 
 @dataclasses.dataclass
@@ -667,27 +663,14 @@ def predict(
     {name: array [B, ...]}, in the order of computation; `example_index` tells
     each example's place.
   """
-  started = told = time.monotonic()
   batches = estimator.predict(
     input_fn, checkpoint_path=checkpoint, yield_single_examples=False
   )
-  done = 0
-  with tqdm(total=num_examples, unit="example", disable=None) as bar:
-    for batch in batches:
-      count = int(np.sum(batch["example_index"] >= 0))
-      bar.update(count)
-      done += count
-      yield batch
-      seconds = time.monotonic() - told
-      if bar.disable and seconds > _SECONDS_BETWEEN_LINES:
-        told += seconds
-        logging.info(how_far(done, num_examples, told - started))
-  seconds = time.monotonic() - started
-  used = checkpoint or tf.train.latest_checkpoint(estimator.model_dir)
-  logging.info(
-    f"predicted {done} examples in {seconds:.1f} s"
-    f" ({done / seconds:.1f} examples/s)"
-    f"{f' with {used}' if used else ''}"
+  yield from show_predicting(
+    batches,
+    lambda batch: int(np.sum(batch["example_index"] >= 0)),
+    num_examples,
+    checkpoint or tf.train.latest_checkpoint(estimator.model_dir),
   )
 
 

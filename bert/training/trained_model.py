@@ -259,11 +259,18 @@ class Predictor:
     """
     return self._task.prepare(_checked(row, self._task.example))
 
-  def run(self, windows: Sequence[Mapping]) -> list[dict]:
-    """What the model says of each window, {name: array}."""
+  def run(
+    self, windows: Sequence[Mapping], batch_size: int = _WINDOWS_AT_ONCE
+  ) -> list[dict]:
+    """What the model says of each window, {name: array}.
+
+    Args:
+      windows: of `prepare`; each batch of them is padded to its longest.
+      batch_size: how many are computed at once.
+    """
     rows = []
-    for first in range(0, len(windows), _WINDOWS_AT_ONCE):
-      arrays = padded(windows[first : first + _WINDOWS_AT_ONCE])
+    for first in range(0, len(windows), batch_size):
+      arrays = padded(windows[first : first + batch_size])
       columns = self._call(*(arrays[name] for name in self._inputs))
       rows += [dict(zip(self._names, values)) for values in zip(*columns)]
     return rows
