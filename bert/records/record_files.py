@@ -112,26 +112,6 @@ def candidates_schema(max_seq_length: int, num_sequences: int) -> dict:
   }
 
 
-def tagging_schema(max_seq_length: int) -> dict:
-  """Layout of a record of a sentence's words, or of a window of them.
-
-  Args:
-    max_seq_length: padded length, of the words too, which are fewer.
-
-  Returns:
-    {name: tf.FixedLenFeature}; for each word, `word_positions` is where its
-    first piece stands (0: there is no such word), `tag_ids` its tag, and
-    `is_scored` is 1 if it counts, 0 for context and padding.
-  """
-  return {
-    **sequence_schema(max_seq_length),
-    **{
-      name: per_position(max_seq_length)
-      for name in ("word_positions", "tag_ids", "is_scored")
-    },
-  }
-
-
 def pretraining_schema(
   max_seq_length: int, max_predictions_per_seq: int
 ) -> dict:
