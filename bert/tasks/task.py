@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
@@ -279,6 +280,7 @@ def load_task_file(path: str) -> dict[str, type]:
   if not tf.io.gfile.exists(path) or spec is None:
     raise ValueError(f"--task_file={path}: there is no such Python file")
   module = importlib.util.module_from_spec(spec)
+  sys.modules[spec.name] = module  # dataclasses look it up
   spec.loader.exec_module(module)
   found = {
     value.name: value
