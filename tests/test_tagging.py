@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """The tagger's layers and losses, its records, and rows turned into answers."""
 
+import helpers
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -10,7 +11,6 @@ import tokenization
 from bert.records import packing
 from bert.tasks import tagging
 from bert.training import estimators
-from tests import helpers
 
 TOKENS = "[PAD] [UNK] [CLS] [SEP] [MASK] ann fox . ##s ##t x ##x"
 CONFIG = modeling.BertConfig(
