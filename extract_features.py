@@ -231,7 +231,7 @@ def model_fn_builder(
   "pooled" ignores the layers; `layer_output_0` is then the pooler's vector.
   """
 
-  def forward(features, is_training, dropout_seed):
+  def forward(features, is_training, dropout_seed, compiled):
     del is_training, dropout_seed
     mask = features["input_mask"]
     getter = None if pooling == "pooled" else _without_pooler
@@ -244,6 +244,7 @@ def model_fn_builder(
         features["input_type_ids"],
         use_one_hot_embeddings,
         **(encoder_options or {}),
+        compiled=compiled,
       )
     if pooling == "pooled":
       outputs = [model.get_pooled_output()]

@@ -291,6 +291,8 @@ def forward(
     model.get_embedding_table(),
     features["masked_lm_positions"],
     encoder_options.get("compute_dtype", tf.float32),
+    model.compiled,
+    is_training,
   )
   weights = features["masked_lm_weights"]  # [B, P]
   labels = tf.reshape(features["masked_lm_ids"], [-1])
@@ -378,14 +380,14 @@ def model_fn_builder(
     `model_fn(features, labels, mode, params, config)`.
   """
 
-  def task(features, is_training, dropout_seed):
+  def task(features, is_training, dropout_seed, compiled):
     return forward(
       bert_config,
       features,
       is_training,
       dropout_seed,
       use_one_hot_embeddings,
-      encoder_options or {},
+      {**(encoder_options or {}), "compiled": compiled},
     )
 
   return estimators.make_model_fn(

@@ -241,7 +241,7 @@ WEIGHTED = """
 import tensorflow.compat.v1 as tf
 tf.disable_v2_behavior()
 
-def forward(features, is_training, dropout_seed):
+def forward(features, is_training, dropout_seed, compiled):
   slope = tf.get_variable("slope", initializer=[1.0])
   losses = slope * features["x"]
   return estimators.Outputs([tf.reduce_sum(losses)], {})

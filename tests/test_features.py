@@ -166,15 +166,6 @@ def test_a_pretraining_record_is_parsed_to_the_shapes_it_was_made_of(tmp_path):
   assert {str(value.dtype) for value in found.values()} == {"int64", "float32"}
 
 
-def test_a_record_of_a_window_holds_its_answer_for_training_only():
-  sequence = {"input_ids", "input_mask", "segment_ids"}
-  assert set(record_files.span_schema(8, False)) == {*sequence, "unique_ids"}
-  assert set(record_files.span_schema(8, True)) == {
-    *sequence,
-    *("unique_ids", "start_positions", "end_positions", "is_impossible"),
-  }
-
-
 def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path):
   path = tmp_path / "a.tf_record"
   path.write_bytes(b"old")

@@ -22,9 +22,9 @@ import run_classifier
 import run_pretraining
 import run_ranker
 import run_squad
-import run_tagger
 from bert.records import input_pipeline, record_files, streams
-from bert.training import progress
+from bert.tasks import tagging
+from bert.training import estimators, progress
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
 CONFIG = modeling.BertConfig(
@@ -76,12 +76,27 @@ def ranker(model, loss):
   )
 
 
-def tagger(options):
-  note = dict(labels=["O", "B", "I"], use_crf=True, mix_layers=[-1])
-  note.update(birnn_cell="lstm", birnn_size=4)
-  return run_tagger.model_fn_builder(
-    *(CONFIG, note, None, 0.1, 10, 2, True, True), optimizer_options=options
+TAGGER = tagging.Tagging(
+  tagging.TaggerNote(
+    *("tagger", ["O", "B", "I"], "bio"),
+    use_crf=True,
+    birnn_cell="lstm",
+    birnn_size=4,
+    mix_layers=[-1],
+    do_lower_case=True,
+    max_seq_length=LENGTH,
   )
+)
+
+
+def tagger(options):
+  graph = estimators.GraphOptions(
+    *(None, 0.1, 10, 2),
+    use_tpu=True,
+    optimizer=options,
+    encoder={"use_one_hot_embeddings": True},
+  )
+  return estimators.task_model_fn(TAGGER, CONFIG, graph)
 
 
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
@@ -99,7 +114,7 @@ SCRIPTS = {
   ),
   "squad": Script(
     squad,
-    record_files.span_schema(LENGTH, is_training=True),
+    run_squad.answering(LENGTH).schema(is_training=True),
     {"input_ids": 20, "start_positions": LENGTH, "end_positions": LENGTH},
     without_gradient=POOLER,
   ),
@@ -120,7 +135,7 @@ SCRIPTS = {
   ),
   "tagger": Script(
     tagger,
-    record_files.tagging_schema(LENGTH),
+    TAGGER.schema(is_training=True),
     {"input_ids": 20, "word_positions": LENGTH, "tag_ids": 3},
     without_gradient=POOLER,
   ),

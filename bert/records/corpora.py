@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
@@ -47,8 +46,8 @@ def count_examples(
 
   Args:
     paths: TFRecord files, each once.
-    note_file: JSON file that keeps the counts: files that have not changed
-      since are not read again. None: they are not kept.
+    note_file: JSON file that keeps the counts, so that only files that have
+      changed since are read again. None: counts are not kept.
     skip_corrupted: leave out what follows on the first damaged record of a
       file, and tell how much that is.
 
@@ -58,10 +57,11 @@ def count_examples(
   Raises:
     ValueError: a file is damaged, or holds no record; it is named.
   """
-  kept = _read_counts(note_file)
+  # {path: [mark, count, damaged byte or None]}
+  kept = files.read_note(note_file) if note_file else {}
   stats = {path: tf.io.gfile.stat(path) for path in paths}
   marks = {path: [s.length, s.mtime_nsec] for path, s in stats.items()}
-  new = [path for path in paths if kept.get(path, [None])[0] != marks[path]]
+  new = files.changed({path: found[0] for path, found in kept.items()}, marks)
   with futures.ThreadPoolExecutor(_THREADS) as pool:
     for path, found in zip(new, pool.map(_count, new)):
       kept[path] = [marks[path], *found]
@@ -71,9 +71,7 @@ def count_examples(
     _check_file(path, size, count, damaged_byte, skip_corrupted)
     shards.append(Shard(path, count))
   if new and note_file:
-    with files.whole(note_file) as partial:
-      with tf.io.gfile.GFile(partial, "w") as writer:
-        json.dump({path: kept[path] for path in paths}, writer)
+    files.write_note(note_file, {path: kept[path] for path in paths})
   shards = [shard for shard in shards if shard.num_examples]
   if not shards:
     raise ValueError(f"{', '.join(paths)}: no record can be read")
@@ -107,17 +105,6 @@ def _count(path):
     place = re.search(r"record at (\d+)", error.message)
     return count, int(place.group(1)) if place else 0
   return count, None
-
-
-def _read_counts(note_file):
-  """{path: [mark, count, damaged byte or None]} of earlier runs."""
-  if not note_file or not tf.io.gfile.exists(note_file):
-    return {}
-  with tf.io.gfile.GFile(note_file) as reader:
-    try:
-      return dict(json.load(reader))
-    except (TypeError, ValueError):
-      return {}
 
 
 def sample_lengths(

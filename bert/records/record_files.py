@@ -13,9 +13,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -93,26 +92,6 @@ def classification_schema(
   return schema
 
 
-def span_schema(max_seq_length: int, is_training: bool) -> dict:
-  """Layout of a record of a question and a window of its context.
-
-  Args:
-    max_seq_length: padded length.
-    is_training: whether it has the answer, `start_positions` and
-      `end_positions` (the last token of it), both 0 where there is none.
-
-  Returns:
-    {name: tf.FixedLenFeature}; `unique_ids` tell the window.
-  """
-  names = ["unique_ids"]
-  if is_training:
-    names += ["start_positions", "end_positions", "is_impossible"]
-  return {
-    **sequence_schema(max_seq_length),
-    **{name: tf.FixedLenFeature([], tf.int64) for name in names},
-  }
-
-
 def candidates_schema(max_seq_length: int, num_sequences: int) -> dict:
   """Layout of a record of several sequences that are ranked together.
 
@@ -130,26 +109,6 @@ def candidates_schema(max_seq_length: int, num_sequences: int) -> dict:
       for name in sequence_schema(max_seq_length)
     },
     "text_ids": tf.FixedLenFeature([num_sequences], tf.int64),
-  }
-
-
-def tagging_schema(max_seq_length: int) -> dict:
-  """Layout of a record of a sentence's words, or of a window of them.
-
-  Args:
-    max_seq_length: padded length, of the words too, which are fewer.
-
-  Returns:
-    {name: tf.FixedLenFeature}; for each word, `word_positions` is where its
-    first piece stands (0: there is no such word), `tag_ids` its tag, and
-    `is_scored` is 1 if it counts, 0 for context and padding.
-  """
-  return {
-    **sequence_schema(max_seq_length),
-    **{
-      name: per_position(max_seq_length)
-      for name in ("word_positions", "tag_ids", "is_scored")
-    },
   }
 
 
@@ -277,40 +236,29 @@ def write_records(
   return writer.records
 
 
-def cached_records(output_file: str, mark: str, write) -> RecordFile:
-  """Reuses `output_file` if it was made from the same input, else writes it.
+def cached_records(
+  output_file: str, mark: str, write: Callable[[], RecordFile]
+) -> RecordFile:
+  """Reuses `output_file` if it was made from the same input, or writes it.
 
   Args:
-    output_file: path of the TFRecord file; its `.json` beside it holds the
-      mark and the lengths.
-    mark: `fingerprint` of everything that the records are made of.
-    write: called without arguments, writes the file, returns a `RecordFile`.
+    output_file: path of the TFRecord file; the note beside it keeps the mark
+      and the lengths.
+    mark: `fingerprint` of everything that the records are made from.
+    write: called without arguments, writes the file.
 
   Returns:
-    A `RecordFile`, read or made.
+    The file, found or made.
   """
-  note = output_file + ".json"
-  kept = _read_note(note, output_file)
-  if kept and kept["fingerprint"] == mark:
-    return RecordFile(output_file, kept["lengths"])
-  if tf.io.gfile.exists(note):
-    tf.io.gfile.remove(note)  # never beside records it does not describe
-  records = write()
-  with files.whole(note) as partial, tf.io.gfile.GFile(partial, "w") as writer:
-    kept = {"fingerprint": mark, "lengths": records.lengths}
-    json.dump({**kept, "bytes": tf.io.gfile.stat(output_file).length}, writer)
-  return records
 
+  def make():
+    files.forget(output_file)
+    records = write()
+    return records, {"lengths": records.lengths}
 
-def _read_note(note, output_file):
-  """What is noted of a record file; None if they do not fit each other."""
-  if not tf.io.gfile.exists(note) or not tf.io.gfile.exists(output_file):
-    return None
-  with tf.io.gfile.GFile(note) as reader:
-    try:
-      kept = json.load(reader)
-    except ValueError:
-      return None
-  size = tf.io.gfile.stat(output_file).length
-  is_whole = {"fingerprint", "lengths", "bytes"} <= set(kept)
-  return kept if is_whole and kept["bytes"] == size else None
+  return files.kept_file(
+    output_file,
+    {"fingerprint": mark},
+    make,
+    lambda note: RecordFile(output_file, note["lengths"]),
+  )

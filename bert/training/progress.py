@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from bert.training import checkpoints
 
+_SECONDS_BETWEEN_LINES = 20  # of prediction's progress
 _PROGRESS = "progress"  # graph collection: scalars that training shows
 
 
@@ -190,7 +191,44 @@ def _write_summaries(folder, scores, step):
   writer.flush()
 
 
-def how_far(done, total, seconds):
+def show_predicting(
+  batches: Iterable,
+  size_of: Callable,
+  num_examples: int | None,
+  checkpoint: str | None,
+) -> Iterator:
+  """Shows how prediction goes on: a bar on a terminal, or lines in the log.
+
+  Args:
+    batches: of predictions, as they are computed.
+    size_of: `batch -> number of its examples`.
+    num_examples: how many there will be; None: unknown.
+    checkpoint: the weights that are used, for the log.
+
+  Yields:
+    The batches.
+  """
+  started = logged = time.monotonic()
+  done = 0
+  with tqdm(total=num_examples, unit="example", disable=None) as bar:
+    for batch in batches:
+      size = size_of(batch)
+      bar.update(size)
+      done += size
+      yield batch
+      seconds = time.monotonic() - logged
+      if bar.disable and seconds > _SECONDS_BETWEEN_LINES:
+        logged += seconds
+        logging.info(_how_far(done, num_examples, logged - started))
+  seconds = time.monotonic() - started
+  logging.info(
+    f"predicted {done} examples in {seconds:.1f} s"
+    f" ({done / seconds:.1f} examples/s)"
+    f"{f' with {checkpoint}' if checkpoint else ''}"
+  )
+
+
+def _how_far(done, total, seconds):
   """How far prediction is, in words."""
   rate = done / seconds
   if not total:

@@ -58,7 +58,10 @@ def test_folders_that_hold_no_trained_model(classifier, tmp_path):
   for text, message in (
     ("{", "is damaged"),
     ("[]", "is damaged"),
-    (json.dumps({**note, "task": "poet"}), "task 'poet' is not known"),
+    (
+      json.dumps({**note, "task": "poet"}),
+      "task 'poet', which is not one of classifier",
+    ),
     (json.dumps({**note, "task": None}), 'add "task": one of classifier'),
     ("\udcff", "is damaged"),
     (

@@ -1,0 +1,387 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Answers questions with the best of many responses, by their vectors.
+
+In: the output folder of run_ranker.py with a representation model, a file of
+responses, and questions from standard input, one a line. Out: the best answers
+to each question; beside the file of responses, their vectors and an index of
+them. An interaction model can put the best answers in order.
+"""
+
+from __future__ import annotations
+
+from bert.training import entry  # isort: skip (quiets TensorFlow first)
+
+import dataclasses
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from absl import logging
+
+from bert.records import files, search, tables
+from bert.training import flags, progress, trained_model
+
+_TEXTS_SORTED = 8192  # at a time, by length
+
+
+# -------------------------------------------------------------- responses
+
+
+def read_responses(path: str) -> list[str]:
+  """The distinct lines of a file of responses; empty ones are left out.
+
+  Raises:
+    ValueError: there are none.
+  """
+  lines = [line.strip() for line in tables.read_text(path).split("\n")]
+  if lines and not lines[-1]:
+    lines.pop()  # what follows the last line's end
+  texts = list(dict.fromkeys(filter(None, lines)))
+  if not texts:
+    raise ValueError(f"{path} holds no responses: give one a line")
+  if len(texts) < len(lines):
+    num_empty = lines.count("")
+    where = f", the first in line {lines.index('') + 1}" if num_empty else ""
+    logging.warning(
+      f"{path}: left out {num_empty} empty lines{where}, and"
+      f" {len(lines) - num_empty - len(texts)} that repeat another"
+    )
+  return texts
+
+
+# ----------------------------------------------------------------- models
+
+
+def find_ranker(
+  flag: str, folder: str, kind: str, checkpoint: str | None = None
+) -> trained_model.TrainedModel:
+  """The ranking model in an output folder.
+
+  Args:
+    flag: that names the folder, for the message.
+    folder: of a training.
+    kind: interaction or representation.
+    checkpoint: of `trained_model.find_model`.
+
+  Raises:
+    ValueError: the folder holds no such model.
+  """
+  model = trained_model.find_model(folder, checkpoint)
+  found = model.note.get("model", model.note["task"])
+  if found != kind:
+    raise ValueError(
+      f"--{flag}={folder} holds a {found} model: give the --output_dir of a"
+      f" training by run_ranker.py --model={kind}"
+    )
+  return model
+
+
+def model_fingerprint(model: trained_model.TrainedModel, precision: str) -> str:
+  """Equal for weights and settings that give equal vectors.
+
+  A checkpoint's index has a checksum of each of its tensors.
+  """
+  with tf.io.gfile.GFile(model.checkpoint + ".index", "rb") as reader:
+    weights = hashlib.sha256(reader.read()).hexdigest()
+  names = ("pooling", "do_lower_case", "max_seq_length")
+  return files.fingerprint(
+    weights,
+    model.config.to_dict(),
+    model.tokenizer.vocab,
+    [model.note[name] for name in names],
+    precision,
+  )
+
+
+def embed(
+  predictor: trained_model.Predictor, texts: Sequence[str], batch_size: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
+  """Computes the vectors of texts, grouped by length.
+
+  Yields:
+    The places of a batch's texts, and their vectors, float32 [B, D].
+  """
+  for first in range(0, len(texts), _TEXTS_SORTED):
+    windows = {}  # {place: window}, so that a batch has little padding
+    for place in range(first, min(first + _TEXTS_SORTED, len(texts))):
+      (windows[place],), _ = predictor.prepare({"text": texts[place]})
+    order = sorted(windows, key=lambda place: len(windows[place]["input_ids"]))
+    for start in range(0, len(order), batch_size):
+      places = order[start : start + batch_size]
+      outputs = predictor.run([windows[p] for p in places], batch_size)
+      yield places, np.stack([output["vectors"] for output in outputs])
+
+
+def make_vectors(
+  predictor: trained_model.Predictor,
+  texts: Sequence[str],
+  batch_size: int,
+  checkpoint: str,
+) -> np.ndarray:
+  """The vectors of texts, float32 [N, D]; progress is shown.
+
+  Args:
+    predictor: of a representation model.
+    texts: the N texts.
+    batch_size: how many are computed at once.
+    checkpoint: the model's weights, for the log.
+  """
+  found = None
+  for places, vectors in progress.show_predicting(
+    embed(predictor, texts, batch_size),
+    lambda batch: len(batch[0]),
+    len(texts),
+    checkpoint,
+  ):
+    if found is None:
+      found = np.empty([len(texts), vectors.shape[1]], np.float32)
+    found[places] = vectors
+  return found
+
+
+# ----------------------------------------------------------------- search
+
+
+def response_search(
+  options: Options,
+  responses: Sequence[str],
+  model: trained_model.TrainedModel,
+  predictor: trained_model.Predictor,
+) -> Callable:
+  """What searches the responses, by vectors that are kept or made.
+
+  Returns:
+    `(queries [Q, D], count) -> (products, places)`, as `search.exact`.
+  """
+  kept = search.SearchFiles(
+    options.response_file,
+    {
+      "model": model_fingerprint(model, options.precision),
+      "text": files.fingerprint(responses),
+    },
+    model.checkpoint,
+    options.make_vectors,
+  )
+  vectors = kept.vectors(
+    lambda: make_vectors(
+      predictor, responses, options.predict_batch_size, model.checkpoint
+    )
+  )
+
+  def exact(queries, count):
+    return search.exact(vectors, queries, count)
+
+  if not use_faiss(options, len(vectors)):
+    return exact
+  try:
+    index = kept.index(vectors)
+  except ValueError as error:
+    if options.search == "faiss":
+      raise
+    logging.warning(f"{error}; without an index, the search is exact, slower")
+    return exact
+  search.tune_index(index, vectors, min(num_found(options), len(vectors)))
+  return index.search
+
+
+def use_faiss(options: Options, num_responses: int) -> bool:
+  """Whether --search means FAISS for this many responses."""
+  if options.search != "auto":
+    return options.search == "faiss"
+  if num_responses <= search.MOST_EXACT:
+    return False
+  if not search.has_faiss():
+    logging.warning(
+      f"an exact search among {num_responses} responses takes a while for each"
+      " question: pip install -r requirements-faiss.txt makes it faster"
+    )
+    return False
+  return os.path.exists(options.response_file)  # FAISS reads local files only
+
+
+def num_found(options: Options) -> int:
+  """How many responses the search finds for a question."""
+  if not options.rerank_model:
+    return options.num_answers
+  return max(options.num_answers, options.rerank_candidates)
+
+
+# ---------------------------------------------------------------- answers
+
+
+@dataclasses.dataclass
+class Answerer:
+  """Finds the answers to questions, and notes how long each step takes."""
+
+  options: Options
+  responses: Sequence[str]
+  predictor: trained_model.Predictor  # makes a question's vector
+  find: Callable  # of `response_search`
+  reranker: trained_model.Predictor | None
+  # Of each question the times of its start, and of the end of each step.
+  times: list = dataclasses.field(default_factory=list)
+
+  def answer(self, question: str) -> list[tuple[float, str]]:
+    """(score, response) of the best answers, best first."""
+    times = [time.monotonic()]
+    windows, _ = self.predictor.prepare({"text": question})
+    query = np.stack([out["vectors"] for out in self.predictor.run(windows)])
+    times.append(time.monotonic())
+    products, places = self.find(query, num_found(self.options))
+    times.append(time.monotonic())
+    places = places[0][places[0] >= 0]  # FAISS fills up with -1
+    found = [self.responses[place] for place in places]
+    if self.reranker:
+      answers = self._reranked(question, found)
+    else:
+      answers = list(zip(products[0].tolist(), found))
+    self.times.append([*times, time.monotonic()])
+    return answers[: self.options.num_answers]
+
+  def _reranked(self, question, responses):
+    """(probability of a match, response), best first."""
+    prepare = self.reranker.prepare
+    windows = [
+      window
+      for text in responses
+      for window in prepare({"text_a": question, "text_b": text})[0]
+    ]
+    outputs = self.reranker.run(windows, self.options.predict_batch_size)
+    order = sorted(range(len(outputs)), key=lambda i: -outputs[i]["scores"])
+    return [(float(outputs[i]["probabilities"]), responses[i]) for i in order]
+
+  def log_times(self) -> None:
+    """Logs the median time of each step."""
+    steps = np.median(np.diff(self.times, axis=1), axis=0) * 1000
+    logging.info(
+      f"{len(self.times)} questions, median: {steps[0]:.1f} ms for a vector,"
+      f" {steps[1]:.1f} ms to search {len(self.responses)} responses"
+      + (
+        f", {steps[2]:.1f} ms to put {num_found(self.options)} in order"
+        if self.reranker
+        else ""
+      )
+    )
+
+
+def questions(stream) -> Iterator[str]:
+  """Yields the lines of a stream of bytes, without the empty ones.
+
+  Lines that are not UTF-8 are left out, with an error in the log.
+  """
+  for number, line in enumerate(iter(stream.readline, b""), 1):
+    try:
+      question = line.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+      logging.error(
+        f"line {number} is not UTF-8: byte {error.start} is"
+        f" 0x{line[error.start]:02x}"
+      )
+      continue
+    if question:
+      yield question
+
+
+# ------------------------------------------------------------------- main
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.TrainedModelOptions):
+  """This script's flags."""
+
+  response_file: str | None = flags.flag(
+    None,
+    "Responses to search, one a line. Their vectors are kept beside it, with"
+    " the endings .npy and .npy.json, and an index of them with .faiss and"
+    " .faiss.json.",
+    required=True,
+  )
+  make_vectors: bool = flags.flag(
+    True,
+    "Make the vectors of --response_file, and the index, if they are missing,"
+    " or made from another model or text. --nomake_vectors: that is an error.",
+  )
+  search: str = flags.flag(
+    "auto",
+    "How responses are searched: exact computes all inner products; faiss only"
+    " those near the question, by an index (pip install -r"
+    f" requirements-faiss.txt); auto is exact up to {search.MOST_EXACT}"
+    " responses, and faiss for more if it is installed.",
+    choices=("auto", "exact", "faiss"),
+  )
+  num_answers: int = flags.flag(5, "Answers to a question.", lower_bound=1)
+  rerank_model: str | None = flags.flag(
+    None,
+    "Output folder of an interaction model, which puts the best responses that"
+    " the search finds in order.",
+  )
+  rerank_candidates: int = flags.flag(
+    20, "How many responses --rerank_model puts in order.", lower_bound=1
+  )
+  precision: str = flags.flag(
+    "float32",
+    "Type of the encoder's products and activations.",
+    choices=("float32", "bfloat16"),
+  )
+  predict_batch_size: int = flags.flag(
+    64, "Texts or pairs per batch.", lower_bound=1
+  )
+
+
+def main(options: Options) -> None:
+  answerer = prepare(options)
+  if sys.stdin.isatty():
+    logging.info("type a question; Ctrl-D ends")
+  for question in questions(sys.stdin.buffer):
+    answers = answerer.answer(question)
+    print(question)
+    for place, (score, text) in enumerate(answers, 1):
+      print(f"{place:3d}  {score:.4f}  {text}")
+    print(flush=True)
+  if answerer.times:
+    answerer.log_times()
+
+
+def prepare(options: Options) -> Answerer:
+  """Loads the models, and the vectors of the responses or makes them."""
+  check_options(options)
+  model = find_ranker(
+    "model_dir", options.model_dir, "representation", options.checkpoint
+  )
+  reranker = None
+  if options.rerank_model:
+    reranker = find_ranker("rerank_model", options.rerank_model, "interaction")
+  responses = read_responses(options.response_file)
+  predictor = trained_model.Predictor(model, options.precision)
+  find = response_search(options, responses, model, predictor)
+  if reranker:
+    reranker = trained_model.Predictor(reranker, options.precision)
+  answerer = Answerer(options, responses, predictor, find, reranker)
+  predictor.run(predictor.prepare({"text": "?"})[0])  # the first takes longer
+  return answerer
+
+
+def check_options(options: Options) -> None:
+  """Raises ValueError if the options do not fit each other or this machine."""
+  if sys.stdin is None:
+    raise ValueError("standard input is closed: give it questions, one a line")
+  if options.search != "faiss":
+    return
+  if not search.has_faiss():
+    raise ValueError(
+      "--search=faiss needs the library FAISS: pip install -r"
+      " requirements-faiss.txt"
+    )
+  if "://" in options.response_file:
+    raise ValueError(
+      "--search=faiss keeps its index on this machine: copy"
+      f" --response_file={options.response_file} here"
+    )
+
+
+if __name__ == "__main__":
+  entry.run(main, Options)
