@@ -149,21 +149,20 @@ def model_fn_builder(
   Returns:
     `model_fn(features, labels, mode, params, config)`.
   """
-  options = estimators.GraphOptions(
+  task = Pretraining(PretrainingNote())
+  return estimators.original_model_fn(
+    task,
+    bert_config,
     init_checkpoint,
     learning_rate,
     num_train_steps,
     num_warmup_steps,
     use_tpu,
+    use_one_hot_embeddings,
     random_seed,
     optimizer_options,
-    {
-      "use_one_hot_embeddings": use_one_hot_embeddings,
-      **(encoder_options or {}),
-    },
+    encoder_options,
   )
-  task = Pretraining(PretrainingNote())
-  return estimators.task_model_fn(task, bert_config, options)
 
 
 # ----------------------------------------------------------------- scores

@@ -146,8 +146,6 @@ def test_records_hold_what_the_schema_names(tmp_path):
   assert list(found["label_ids"].int64_list.value) == [5]
 
 
-
-
 def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path):
   path = tmp_path / "a.tf_record"
   path.write_bytes(b"old")

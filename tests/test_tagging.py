@@ -162,7 +162,7 @@ def test_without_a_crf_only_scored_words_cost():
 
 @pytest.mark.parametrize("use_crf", [False, True])
 def test_the_loss_is_the_mean_over_the_words_of_all_windows(use_crf):
-  model_fn = estimators.task_model_fn(
+  model_fn = estimators.make_model_fn(
     tagger(use_crf=use_crf), CONFIG, estimators.GraphOptions()
   )
   specs = []

@@ -97,7 +97,7 @@ def tagger(options):
     optimizer=options,
     encoder={"use_one_hot_embeddings": True},
   )
-  return estimators.task_model_fn(TAGGER, CONFIG, graph)
+  return estimators.make_model_fn(TAGGER, CONFIG, graph)
 
 
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
