@@ -14,8 +14,6 @@ tokens of all sequences stand in one matrix [B*S, D].
 from __future__ import annotations
 
 import collections
-import contextlib
-import contextvars
 import copy
 import dataclasses
 import functools
@@ -123,12 +121,14 @@ class BertModel:
     dropout_seed=None,
     compute_dtype=tf.float32,
     recompute_layers=False,
+    compiled=False,
   ):
     """Builds the graph.
 
     Args:
       config: BertConfig.
-      is_training: bool, whether dropout is on.
+      is_training: bool, whether dropout is on, and the layers have gradients
+        of their own, which take less time and memory than TensorFlow's.
       input_ids: int32 [B, S], B and S known or not.
       input_mask: int32 [B, S], 1 for tokens and 0 for padding; None: all 1.
       token_type_ids: int32 [B, S], the segment; None: all 0.
@@ -139,6 +139,12 @@ class BertModel:
         softmax, LayerNorm's statistics and all outputs are float32 anyway.
       recompute_layers: bool, whether training keeps only each layer's output
         and computes what its gradient needs a second time.
+      compiled: bool, whether XLA compiles parts of the graph, which is faster
+        on CPUs. Say False on TPU, where XLA compiles the whole graph, with
+        GPUs, which may lack the libraries that XLA needs, in a `tf.while_loop`
+        of TensorFlow 1, which can't hold compiled functions, and for models
+        that are served: the server may lack XLA, and would compile anew for
+        each length of text.
 
     Raises:
       ValueError: the configuration is unusable, a rank is wrong, or S is over
@@ -152,15 +158,16 @@ class BertModel:
       token_type_ids = tf.zeros_like(input_ids)
     if is_training and dropout_seed is None:
       dropout_seed = _draw_seed()
+    self.is_training = is_training
+    self.compiled = compiled
     self._config = config
-    self._is_training = is_training
     self._seed = dropout_seed
     self._compute_dtype = tf.as_dtype(compute_dtype)
     self._recompute = recompute_layers and is_training
     self._initializer = create_initializer(config.initializer_range)
     self._activation = get_activation(config.hidden_act)
     if is_training:
-      self._activation = for_training(self._activation)
+      self._activation = for_training(self._activation, compiled)
 
     with tf.variable_scope(scope, default_name="bert"):
       with tf.variable_scope("embeddings"):
@@ -170,6 +177,16 @@ class BertModel:
         self._all_encoder_layers = self._encode(tokens, input_mask)
       with tf.variable_scope("pooler"):
         self._pooled_output = self._pool(self.get_sequence_output())
+
+  @property
+  def config(self):
+    """The BertConfig that it was built from."""
+    return self._config
+
+  @property
+  def compute_dtype(self):
+    """The float type of its matrix products, a tf.DType."""
+    return self._compute_dtype
 
   def get_pooled_output(self):
     """The vector of each sequence, float32 [B, D]."""
@@ -191,14 +208,17 @@ class BertModel:
     """The word embeddings, a variable [V, D]."""
     return self._embedding_table
 
-  def dropout(self, input_tensor, dropout_prob):
-    """`dropout` with the model's seed for a task's layers; off unless training.
+  def dropout(self, tensor, dropout_prob):
+    """`dropout` of a task's own layers, with the model's seed.
 
     Args:
-      input_tensor: any float type, any shape.
+      tensor: any float type, any shape.
       dropout_prob: float below 1.
+
+    Returns:
+      Type and shape of the tensor; the tensor itself when not training.
     """
-    return dropout(input_tensor, self._rate(dropout_prob), self._seed)
+    return self._drop(tensor, dropout_prob, self._seed)
 
   def _embed(self, input_ids, token_type_ids, use_one_hot_embeddings):
     """Sums word, segment and position embeddings: [B*S, D]."""
@@ -215,9 +235,9 @@ class BertModel:
     tokens += lookup(types, token_type_ids, use_one_hot=True)
     length = self._shape[1]
     tokens = self._output(tokens) + tf.slice(positions, [0, 0], [length, -1])
-    tokens = layer_norm(tf.reshape(tokens, [-1, width]), "LayerNorm")
-    rate = self._rate(config.hidden_dropout_prob)
-    return tf.cast(dropout(tokens, rate, self._seed), self._compute_dtype)
+    tokens = self._normalise(tf.reshape(tokens, [-1, width]))
+    tokens = self.dropout(tokens, config.hidden_dropout_prob)
+    return tf.cast(tokens, self._compute_dtype)
 
   def _encode(self, tokens, input_mask):
     """Runs the layers; a list of each one's output, [B, S, D]."""
@@ -265,8 +285,12 @@ class BertModel:
       return tf.transpose(projected, [0, 2, 1, 3])  # [B, N, S, H]
 
     query, key, value = project("query"), project("key"), project("value")
-    rate = self._rate(config.attention_probs_dropout_prob)
-    context = attend(query, key, value, mask_scores, rate, seed)
+    rate = config.attention_probs_dropout_prob if self.is_training else 0.0
+    context = attend(
+      *(query, key, value, mask_scores, rate, seed),
+      compiled=self.compiled,
+      is_training=self.is_training,
+    )
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, H]
     return tf.reshape(context, [-1, heads * size])
 
@@ -274,9 +298,8 @@ class BertModel:
     """A dense product to width D, dropout, residual and LayerNorm."""
     config = self._config
     update = self._dense(inner, config.hidden_size)
-    rate = self._rate(config.hidden_dropout_prob)
-    update = dropout(update, rate, seed)
-    return layer_norm(residual + update, "LayerNorm")
+    update = self._drop(update, config.hidden_dropout_prob, seed)
+    return self._normalise(residual + update)
 
   def _pool(self, sequence_output):
     """The vector of each sequence, [B, D], from its first token's."""
@@ -286,8 +309,13 @@ class BertModel:
   def _dense(self, inputs, width, name="dense", activation=None):
     return dense(inputs, width, name, activation, self._initializer)
 
-  def _rate(self, dropout_prob):
-    return dropout_prob if self._is_training else 0.0
+  def _drop(self, tensor, dropout_prob, seed):
+    if not self.is_training:
+      return tensor
+    return dropout(tensor, dropout_prob, seed, self.compiled)
+
+  def _normalise(self, tensor):
+    return layer_norm(tensor, "LayerNorm", self.compiled, self.is_training)
 
   def _output(self, tokens):
     """[B*S, D] of any type to float32 [B, S, D]."""
@@ -307,6 +335,31 @@ def _check_length(length, limit):
 # -------------------------------------------------------------- its parts
 
 
+def with_gradient(output, inputs, gradient):
+  """Gives a tensor a gradient of its own.
+
+  `tf.custom_gradient` would do it too, but registers every call in a table of
+  the process, which keeps the graph alive. Here the graph's op holds it.
+
+  Args:
+    output: a tensor that was computed from the inputs.
+    inputs: tensors and variables.
+    gradient: function of the gradient to the output; returns a list of the
+      gradients to the inputs, None where there is none.
+
+  Returns:
+    The output.
+  """
+
+  def backward(op, upstream, *_):
+    del op
+    return [None, *gradient(upstream)]
+
+  graph = tf.get_default_graph()
+  with graph._override_gradient_function({"IdentityN": backward}):
+    return tf.identity_n([output, *inputs])[0]
+
+
 def recomputed(function, tokens, seed):
   """`function(tokens, seed)`; its gradient computes its inner tensors anew.
 
@@ -322,27 +375,35 @@ def recomputed(function, tokens, seed):
   Returns:
     The function's result.
   """
+  seed = tf.convert_to_tensor(seed)
+  used = {}
+
+  def remember(getter, name, *args, **options):
+    used[name] = getter(name, *args, **options)
+    return used[name]
+
   scope = tf.get_variable_scope()
+  with tf.variable_scope(
+    scope, custom_getter=remember, auxiliary_name_scope=False
+  ):
+    output = function(tokens, seed)
+  variables = [v for v in used.values() if v.trainable]
 
-  @tf.custom_gradient
-  def run(tokens, seed):
-    def gradient(upstream, variables=()):
-      # Zero or NaN; the second call needs it, so it cannot start early, and no
-      # optimiser can prove it the same as the first.
-      zero = tf.stop_gradient(tf.reshape(upstream, [-1])[0] * 0.0)
-      held = tf.stop_gradient(tokens) + zero
-      held_seed = seed + tf.cast(zero, seed.dtype)
-      with tf.variable_scope(scope, reuse=True):
-        outputs = function(held, held_seed)
-      to_tokens, *to_variables = tf.gradients(
-        outputs, [held, *variables], upstream
-      )
-      with tf.control_dependencies(to_variables):  # before the layer below
-        return [tf.identity(to_tokens), None], to_variables
+  def gradient(upstream):
+    # Zero or NaN; the second call needs it, so it cannot start early, and no
+    # optimiser can prove it the same as the first.
+    zero = tf.stop_gradient(tf.reshape(upstream, [-1])[0] * 0.0)
+    held = tf.stop_gradient(tokens) + zero
+    held_seed = seed + tf.cast(zero, seed.dtype)
+    with tf.variable_scope(scope, reuse=True):
+      outputs = function(held, held_seed)
+    to_tokens, *to_variables = tf.gradients(
+      outputs, [held, *variables], upstream
+    )
+    with tf.control_dependencies(to_variables):  # before the layer below
+      return [tf.identity(to_tokens), *to_variables]
 
-    return function(tokens, seed), gradient
-
-  return run(tokens, seed)
+  return with_gradient(output, [tokens, *variables], gradient)
 
 
 def lookup(table, ids, use_one_hot):
@@ -387,12 +448,17 @@ def attention_mask_scores(input_mask):
   return scores[:, tf.newaxis, tf.newaxis, :]
 
 
-def attend(query, key, value, mask_scores=None, dropout_prob=0.0, seed=None):
+def attend(
+  query,
+  key,
+  value,
+  mask_scores=None,
+  dropout_prob=0.0,
+  seed=None,
+  compiled=False,
+  is_training=False,
+):
   """Scaled dot-product attention (arXiv:1706.03762, equation 1).
-
-  Its gradient passes over the [B, N, S, S] tensors less often than the chain of
-  their ops would: the sum over keys that softmax's gradient needs is also a sum
-  over H, of context * upstream.
 
   Args:
     query: any float type, [B, N, S, H]; the softmax is float32.
@@ -401,40 +467,42 @@ def attend(query, key, value, mask_scores=None, dropout_prob=0.0, seed=None):
     mask_scores: float32 [B, 1, 1, S], added to the scores; None: nothing.
     dropout_prob: float below 1, of the probabilities.
     seed: int32 [2], see `dropout`.
+    compiled: bool, whether XLA compiles parts; see `BertModel`.
+    is_training: bool, whether it has a gradient of its own, which passes over
+      the [B, N, S, S] tensors less often than TensorFlow's.
 
   Returns:
     Type and shape of query.
   """
   dtype = query.dtype
   seed = _site_seed(seed) if dropout_prob else None
+  query *= 1.0 / math.sqrt(query.shape[-1])
+  scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
+  if mask_scores is not None:
+    scores += mask_scores  # [B, N, S, S]
+  dropped = probs = tf.cast(tf.nn.softmax(scores), dtype)
+  if dropout_prob:
+    dropped = _drop(probs, dropout_prob, seed, compiled)
+  context = tf.matmul(dropped, value)  # [B, N, S, H]
+  if not is_training:
+    return context
 
-  @tf.custom_gradient
-  def attention(query, key, value):
-    scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
-    if mask_scores is not None:
-      scores += mask_scores  # [B, N, S, S]
-    probs = tf.nn.softmax(scores)
-    dropped = probs = tf.cast(probs, dtype)
-    if dropout_prob:
-      dropped = _drop(probs, dropout_prob, seed)
-    context = tf.matmul(dropped, value)  # [B, N, S, H]
+  def gradient(upstream):
+    to_dropped = tf.matmul(upstream, value, transpose_b=True)
+    # Softmax's gradient needs a sum over keys; it is also one over H.
+    products = tf.cast(upstream, tf.float32) * tf.cast(context, tf.float32)
+    total = tf.reduce_sum(products, -1, keepdims=True)
+    to_scores = _softmax_gradient(
+      probs, dropped, to_dropped, total, compiled=compiled
+    )
+    to_query = tf.matmul(to_scores, key)
+    to_key = tf.matmul(to_scores, query, transpose_a=True)
+    return [to_query, to_key, tf.matmul(dropped, upstream, transpose_a=True)]
 
-    def gradient(upstream):
-      to_dropped = tf.matmul(upstream, value, transpose_b=True)
-      products = tf.cast(upstream, tf.float32) * tf.cast(context, tf.float32)
-      total = tf.reduce_sum(products, -1, keepdims=True)
-      to_scores = _softmax_gradient(probs, dropped, to_dropped, total)
-      to_query = tf.matmul(to_scores, key)
-      to_key = tf.matmul(to_scores, query, transpose_a=True)
-      return to_query, to_key, tf.matmul(dropped, upstream, transpose_a=True)
-
-    return context, gradient
-
-  scale = 1.0 / math.sqrt(query.shape[-1])
-  return attention(query * scale, key, value)
+  return with_gradient(context, [query, key, value], gradient)
 
 
-def layer_norm(input_tensor, name=None):
+def layer_norm(input_tensor, name=None, compiled=False, is_training=False):
   """Layer normalisation (arXiv:1607.06450) over the last axis.
 
   Makes the variables `beta` and `gamma`, both [D], in scope `name`.
@@ -442,6 +510,9 @@ def layer_norm(input_tensor, name=None):
   Args:
     input_tensor: any float type, [..., D]; the statistics are float32.
     name: variable scope; None: `LayerNorm`, numbered where that is taken.
+    compiled: bool, whether XLA compiles parts; see `BertModel`.
+    is_training: bool, whether it has a gradient of its own, which keeps fewer
+      tensors than TensorFlow's.
 
   Returns:
     Type and shape of the input.
@@ -451,28 +522,32 @@ def layer_norm(input_tensor, name=None):
     beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
     gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
   rows = tf.reshape(input_tensor, [-1, width])
-  return tf.reshape(_normalise(rows, gamma, beta), tf.shape(input_tensor))
-
-
-@tf.custom_gradient
-def _normalise(rows, gamma, beta):
-  """LayerNorm of [M, D], whose gradient keeps `normed` and [M, 1] only."""
-  outputs, normed, inverse = _normalise_forward(rows, gamma, beta)
-  return outputs, lambda upstream: _normalise_backward(
-    upstream, normed, inverse, gamma
+  gamma, beta = tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta)
+  outputs, normed, inverse = _normalise_forward(
+    rows, gamma, beta, compiled=compiled
   )
+  if is_training:
+    outputs = with_gradient(
+      outputs,
+      [rows, gamma, beta],
+      lambda upstream: _normalise_backward(
+        upstream, normed, inverse, gamma, compiled=compiled
+      ),
+    )
+  return tf.reshape(outputs, tf.shape(input_tensor))
 
 
-def dropout(input_tensor, dropout_prob, seed=None):
+def dropout(input_tensor, dropout_prob, seed=None, compiled=False):
   """Sets elements to 0 at random and scales the others up (JMLR 15:1929).
 
-  Which elements, depends on the seed and the name of the current variable scope
-  alone, so a scope draws one mask. Its gradient draws it again.
+  The mask depends only on the seed and the name of the current variable scope,
+  so a scope draws one mask. The gradient draws it again.
 
   Args:
     input_tensor: any float type, any shape.
     dropout_prob: float below 1, probability of 0; None or 0: no dropout.
     seed: int32 [2]; None: drawn when the graph runs.
+    compiled: bool, whether XLA compiles it; see `BertModel`.
 
   Returns:
     Type and shape of the input.
@@ -484,13 +559,11 @@ def dropout(input_tensor, dropout_prob, seed=None):
     return input_tensor
   seed = _site_seed(_draw_seed() if seed is None else seed)
 
-  @tf.custom_gradient
-  def run(inputs):
-    return _drop(inputs, dropout_prob, seed), lambda upstream: _drop(
-      upstream, dropout_prob, seed
-    )
+  def drop(values):
+    return _drop(values, dropout_prob, seed, compiled)
 
-  return run(input_tensor)
+  inputs = tf.convert_to_tensor(input_tensor)
+  return with_gradient(drop(inputs), [inputs], lambda value: [drop(value)])
 
 
 def _site_seed(seed):
@@ -509,69 +582,58 @@ def _draw_seed():
 
 
 def _one_pass(function):
-  """Lets XLA make one pass over memory of an element-wise function, on CPU.
+  """Gives an element-wise function the argument `compiled`.
 
-  A chain of TensorFlow's ops would read and write its tensors once an op.
+  XLA makes one pass over memory of it, on CPU, where a chain of TensorFlow's
+  ops reads and writes its tensors once an op.
   """
-  compiled = tf.function(function, autograph=False, jit_compile=True)
 
   @functools.wraps(function)
-  def run(*args):
-    return (compiled if _compiles_here() else function)(*args)
+  def run(*args, compiled):
+    return (_compiled(function) if compiled else function)(*args)
 
   return run
 
 
-def _compiles_here():
-  """Whether a function compiled by XLA can join the graph being built.
-
-  Not in a `tf.while_loop` of TensorFlow 1, nor on a TPU, where XLA has all of
-  the graph; GPUs may lack the libraries that XLA compiles with.
-  """
-  context = tf.get_default_graph()._get_control_flow_context()
-  return context is None and not _has_gpu() and not _IS_PLAIN.get()
-
-
-_IS_PLAIN = contextvars.ContextVar("is_plain", default=False)
-
-
-@contextlib.contextmanager
-def plain_ops():
-  """Within, graphs are built without functions that XLA compiles.
-
-  For models that are served: elsewhere, perhaps without XLA, and with texts of
-  every length, each of which would be compiled for.
-  """
-  token = _IS_PLAIN.set(True)
-  try:
-    yield
-  finally:
-    _IS_PLAIN.reset(token)
+def _compiled(function):
+  """The function compiled by XLA, which lives as long as the graph does."""
+  with tf.init_scope():
+    graph = tf.get_default_graph()
+  if not hasattr(graph, "_compiled_functions"):
+    graph._compiled_functions = {}
+  functions = graph._compiled_functions
+  if function not in functions:
+    functions[function] = tf.function(
+      function, autograph=False, jit_compile=True
+    )
+  return functions[function]
 
 
-def _has_gpu():
-  return bool(tf.config.list_physical_devices("GPU"))
-
-
-@_one_pass
-def _drop(inputs, dropout_prob, seed):
+def _drop(inputs, dropout_prob, seed, compiled):
   """Dropout's product, 0 or the input / (1 - dropout_prob)."""
   if not 0.0 < dropout_prob < 1.0:
     raise ValueError(f"dropout probability {dropout_prob} is not from 0 to 1")
-  drawn = _random_words(tf.shape(inputs), seed)
+  has_kernel = not compiled and bool(tf.config.list_physical_devices("GPU"))
+  return _masked(inputs, dropout_prob, seed, has_kernel, compiled=compiled)
+
+
+@_one_pass
+def _masked(inputs, dropout_prob, seed, has_kernel):
+  drawn = _random_words(tf.shape(inputs), seed, has_kernel)
   kept = drawn >= np.uint32(round(dropout_prob * 2**32))
   scaled = tf.cast(inputs, tf.float32) * (1.0 / (1.0 - dropout_prob))
   return tf.cast(tf.where(kept, scaled, tf.zeros_like(scaled)), inputs.dtype)
 
 
-def _random_words(shape, seed):
+def _random_words(shape, seed, has_kernel):
   """Uniform uint32 of that shape, from a seed int32 [2].
 
-  GPUs have a kernel for it. Elsewhere they are hashes of their places, which
-  compiled code makes in registers, many times faster than TensorFlow draws: two
-  rounds of "lowbias32" (C. Wellons, Hash Prospector), a key added before each.
+  GPUs have a kernel for it. Elsewhere each number is a hash of its place, which
+  compiled code computes in registers, many times faster than TensorFlow draws:
+  two rounds of "lowbias32" (C. Wellons, Hash Prospector), with a key added
+  before each.
   """
-  if _has_gpu():
+  if has_kernel:
     return tf.random.stateless_uniform(
       shape, seed, None, None, tf.uint32, alg="philox"
     )
@@ -650,11 +712,12 @@ def gelu_erf(x):
   return 0.5 * x * (1.0 + tf.erf(x / tf.cast(math.sqrt(2.0), x.dtype)))
 
 
-def for_training(activation):
+def for_training(activation, compiled=False):
   """The activation, with a gradient that keeps its derivative only.
 
   Args:
     activation: function of a tensor, element by element, or None.
+    compiled: bool, whether XLA compiles it; see `BertModel`.
 
   Returns:
     A function of a tensor of any float type, or None.
@@ -662,10 +725,9 @@ def for_training(activation):
   if activation not in (gelu, gelu_erf):
     return activation
 
-  @tf.custom_gradient
   def run(x):
-    value, derivative = _value_and_derivative(x, activation)
-    return value, lambda upstream: upstream * derivative
+    value, derivative = _value_and_derivative(x, activation, compiled=compiled)
+    return with_gradient(value, [x], lambda upstream: [upstream * derivative])
 
   return run
 

@@ -25,11 +25,15 @@ STEPS_TO_DOUBLE_SCALE = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """How a step is taken; the defaults are the original's."""
+  """How a training step is taken; the defaults are the original's."""
 
+  learning_rate: float = 5e-5  # the highest
+  num_train_steps: int | None = None  # where the rate reaches 0
+  num_warmup_steps: int | None = None  # over which it rises; 0 or None: none
+  use_tpu: bool = False  # average gradients over the TPU's replicas
   optimizer: str = "adamw"  # or lamb
-  slices: int = 1  # parts of a batch, taken one after the other
-  layerwise_lr_decay: float = 1.0  # a layer's rate over that of the next above
+  slices: int = 1  # parts that a batch is computed in, one after the other
+  layerwise_lr_decay: float = 1.0  # a layer's rate over that of the layer above
   head_learning_rate: float | None = None  # of variables outside the encoder
   scale_loss: bool = False  # dynamic loss scaling, for float16
 
@@ -59,44 +63,31 @@ def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu):
   Returns:
     The train op.
   """
-  return train_step(
-    lambda batch, index: loss,
-    {},
-    init_lr,
-    num_train_steps,
-    num_warmup_steps,
-    use_tpu,
-  ).train_op
+  options = Options(init_lr, num_train_steps, num_warmup_steps, use_tpu)
+  return train_step(lambda batch, index: loss, {}, options).train_op
 
 
-def train_step(
-  loss_fn: Callable,
-  batch: Mapping,
-  init_lr: float,
-  num_train_steps: int,
-  num_warmup_steps: int | None,
-  use_tpu: bool,
-  options: Options | None = None,
-) -> TrainStep:
+def train_step(loss_fn: Callable, batch: Mapping, options: Options):
   """As `create_optimizer`, for a loss given by a function.
 
   Args:
-    loss_fn: as `compute_gradients` takes it; `TrainStep.loss` is of its shape.
+    loss_fn: as `compute_gradients` takes it; `TrainStep.loss` has its shape.
     batch: {name: tensor [B, ...]} of this replica.
-    init_lr: the highest rate.
-    num_train_steps: the count of steps at which the rate reaches 0.
-    num_warmup_steps: the first of them, over which it rises; 0 or None: none.
-    use_tpu: whether this is the graph of a TPU's replica.
-    options: how the step is taken; None: as the original did.
+    options: how the step is taken.
+
+  Returns:
+    TrainStep.
   """
-  options = options or Options()
   step = tf.train.get_or_create_global_step()
-  rate = learning_rate_at(step, init_lr, num_train_steps, num_warmup_steps)
+  init_lr = options.learning_rate
+  rate = learning_rate_at(
+    step, init_lr, options.num_train_steps, options.num_warmup_steps
+  )
   scale = _LossScale() if options.scale_loss else None
   loss, gradients, variables = compute_gradients(
     loss_fn, batch, options.slices, scale.value if scale else None
   )
-  loss, *gradients = mean_across_replicas([loss, *gradients], use_tpu)
+  loss, *gradients = mean_across_replicas([loss, *gradients], options.use_tpu)
   with tf.control_dependencies([loss]):  # all weights are read before a change
     gradients, norm = clip(gradients)
   is_finite = tf.math.is_finite(norm) if scale else None

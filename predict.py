@@ -3,54 +3,55 @@
 
 In: the output folder of any run_ script, which is loaded once, and rows such as
 {"id": 7, "text_a": "...", "text_b": "..."} or {"question": "...", "context":
-"..."}, one a line. Out: one JSON line for each, in their order; a row that
+"..."}, one per line. Out: one JSON line for each, in the same order; a row that
 can't be answered gets {"error": "..."}.
 """
 
 from __future__ import annotations
 
-from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import entry  # isort: skip (quiets TensorFlow first)
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Iterator
 
-from absl import flags, logging
+from absl import logging
 
 from bert.records import streams
-from bert.training import trained_model
-
-FLAGS = flags.FLAGS
+from bert.training import flags, trained_model
 
 
-def define_flags() -> None:
+@dataclasses.dataclass(frozen=True)
+class Options(flags.TrainedModelOptions):
   """This script's flags."""
-  common_flags.define_trained_model_flags()
-  flags.adopt_module_key_flags(common_flags)
-  flags.DEFINE_enum(
-    "precision", "float32", ["float32", "bfloat16"], "Of the encoder."
+
+  precision: str = flags.flag(
+    "float32",
+    "Precision of the encoder.",
+    choices=("float32", "bfloat16"),
   )
-  flags.DEFINE_integer(
-    "predict_batch_size",
+  predict_batch_size: int = flags.flag(
     32,
-    "Most lines that are answered at once, where so many are waiting.",
+    "The most lines to answer at once, if that many are waiting.",
     lower_bound=1,
   )
-  flags.mark_flags_as_required(["model_dir"])
 
 
-def main(_):
+def main(options: Options) -> None:
   if sys.stdin is None:
     raise ValueError("standard input is closed: give it JSON lines")
-  model = trained_model.find_model(FLAGS.model_dir, FLAGS.checkpoint)
-  predictor = trained_model.Predictor(model, FLAGS.precision)
+  model = trained_model.find_model(
+    options.model_dir, options.checkpoint, options.task_file
+  )
+  predictor = trained_model.Predictor(model, options.precision)
   logging.info(
-    f"ready: {model.note['task']} with {model.checkpoint}; a line such as"
-    f" {json.dumps(predictor.example)} is answered"
+    f"ready: {model.task.name} with {model.checkpoint}; give a line such as"
+    f" {json.dumps(predictor.example)}"
     + (" (Ctrl-D ends)" if sys.stdin.isatty() else "")
   )
   batches = streams.as_they_come(
-    numbered_lines(sys.stdin.buffer), FLAGS.predict_batch_size
+    numbered_lines(sys.stdin.buffer), options.predict_batch_size
   )
   indent = 2 if sys.stdin.isatty() and sys.stdout.isatty() else None
   for answer in answer_lines(batches, predictor):
@@ -60,7 +61,7 @@ def main(_):
 
 
 def numbered_lines(stream) -> Iterator[tuple[int, bytes]]:
-  """Yields lines and their numbers, from 1; blank ones are left out."""
+  """Yields lines and their numbers, from 1; blank lines are skipped."""
   return ((i, line) for i, line in enumerate(stream, 1) if line.strip())
 
 
@@ -79,9 +80,9 @@ def answer_lines(
 
 
 def read_row(number: int, line: bytes, predictor: trained_model.Predictor):
-  """A line's answer so far, its windows and what is kept of it.
+  """A line's answer so far, its windows, and what is kept for the answer.
 
-  The windows are None where the answer is an error.
+  The windows are None if the answer is an error.
   """
   answer = {}
   try:
@@ -94,7 +95,7 @@ def read_row(number: int, line: bytes, predictor: trained_model.Predictor):
   except json.JSONDecodeError as error:
     found = f"not JSON: {error}"
   except RecursionError:
-    found = "not JSON that can be read: too many brackets in each other"
+    found = "JSON with too many nested brackets"
   except ValueError as error:
     found = str(error)
   answer["error"] = f"line {number}: {found}"
@@ -102,5 +103,4 @@ def read_row(number: int, line: bytes, predictor: trained_model.Predictor):
 
 
 if __name__ == "__main__":
-  define_flags()
-  common_flags.run(main)
+  entry.run(main, Options)

@@ -128,6 +128,7 @@ def make_step(tf, case):
 
   import modeling
   import optimization
+  from bert.training import estimators
 
   config = modeling.BertConfig(
     30522, type_vocab_size=2, **MODELS[case["model"]]
@@ -144,6 +145,7 @@ def make_step(tf, case):
       scope="bert",
       compute_dtype=tf.as_dtype(case["precision"]),
       recompute_layers=case["recompute_layers"],
+      compiled=estimators.can_compile(use_tpu=False),
     ).get_pooled_output()
 
   def loss(part, unused_index):
@@ -153,10 +155,8 @@ def make_step(tf, case):
     names = ("input_ids", "input_mask", "token_type_ids")
     inputs = {name: tf.placeholder(tf.int32, [None, None]) for name in names}
     if training:
-      options = optimization.Options(slices=slices)
-      fetched = optimization.train_step(
-        *(loss, inputs, 1e-4, 1000, 100, False, options)
-      ).train_op
+      options = optimization.Options(1e-4, 1000, 100, slices=slices)
+      fetched = optimization.train_step(loss, inputs, options).train_op
     else:
       fetched = pooled(inputs)
     session = new_session(tf, case)

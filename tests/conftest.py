@@ -22,8 +22,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import modeling
-from bert.tasks import heads
-from bert.training import trained_model as trained_models
+from bert.tasks.all_tasks import TASKS
+from bert.training import trained_model
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_v2_behavior()
@@ -63,7 +63,9 @@ def trained_folder(tmp_path):
     (folder / "task.json").write_text(json.dumps(note))
     with tf.Graph().as_default(), tf.Session() as session:
       tf.set_random_seed(1)
-      heads.FORWARD[task](config, trained_models.placeholders(note), note)
+      made = TASKS[task](TASKS[task].Note(**note))
+      inputs = trained_model.placeholders(made)
+      made.build(config, made.features_of(inputs))
       tf.get_variable("bert/pooler/dense/bias/adam_m", [8])
       session.run(tf.global_variables_initializer())
       saver = tf.train.Saver()

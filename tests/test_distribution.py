@@ -7,7 +7,6 @@ with all dropout off, so that its losses can be compared.
 
 import json
 import os
-import pathlib
 import re
 import shutil
 import socket
@@ -18,11 +17,11 @@ import time
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from helpers import ROOT
 
 from bert.records import input_pipeline, record_files
-from bert.training import common_flags
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 
-ROOT = pathlib.Path(__file__).parent.parent
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
 WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
 CONFIG = {
@@ -37,25 +36,24 @@ CONFIG = {
   "attention_probs_dropout_prob": 0.0,
 }
 SECONDS_TO_ANSWER = 20  # instead of 60, of a worker that is not there
-# What comes before a run: the number of CPU devices is the first word.
+# Comes before a run; the first word is the number of CPU devices.
 PROLOGUE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from bert.training import common_flags
+from bert.training import entry
 import tensorflow as tf
 import run_classifier
-from bert.tasks import heads
-from bert.training import checkpoints, estimators, workers
+from bert.tasks import classification
+from bert.training import estimators, workers
 workers.SECONDS_TO_ANSWER = {SECONDS_TO_ANSWER}
-heads.CLASSIFIER_DROPOUT = 0.0
+classification.DROPOUT = 0.0
 tf.config.set_logical_device_configuration(
   tf.config.list_physical_devices("CPU")[0],
   [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1)),
 )
 """
 RUN = """
-run_classifier.define_flags()
-common_flags.run(run_classifier.main)
+entry.run(run_classifier.main, run_classifier.Options)
 """
 
 
@@ -170,6 +168,7 @@ def losses_alone(alone):
 # ---------------------------------------------------------- several devices
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(data_dir, tmp_path, losses_alone):
   log = finish(
     start(
@@ -186,11 +185,11 @@ def test_two_devices_train_as_one(data_dir, tmp_path, losses_alone):
 
 PRETRAIN = """
 import run_pretraining
-run_pretraining.define_flags()
-common_flags.run(run_pretraining.main)
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 """
 
 
+@pytest.mark.slow
 def test_two_devices_pretrain_as_one(data_dir, tmp_path):
   """Records with 1 to 3 masked words: replicas and slices differ in weight."""
   rng = np.random.RandomState(0)
@@ -208,7 +207,7 @@ def test_two_devices_pretrain_as_one(data_dir, tmp_path):
         "next_sentence_labels": int(rng.randint(2)),
       }
     )
-  schema = record_files.pretraining_schema(12, 3)
+  schema = Pretraining(PretrainingNote(12, 3)).schema(is_training=True)
   record_files.write_records(rows, schema, str(tmp_path / "records"))
   processes = [
     subprocess.Popen(
@@ -241,7 +240,7 @@ WEIGHTED = """
 import tensorflow.compat.v1 as tf
 tf.disable_v2_behavior()
 
-def forward(features, is_training, dropout_seed):
+def forward(features, is_training, dropout_seed, compiled):
   slope = tf.get_variable("slope", initializer=[1.0])
   losses = slope * features["x"]
   return estimators.Outputs([tf.reduce_sum(losses)], {})
@@ -263,6 +262,7 @@ estimators.train(estimator, input_fn, 2, 4, 4, 1)
 """
 
 
+@pytest.mark.slow
 def test_a_weighted_loss_is_divided_by_the_weights_of_all_devices(tmp_path):
   subprocess.run(
     [sys.executable, "-c", PROLOGUE + WEIGHTED, "2", str(tmp_path)], check=True
@@ -274,6 +274,7 @@ def test_a_weighted_loss_is_divided_by_the_weights_of_all_devices(tmp_path):
 # --------------------------------------------------------- several machines
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(data_dir, tmp_path, losses_alone):
   chief, other = start_workers(data_dir, tmp_path, "--do_eval")
   log, other_log = finish(chief), finish(other)
@@ -290,6 +291,7 @@ def test_two_processes_train_as_one(data_dir, tmp_path, losses_alone):
   assert not list(tmp_path.glob("tmp_*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_worker_ends_the_others_and_all_go_on_later(
   data_dir, tmp_path, killed
@@ -322,6 +324,7 @@ def test_a_killed_worker_ends_the_others_and_all_go_on_later(
   assert (tmp_path / f"model.ckpt-{step + 8}.index").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_answer_is_named(data_dir, tmp_path):
   workers = free_addresses(2)
   log = finish(
@@ -337,6 +340,7 @@ def test_a_worker_that_does_not_answer_is_named(data_dir, tmp_path):
   ) in log
 
 
+@pytest.mark.slow
 def test_workers_with_other_folders_are_told(data_dir, tmp_path, alone):
   shutil.copytree(alone, tmp_path / "a")
   workers = free_addresses(2)
@@ -397,93 +401,3 @@ def test_the_shares_of_workers_make_up_the_batches_of_one(tmp_path):
     for name, values in batch.items():
       joined = np.concatenate([part[name] for part in parts])
       np.testing.assert_array_equal(joined, values)
-
-
-# ---------------------------------------------------------------- bad input
-
-
-@pytest.mark.parametrize(
-  ("flags", "cpus", "environment", "message"),
-  [
-    (
-      ("--distribution=mirrored", "--train_batch_size=9"),
-      2,
-      None,
-      "--train_batch_size=9 can't be split into 2 equal parts",
-    ),
-    (
-      ("--distribution=mirrored", "--use_tpu", "--tpu_name=t"),
-      1,
-      None,
-      "--distribution=mirrored is for GPUs and CPUs: leave it out with --use",
-    ),
-    (
-      ("--use_tpu", "--tpu_name=t", "--eval_batch_size=12"),
-      1,
-      None,
-      "--eval_batch_size=12 can't be split over --num_tpu_cores=8",
-    ),
-    (
-      ("--distribution=multi_worker",),
-      1,
-      None,
-      "--distribution=multi_worker needs the environment variable TF_CONFIG",
-    ),
-    (
-      ("--distribution=multi_worker", "--eval_steps=5"),
-      1,
-      tf_config(["a:1", "b:1"], 0),
-      "--eval_steps can't be used with --distribution=multi_worker, whose"
-      " workers would wait: evaluate after training (--do_eval)",
-    ),
-    ((), 1, tf_config(["a:1", "b:1"], 0), "TF_CONFIG names 2 workers, but"),
-  ],
-)
-def test_flags_that_do_not_fit_are_named(
-  data_dir, tmp_path, flags, cpus, environment, message
-):
-  log = finish(
-    start(data_dir, tmp_path, *flags, cpus=cpus, tf_config=environment),
-    returncode=1,
-  )
-  assert log.startswith("error: " + message)
-  assert len(log.splitlines()) == 1
-
-
-def test_tf_config_names_workers_and_a_chief():
-  text = tf_config(["a:1", "b:1"], 1)
-  assert common_flags.parse_cluster(text) == (["a:1", "b:1"], 1)
-  config = {
-    "cluster": {"chief": ["c:1"], "worker": ["a:1", "b:1"]},
-    "task": {"type": "worker", "index": 0},
-  }
-  found = common_flags.parse_cluster(json.dumps(config))
-  assert found == (["c:1", "a:1", "b:1"], 1)
-  config["task"] = {"type": "chief", "index": 0}
-  assert common_flags.parse_cluster(json.dumps(config))[1] == 0
-
-
-@pytest.mark.parametrize(
-  ("text", "message"),
-  [
-    ("{oops", "TF_CONFIG is not JSON"),
-    ("[]", "TF_CONFIG has no cluster"),
-    ('{"cluster": {"worker": ["a:1"]}}', "TF_CONFIG has no task"),
-    (
-      '{"cluster": {}, "task": {"type": "worker", "index": 0}}',
-      "TF_CONFIG has no cluster.worker",
-    ),
-    (tf_config(["a:1", "b:1"], 2), '"index": 2}, but cluster has worker 0 to'),
-    (tf_config(["a:1", "b:1"], "1"), '"index": "1"}, but cluster has worker 0'),
-    (tf_config(["a:1", "a:1"], 0), "list each address once"),
-    (tf_config(["a", "b:1"], 0), "has to be a list of host:port"),
-    (tf_config("a:1", 0), "has to be a list of host:port"),
-    (
-      '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {}}',
-      "list each address once, as worker",
-    ),
-  ],
-)
-def test_a_malformed_tf_config_is_named(text, message):
-  with pytest.raises(ValueError, match=re.escape(message)):
-    common_flags.parse_cluster(text)

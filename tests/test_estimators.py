@@ -141,9 +141,9 @@ def test_an_output_folder_with_another_model_is_refused(tmp_path):
 # --------------------------------------------------------------- training
 
 
-def forward(features, is_training, dropout_seed):
+def forward(features, is_training, dropout_seed, compiled):
   """Fits a line: loss (w x - y)^2."""
-  del is_training, dropout_seed
+  del is_training, dropout_seed, compiled
   slope = tf.get_variable("slope", initializer=[0.0])
   losses = tf.square(slope * features["x"] - features["y"])
   return estimators.Outputs(
@@ -204,8 +204,8 @@ def test_training_shows_and_records_its_progress(tmp_path, caplog):
 def test_what_is_shown_is_of_the_whole_batch_and_moves_no_weight(
   tmp_path, slices
 ):
-  def with_shown(features, is_training, dropout_seed):
-    outputs = forward(features, is_training, dropout_seed)
+  def with_shown(features, *options):
+    outputs = forward(features, *options)
     size = tf.reduce_sum(features["x"])
     slope = tf.trainable_variables()[0]
     outputs.shown = {"size": (size, 1), "slope": (slope[0] * size, 0)}

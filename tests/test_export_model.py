@@ -11,10 +11,11 @@ import sys
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from helpers import run, run_process
 
 import export_model
 import tokenization
-from bert.records import packing
+from bert.records import packing, text_graph
 from bert.training import trained_model
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -75,7 +76,7 @@ def test_the_graph_has_the_tokenizers_ids(do_lower_case, tmp_path):
     "a\u3000b\u00a0c",
   ]
   fed = tf.placeholder(tf.string, [None])
-  ids = export_model.token_ids(fed, tokenizer)
+  ids = text_graph.token_ids(fed, tokenizer)
   found = evaluate(ids, {fed: [text.encode() for text in texts]}).to_list()
   for text, row in zip(texts, found):
     assert tokenizer.convert_ids_to_tokens(row) == tokenizer.tokenize(text)
@@ -103,13 +104,13 @@ def test_rows_are_packed_as_records_are(model):
     for side in (0, 1)
   )
   found = evaluate(
-    export_model.packed(ids_a, ids_b, tf.constant(has_b), 12, vocab), {}
+    text_graph.packed(ids_a, ids_b, tf.constant(has_b), 12, vocab), {}
   )
   for i, ((a, b), has) in enumerate(zip(pairs, has_b)):
     wanted = packing.pack(a, b if has else None, 12, model.tokenizer)
     for name, rows in found.items():
       assert rows[i].tolist() == getattr(wanted, name), (name, a, b, has)
-  alone = export_model.packed(ids_a[:1, :2], ids_b[:1, :0], [False], 12, vocab)
+  alone = text_graph.packed(ids_a[:1, :2], ids_b[:1, :0], [False], 12, vocab)
   assert evaluate(alone, {})["input_ids"].shape == (1, 4)
 
 
@@ -118,7 +119,7 @@ def test_a_vocabulary_that_cannot_be_reproduced_is_refused(model, monkeypatch):
   pieces = model.tokenizer.wordpiece_tokenizer
   monkeypatch.setattr(pieces, "split_word", lambda word: ["[UNK]"])
   with pytest.raises(ValueError, match="can't reproduce this vocabulary: of"):
-    export_model.check_tokenizer(model.tokenizer, ["ab"])
+    text_graph.check_tokenizer(model.tokenizer, ["ab"])
 
 
 # ----------------------------------------------------------------- exports
@@ -274,7 +275,7 @@ def test_rows_to_check_with_are_those_that_the_model_takes(
   path = tmp_path / "rows.jsonl"
   for text, message in (
     ("", "rows.jsonl holds no text to check with"),
-    ('{"text": "a"}\n\n{"txt": "b"}\n', "rows.jsonl:3: no key 'text_a' but"),
+    ('{"text": "a"}\n\n{"txt": "b"}\n', "rows.jsonl:3: no key 'text_a', only"),
     ('{"text": 1}', "rows.jsonl:1: 'text' has to be a text, not 1"),
   ):
     path.write_text(text)
@@ -297,20 +298,12 @@ def test_an_export_that_fails_its_check_does_not_appear(model, tmp_path):
 # -------------------------------------------------------------------- main
 
 
-def run(*flags):
-  return subprocess.run(
-    [sys.executable, str(ROOT / "export_model.py"), *map(str, flags)],
-    capture_output=True,
-    text=True,
-  )
-
-
 def test_flags_that_do_not_fit(squad_model, tmp_path):
   folders = [f"--model_dir={squad_model()}", f"--export_dir={tmp_path}/out"]
-  done = run(*folders, "--signatures=text")
+  done = run(export_model, *folders, "--signatures=text")
   assert done.returncode == 1
   assert done.stderr.startswith("error: --signatures=text: a squad model takes")
-  done = run(*folders, "--check_file=rows.jsonl")
+  done = run(export_model, *folders, "--check_file=rows.jsonl")
   assert done.stderr == "error: --check_file=rows.jsonl needs --check\n"
   assert not (tmp_path / "out").exists()
 
@@ -319,7 +312,8 @@ def test_a_whole_run_checks_what_it_exports(classifier, tmp_path):
   folder = classifier()
   rows = tmp_path / "rows.jsonl"
   rows.write_text('{"text_a": "good"}\n{"text_a": "a Café day!"}\n')
-  done = run(
+  done = run_process(
+    "export_model.py",
     f"--model_dir={folder}",
     f"--export_dir={tmp_path}/out",
     *("--check", f"--check_file={rows}"),

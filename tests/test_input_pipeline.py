@@ -10,6 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from bert.records import corpora, input_pipeline, record_files, streams
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 
 LENGTHS = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10]
 SCHEMA = record_files.classification_schema(16)
@@ -99,14 +100,16 @@ def test_whole_batches_are_filled_with_zeros_that_are_told_apart(records):
 
 
 def test_records_of_several_sequences_go_by_the_longest(tmp_path):
-  schema = record_files.candidates_schema(8, 2)
+  schema = {
+    name: record_files.per_position([2, 8])
+    for name in record_files.sequence_schema(8)
+  }
   path = str(tmp_path / "a.tf_record")
   lengths = [(2, 3), (7, 1), (4, 4)]
   rows = []
   for pair in lengths:
     mask = [int(i < n) for n in pair for i in range(8)]
-    values = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), mask)
-    rows.append({**values, "text_ids": [1, 2]})
+    rows.append(dict.fromkeys(schema, mask))
   records = record_files.write_records(rows, schema, path)
   assert records.lengths == [3, 7, 4]
   input_fn = input_pipeline.batch_input_fn(
@@ -414,8 +417,13 @@ def test_the_vocabulary_and_every_file_are_looked_at(shards):
     corpora.sample_lengths(shards, SCHEMA, 9)
 
 
+def pretraining_schema(predictions):
+  note = PretrainingNote(8, predictions)
+  return Pretraining(note).schema(is_training=True)
+
+
 def test_masked_words_over_the_flag_are_named(tmp_path):
-  schema = record_files.pretraining_schema(8, 3)
+  schema = pretraining_schema(3)
   row = {name: [0] * spec.shape[0] for name, spec in schema.items()}
   path = str(tmp_path / "a.tf_record")
   record_files.write_records([row], schema, path)
@@ -423,7 +431,7 @@ def test_masked_words_over_the_flag_are_named(tmp_path):
   with pytest.raises(
     ValueError, match=r"with 3 values .*for 5.*change --max_predictions_per_seq"
   ):
-    wanted = record_files.pretraining_schema(8, 5)
+    wanted = pretraining_schema(5)
     corpora.sample_lengths(shards, wanted, 10)
 
 

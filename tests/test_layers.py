@@ -33,7 +33,7 @@ LIBRARIES = sorted(
 OUR_FILES = SCRIPTS + LIBRARIES
 ALL_FILES = OUR_FILES + sorted(
   path
-  for folder in ("tests", "benchmarks")
+  for folder in ("tests", "benchmarks", "examples")
   for path in ROOT.glob(f"{folder}/*.py")
 )
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib"}

@@ -564,7 +564,8 @@ tf.disable_v2_behavior(); tf.enable_resource_variables()
 config = modeling.BertConfig(20, 32, 8, 4, 64)
 ids = tf.placeholder(tf.int32, [None, None])
 model = modeling.BertModel(
-  config, True, ids, ids, recompute_layers=sys.argv[1] == "True")
+  config, True, ids, ids, compiled=True,
+  recompute_layers=sys.argv[1] == "True")
 loss = tf.reduce_sum(model.get_pooled_output())
 step = tf.linalg.global_norm(tf.gradients(loss, tf.trainable_variables()))
 peak = lambda: int(
@@ -593,23 +594,25 @@ def test_recomputing_takes_less_memory():
   assert peaks[1] < 0.5 * peaks[0]
 
 
-def test_plain_ops_are_the_same_model_without_compiled_functions():
+def compiled_functions():
+  """The functions of the default graph that XLA compiles."""
+  return [
+    function
+    for function in tf.get_default_graph().as_graph_def().library.function
+    if "_XlaMustCompile" in function.attr
+  ]
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+def test_a_compiled_model_is_the_plain_one_with_functions_for_xla(is_training):
   config = modeling.BertConfig(12, 8, 1, 2, 16)
-  ids = tf.constant([[1, 2, 3]])
-
-  def functions():
-    return [
-      function
-      for function in tf.get_default_graph().as_graph_def().library.function
-      if "_XlaMustCompile" in function.attr
-    ]
-
-  with modeling.plain_ops():
-    plain = modeling.BertModel(config, False, ids, scope="bert")
-  assert not functions()
+  arguments = config, is_training, tf.constant([[1, 2, 3]])
+  options = dict(scope="bert", dropout_seed=tf.constant([1, 2]))
+  plain = modeling.BertModel(*arguments, **options)
+  assert not compiled_functions()
   with tf.variable_scope("", reuse=True):
-    compiled = modeling.BertModel(config, False, ids, scope="bert")
-  assert functions()
+    compiled = modeling.BertModel(*arguments, **options, compiled=True)
+  assert compiled_functions()
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     found, wanted = session.run(

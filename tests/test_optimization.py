@@ -101,15 +101,18 @@ def assert_steps(session, train, steps):
       )
 
 
+def golden_options(golden):
+  return optimization.Options(
+    golden["init_lr"], golden["num_train_steps"], golden["num_warmup_steps"]
+  )
+
+
 def test_pretraining_steps_are_the_originals(batch):
   golden = json.loads((GOLDEN / "optimization.json").read_text())
   train = optimization.train_step(
     lambda part, index: pretraining_losses(part)[0],
     batch,
-    golden["init_lr"],
-    golden["num_train_steps"],
-    golden["num_warmup_steps"],
-    use_tpu=False,
+    golden_options(golden),
   )
   with tf.Session() as session:
     start(session)
@@ -129,14 +132,7 @@ def test_fine_tuning_steps_are_the_originals(batch):
     labels = tf.constant(golden["labels"])
     return tf.reduce_mean(heads.single_label_loss(logits, labels))
 
-  train = optimization.train_step(
-    loss_fn,
-    batch,
-    golden["init_lr"],
-    golden["num_train_steps"],
-    golden["num_warmup_steps"],
-    use_tpu=False,
-  )
+  train = optimization.train_step(loss_fn, batch, golden_options(golden))
   with tf.Session() as session:
     start(
       session,
@@ -217,7 +213,7 @@ def test_the_loss_is_that_of_the_weights_before_the_step():
   ids.set_shape([])
   loss = tf.gather(w, ids)  # reads w late
   train = optimization.train_step(
-    lambda batch, index: loss, {}, 0.5, 10, 0, use_tpu=False
+    lambda batch, index: loss, {}, optimization.Options(0.5, 10)
   )
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
@@ -449,11 +445,7 @@ def test_an_overflow_changes_nothing_but_the_scale():
   train = optimization.train_step(
     lambda batch, index: tf.reduce_sum(w) * factor,
     {},
-    0.1,
-    10,
-    0,
-    use_tpu=False,
-    options=optimization.Options(scale_loss=True),
+    optimization.Options(0.1, 10, scale_loss=True),
   )
   slots = ["w", "w/adam_m", "w/adam_v"]
   values = {v.op.name: v for v in tf.global_variables()}
@@ -479,8 +471,7 @@ def test_the_scale_doubles_after_many_good_steps(monkeypatch):
   train = optimization.train_step(
     lambda batch, index: tf.reduce_sum(w),
     {},
-    *(0.1, 10, 0, False),
-    options=optimization.Options(scale_loss=True),
+    optimization.Options(0.1, 10, scale_loss=True),
   )
   scale = tf.global_variables("loss_scale/scale")[0]
   with tf.Session() as session:

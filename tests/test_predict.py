@@ -52,9 +52,9 @@ def test_a_bad_line_is_told_and_the_others_are_answered(predictor):
     (
       "not JSON: Expecting value",
       "'text' has to be a text, not 3",
-      "no key 'text_a' but 'id': such as {",
+      "no key 'text_a', only 'id': give a row such as {",
       "a JSON object is expected, such as {",
-      "too many brackets",
+      "too many nested brackets",
       "not UTF-8: byte 10 is 0xff",
     ),
   ):
@@ -68,7 +68,7 @@ def test_a_bad_line_is_told_and_the_others_are_answered(predictor):
 def test_without_standard_input_there_is_nothing_to_answer(monkeypatch):
   monkeypatch.setattr(sys, "stdin", None)
   with pytest.raises(ValueError, match="standard input is closed"):
-    predict.main(None)
+    predict.main(predict.Options(model_dir="nowhere"))
 
 
 def test_a_program_can_talk_to_it_line_by_line(squad_model):
@@ -88,7 +88,7 @@ def test_a_program_can_talk_to_it_line_by_line(squad_model):
       assert answer["text"] == row["context"][answer["start"] : answer["end"]]
     print('{"question": "one?"}', file=process.stdin, flush=True)
     error = json.loads(process.stdout.readline())["error"]
-    assert error.startswith("line 3: no key 'context' but 'question'")
+    assert error.startswith("line 3: no key 'context', only 'question'")
     process.stdin.close()
     assert process.wait(60) == 0
     log = process.stderr.read()

@@ -2,22 +2,18 @@
 """The classifier's examples, features, model and scores, and whole runs."""
 
 import json
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
+import helpers
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from helpers import write
 
 import modeling
 import run_classifier
 import tokenization
 
-ROOT = pathlib.Path(__file__).parent.parent
-GOLDEN = ROOT / "tests" / "golden"
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
 WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
 CONFIG = {
@@ -37,20 +33,14 @@ CONFIG = {
 # --------------------------------------------------------------- examples
 
 
-def write(folder, name, text):
-  path = folder / name
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(text, encoding="utf-8")
-
-
 def read(examples):
   return [(e.guid, e.text_a, e.text_b, e.label) for e in examples]
 
 
 def test_mrpc_columns(tmp_path):
   header = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
-  write(tmp_path, "train.tsv", header + '1\t10\t11\tA "one\tB one\n')
-  write(tmp_path, "test.tsv", "index\t1\t2\ta\tb\n0\t10\t11\tA two\tB two\n")
+  write(tmp_path / "train.tsv", header + '1\t10\t11\tA "one\tB one\n')
+  write(tmp_path / "test.tsv", "index\t1\t2\ta\tb\n0\t10\t11\tA two\tB two\n")
   processor = run_classifier.MrpcProcessor()
   assert processor.get_labels() == ["0", "1"]
   found = read(processor.get_train_examples(str(tmp_path)))
@@ -60,8 +50,8 @@ def test_mrpc_columns(tmp_path):
 
 
 def test_cola_has_a_header_in_the_test_file_only(tmp_path):
-  write(tmp_path, "dev.tsv", "x\t1\t\tGood one.\nx\t0\t*\tBad one.\n")
-  write(tmp_path, "test.tsv", "index\tsentence\n0\tA test.\n")
+  write(tmp_path / "dev.tsv", "x\t1\t\tGood one.\nx\t0\t*\tBad one.\n")
+  write(tmp_path / "test.tsv", "index\tsentence\n0\tA test.\n")
   processor = run_classifier.ColaProcessor()
   found = read(processor.get_dev_examples(str(tmp_path)))
   assert found == [
@@ -76,8 +66,7 @@ def test_mnli_reads_both_development_sets(tmp_path):
   columns = "\t".join(str(i) for i in range(8))
   for name, label in (("matched", "neutral"), ("mismatched", "entailment")):
     write(
-      tmp_path,
-      f"dev_{name}.tsv",
+      tmp_path / f"dev_{name}.tsv",
       f"{columns}\ta\tb\tlabel1\tgold\n{columns}\tP\tH\tx\t{label}\n",
     )
   processor = run_classifier.MnliProcessor()
@@ -90,14 +79,12 @@ def test_mnli_reads_both_development_sets(tmp_path):
 
 def test_xnli_keeps_one_language_and_renames_a_label(tmp_path):
   write(
-    tmp_path,
-    "multinli/multinli.train.zh.tsv",
+    tmp_path / "multinli/multinli.train.zh.tsv",
     "premise\thypo\tlabel\nP\tH\tcontradictory\n",
   )
   columns = "\t".join("2345")
   write(
-    tmp_path,
-    "xnli.dev.tsv",
+    tmp_path / "xnli.dev.tsv",
     f"language\tgold_label\t{columns}\ts1\ts2\n"
     f"en\tneutral\t{columns}\tE1\tE2\nzh\tneutral\t{columns}\tZ1\tZ2\n",
   )
@@ -121,7 +108,7 @@ def test_xnli_keeps_one_language_and_renames_a_label(tmp_path):
 )
 def test_columns_of_the_other_glue_tasks(tmp_path, task, row, expected):
   header = "\t".join(f"c{i}" for i in range(row.count("\t") + 1))
-  write(tmp_path, "dev.tsv", f"{header}\n{row}\n")
+  write(tmp_path / "dev.tsv", f"{header}\n{row}\n")
   processor = run_classifier.DataProcessor(run_classifier.GLUE_TASKS[task])
   found = read(processor.get_dev_examples(str(tmp_path)))
   assert found == [("dev-1", *expected)]
@@ -130,7 +117,7 @@ def test_columns_of_the_other_glue_tasks(tmp_path, task, row, expected):
 def test_broken_rows_of_qqp_are_left_out_and_counted(tmp_path, caplog):
   header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
   rows = "1\t2\t3\tA?\tB?\t1\n4\t5\t6\tbroken\n7\t8\t9\tC?\tD?\t0\n"
-  write(tmp_path, "dev.tsv", header + rows)
+  write(tmp_path / "dev.tsv", header + rows)
   processor = run_classifier.DataProcessor(run_classifier.GLUE_TASKS["qqp"])
   found = read(processor.get_dev_examples(str(tmp_path)))
   assert found == [("dev-1", "A?", "B?", "1"), ("dev-3", "C?", "D?", "0")]
@@ -139,7 +126,7 @@ def test_broken_rows_of_qqp_are_left_out_and_counted(tmp_path, caplog):
 
 def custom(labels=(), label_type="single", **columns):
   columns = {"text_a": "text", "label": "label", **columns}
-  return run_classifier.Task(
+  return run_classifier.Dataset(
     columns=run_classifier.Columns(**columns),
     labels=labels,
     label_type=label_type,
@@ -151,18 +138,18 @@ def read_custom(path, task):
 
 
 def test_a_template_writes_columns_into_the_text(tmp_path):
-  write(tmp_path, "a.tsv", "age\tprofile\tlabel\n41\tI {cook}.\tx\n")
+  write(tmp_path / "a.tsv", "age\tprofile\tlabel\n41\tI {cook}.\tx\n")
   task = custom(template="I am {age}. {profile}")
   example = read_custom(tmp_path / "a.tsv", task)[0]
   assert example.text_a == "I am 41. I {cook}."
 
 
 def test_several_labels_of_a_row(tmp_path):
-  write(tmp_path, "a.tsv", "text\tlabel\nx\ta, c\ny\t\n")
+  write(tmp_path / "a.tsv", "text\tlabel\nx\ta, c\ny\t\n")
   task = custom(labels=("a", "b", "c"), label_type="multi")
   examples = read_custom(tmp_path / "a.tsv", task)
   assert [example.label for example in examples] == [["a", "c"], []]
-  write(tmp_path, "b.jsonl", '{"text": "x", "label": ["b"]}\n')
+  write(tmp_path / "b.jsonl", '{"text": "x", "label": ["b"]}\n')
   assert read_custom(tmp_path / "b.jsonl", task)[0].label == ["b"]
 
 
@@ -180,22 +167,22 @@ def test_several_labels_of_a_row(tmp_path):
     (
       "text\tlabel\nx\thigh\n",
       custom(label_type="number"),
-      r":2: column 'label' holds 'high', no number",
+      r":2: column 'label' has to be a number",
     ),
     (
       "text\tlabel\tage\nx\ta\tnan\n",
       custom(features=["age"]),
-      r":2: column 'age' holds 'nan', no number",
+      r":2: column 'age' has to be a number .* not 'nan'",
     ),
     (
       "text\tlabel\tage\nx\ta\t1e39\n",
       custom(features=["age"]),
-      r":2: column 'age' holds '1e39', no number",
+      r":2: column 'age' has to be a number .* not '1e39'",
     ),
   ],
 )
 def test_rows_that_do_not_fit_are_named(tmp_path, text, task, message):
-  write(tmp_path, "a.tsv", text)
+  write(tmp_path / "a.tsv", text)
   with pytest.raises(ValueError, match="a.tsv.*" + message):
     read_custom(tmp_path / "a.tsv", task)
 
@@ -216,8 +203,8 @@ def test_labels_of_the_training_data_are_sorted():
 
 
 def test_features_equal_the_originals():
-  tokenizer = tokenization.FullTokenizer(str(GOLDEN / "vocab.txt"))
-  cases = json.loads((GOLDEN / "classifier_features.json").read_text())
+  tokenizer = tokenization.FullTokenizer(str(helpers.GOLDEN / "vocab.txt"))
+  cases = json.loads((helpers.GOLDEN / "classifier_features.json").read_text())
   assert cases
   for case in cases:
     example = run_classifier.InputExample(
@@ -299,16 +286,15 @@ def test_numbers_beside_the_text_widen_the_classifier():
 
 
 def note(label_type="single", labels=("no", "yes"), thresholds=()):
-  return run_classifier.TaskNote(
-    *("classifier", "custom", label_type, labels, thresholds),
-    *([], [], [], None, True, 16),
+  return run_classifier.ClassifierNote(
+    *("classifier", label_type, labels, thresholds, [], [], [], True, 16)
   )
 
 
 def test_scores_of_classes():
   # Predicted 1, 0, 1 for 1, 0, 0: two of three right; F1 = 2/(2+1+0) of 1.
   arrays = {
-    "probabilities": np.array([[0.2, 0.8], [0.9, 0.1], [0.4, 0.6]]),
+    "predicted": np.array([1, 0, 1]),
     "label_ids": np.array([1, 0, 0]),
     "per_example_loss": np.array([0.1, 0.2, 0.9], np.float32),
   }
@@ -327,19 +313,22 @@ def test_scores_of_classes():
 
 
 def test_prediction_lines():
+  def lines(note, predicted, probabilities):
+    arrays = {"predicted": predicted, "probabilities": probabilities}
+    guids = "abc"[: len(predicted)]
+    return list(run_classifier.prediction_lines(note, guids, arrays))
+
   probabilities = np.array([[0.25, 0.75], [0.5, 0.125]])
-  lines = run_classifier.prediction_lines(note(), ["a", "b"], probabilities)
-  assert list(lines) == [
+  assert lines(note(), np.array([1, 0]), probabilities) == [
     "id\tlabel\tno\tyes",
     "a\tyes\t0.25\t0.75",
     "b\tno\t0.5\t0.125",
   ]
-  several = note("multi", thresholds=[0.25, 0.8])
-  lines = run_classifier.prediction_lines(several, ["a", "b"], probabilities)
-  assert [line.split("\t")[1] for line in lines] == ["label", "no", "no"]
-  number = note("number", labels=())
-  lines = run_classifier.prediction_lines(number, ["a"], np.array([[2.5]]))
-  assert list(lines) == ["id\tprediction", "a\t2.5"]
+  several = np.array([[1, 1], [0, 0]])
+  found = lines(note("multi"), several, probabilities)
+  assert [line.split("\t")[1] for line in found] == ["label", "no,yes", ""]
+  found = lines(note("number", labels=()), np.array([2.5]), None)
+  assert found == ["id\tprediction", "a\t2.5"]
 
 
 # ------------------------------------------------------------------- main
@@ -350,8 +339,8 @@ def data_dir(tmp_path_factory):
   """A learnable task, a vocabulary and a tiny configuration."""
   folder = tmp_path_factory.mktemp("data")
   tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-  write(folder, "vocab.txt", "\n".join(tokens) + "\n")
-  write(folder, "bert_config.json", json.dumps(CONFIG))
+  write(folder / "vocab.txt", "\n".join(tokens) + "\n")
+  write(folder / "bert_config.json", json.dumps(CONFIG))
   rng = np.random.RandomState(0)
   for name, count in (("train", 64), ("dev", 20), ("test", 10)):
     lines = ["id\ttext\tlabel\tsize" if name != "test" else "id\ttext\tsize"]
@@ -362,35 +351,33 @@ def data_dir(tmp_path_factory):
       cells = [f"{name}{i}", " ".join(words), "nice" if label == 0 else "nasty"]
       cells = cells if name != "test" else cells[:2]
       lines.append("\t".join([*cells, str(len(words))]))
-    write(folder, f"{name}.tsv", "\n".join(lines) + "\n")
+    write(folder / f"{name}.tsv", "\n".join(lines) + "\n")
   return folder
 
 
-def run(data_dir, output_dir, *flags):
-  """Runs the script as a user does."""
-  command = [
-    sys.executable,
-    str(ROOT / "run_classifier.py"),
+def arguments(data_dir, output_dir, *flags):
+  """The command line of a small run; a flag given again wins."""
+  return [
     "--task_name=custom",
     f"--data_dir={data_dir}",
     f"--vocab_file={data_dir}/vocab.txt",
     f"--bert_config_file={data_dir}/bert_config.json",
     f"--output_dir={output_dir}",
-    "--max_seq_length=12",
-    "--train_batch_size=8",
-    "--learning_rate=1e-2",
+    *("--max_seq_length=12", "--train_batch_size=8", "--learning_rate=1e-2"),
     *flags,
   ]
-  return subprocess.run(
-    command, capture_output=True, text=True, cwd=data_dir, env=os.environ
-  )
 
 
+def run(data_dir, output_dir, *flags):
+  return helpers.run(run_classifier, *arguments(data_dir, output_dir, *flags))
+
+
+@pytest.mark.slow
 def test_a_whole_run_from_training_to_predictions(data_dir, tmp_path):
   output_dir = tmp_path / "out"
-  done = run(
-    data_dir,
-    output_dir,
+  done = helpers.run_process(
+    "run_classifier.py",
+    *arguments(data_dir, output_dir),
     *("--do_train", "--do_eval", "--do_predict", "--num_train_epochs=6"),
     *("--eval_steps=16", "--keep_best=accuracy", "--log_steps=10"),
     *("--feature_columns=size", "--id_column=id"),
@@ -441,6 +428,7 @@ def test_a_whole_run_from_training_to_predictions(data_dir, tmp_path):
   assert f"resuming {output_dir} at step 48 of 56" in again.stderr
 
 
+@pytest.mark.slow
 def test_padded_and_bucketed_runs_give_the_same_scores(data_dir, tmp_path):
   first = run(data_dir, tmp_path / "out", "--do_train", "--num_train_epochs=1")
   assert first.returncode == 0, first.stderr
@@ -456,6 +444,7 @@ def test_padded_and_bucketed_runs_give_the_same_scores(data_dir, tmp_path):
   np.testing.assert_allclose(found[2], found[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_seed_repeats_to_the_bit(data_dir, tmp_path):
   losses = []
   for name, seed in (("a", 7), ("b", 7), ("c", 8)):
@@ -489,7 +478,7 @@ def test_a_run_with_a_seed_repeats_to_the_bit(data_dir, tmp_path):
     (("--do_train", "--max_seq_length=17"), "max_position_embeddings=16"),
     (("--do_train", "--vocab_file=none.txt"), "none.txt"),
     (("--do_train", "--bert_config_file=no.json"), "no.json"),
-    (("--do_train", "--bert_config_file=gleu.json"), "'gleu' is none of"),
+    (("--do_train", "--bert_config_file=gleu.json"), "gleu"),
     (("--do_train", "--init_checkpoint=no.ckpt"), "no checkpoint no.ckpt"),
     (("--do_train", "--train_batch_size=999"), "do not fill one step"),
     (("--do_train", "--label_column=mood"), "train.tsv:2: no column 'mood'"),
@@ -501,23 +490,79 @@ def test_a_run_with_a_seed_repeats_to_the_bit(data_dir, tmp_path):
     (("--do_train", "--length_buckets=9,4"), "--length_buckets=9,4"),
     (("--do_eval", "--labels_file=labels.txt"), "holds no trained model"),
     (("--do_train", "--patience=3"), "--patience needs --keep_best"),
-    (("--do_train", "--keep_best=f1"), "--keep_best=eval_f1 is no score"),
+    (("--do_train", "--keep_best=f1"), "--keep_best=eval_f1 is not a score"),
     (("--do_train", "--bert_config_file=."), "."),
     (
       ("--do_train", "--task_name=mrpc", "--label_type=multi"),
       "--label_type is for --task_name=custom, not for mrpc",
     ),
+    (
+      ("--do_train", "--label_type=multi", "--thresholds=0.1,0.2,0.3"),
+      "--thresholds has 3 numbers for 2 labels (nasty, nice)",
+    ),
+    (
+      ("--do_train", "--label_type=multi", "--thresholds=high"),
+      "--thresholds=high: numbers are expected",
+    ),
+    (("--do_train", "--text_template=x"), "--text_template=x names no column"),
     (("--do_train", "--gradient_accumulation_steps=3"), "3 equal parts"),
     (("--do_train", "--precision=float16"), "float16 needs a GPU"),
     (("--do_train", "--no_such_flag"), "no_such_flag"),
+    (("--do_train", "--label_type=several"), "label_type"),
   ],
 )
-def test_what_does_not_fit_is_said_in_one_sentence(
-  data_dir, tmp_path, flags, message
+def test_wrong_flags_get_one_clear_sentence(
+  data_dir, tmp_path, monkeypatch, flags, message
 ):
-  write(data_dir, "labels.txt", "nasty\nnice\n")
-  write(data_dir, "gleu.json", json.dumps({**CONFIG, "hidden_act": "gleu"}))
+  write(data_dir / "labels.txt", "nasty\nnice\n")
+  write(data_dir / "gleu.json", json.dumps({**CONFIG, "hidden_act": "gleu"}))
+  monkeypatch.chdir(data_dir)
   done = run(data_dir, tmp_path / "out", *flags)
-  assert done.returncode in (1, 2)
+  assert done.returncode == 1
   assert message in done.stderr
   assert "Traceback" not in done.stderr
+
+
+def test_a_trained_model_refuses_other_labels_and_columns(data_dir, tmp_path):
+  trained = run(data_dir, tmp_path, "--do_train", "--num_train_epochs=0.2")
+  assert trained.returncode == 0, trained.stderr
+  write(tmp_path / "labels.txt", "nice\nnasty\n")
+  for flag, message in (
+    (f"--labels_file={tmp_path}/labels.txt", "has labels ['nasty', 'nice']"),
+    ("--feature_columns=size", "has feature_columns []"),
+    ("--label_type=number", "has --label_type=single, and not number"),
+    ("--do_lower_case=false", "has do_lower_case True, and now it is False"),
+  ):
+    done = run(data_dir, tmp_path, "--do_eval", "--nocheck_vocab_case", flag)
+    assert done.returncode == 1
+    assert "error: the trained model " + message in done.stderr
+
+
+@pytest.mark.slow
+def test_several_labels_and_numbers_train_and_predict(data_dir, tmp_path):
+  actions = ("--do_train", "--do_eval", "--do_predict", "--num_train_epochs=1")
+  done = run(
+    *(data_dir, tmp_path / "multi", *actions, "--label_type=multi"),
+    "--thresholds=0.4",
+  )
+  assert done.returncode == 0, done.stderr
+  kept = json.loads((tmp_path / "multi" / "task.json").read_text())
+  assert kept["thresholds"] == [0.4, 0.4]
+  lines = (tmp_path / "multi" / "predictions.tsv").read_text().splitlines()
+  for line in lines[1:]:
+    _, labels, *probabilities = line.split("\t")
+    given = [name for name in ("nasty", "nice") if name in labels.split(",")]
+    above = [float(p) >= np.float32(0.4) for p in probabilities]
+    assert given == [n for n, a in zip(("nasty", "nice"), above) if a]
+
+  done = run(
+    *(data_dir, tmp_path / "number", *actions, "--label_type=number"),
+    *("--label_column=size", "--eval_batch_size=3"),
+  )
+  assert done.returncode == 0, done.stderr
+  scores = json.loads((tmp_path / "number" / "eval_results.json").read_text())
+  assert {"eval_pearson", "eval_spearman", "eval_mse"} <= set(scores)
+  assert scores["eval_mse"] == pytest.approx(scores["eval_loss"], rel=1e-5)
+  header, *rows = (tmp_path / "number" / "predictions.tsv").open()
+  assert header == "id\tprediction\n"
+  assert len(rows) == 10

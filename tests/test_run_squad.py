@@ -2,12 +2,9 @@
 """Questions and their answers: the original's values, bad data, whole runs."""
 
 import json
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
+import helpers
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -15,9 +12,10 @@ import tensorflow.compat.v1 as tf
 import modeling
 import run_squad
 import tokenization
+from bert.tasks import answers as squad_answers
+from bert.training import flags, trained_model
 
-ROOT = pathlib.Path(__file__).parent.parent
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = helpers.GOLDEN
 FILLERS = ["day", "road", "tree", "lamp", "rain", "wind", "moon", "shop"]
 NUMBERS = ["two", "five", "nine", "ten"]
 CONFIG = {
@@ -74,10 +72,8 @@ def squad(*paragraphs):
 
 
 def write(folder, name, value):
-  path = folder / name
   text = value if isinstance(value, str) else json.dumps(value)
-  path.write_text(text, encoding="utf-8")
-  return str(path)
+  return helpers.write(folder / name, text)
 
 
 def test_an_answer_is_found_in_the_words_of_its_context(tmp_path):
@@ -116,7 +112,7 @@ def test_questions_are_read_from_json_lines(tmp_path):
   assert (first.answers, second.answers) == (None, ["Ann"])
 
 
-def test_answers_that_are_elsewhere_are_left_out_and_counted(tmp_path, caplog):
+def test_answers_not_at_their_place_are_left_out_and_counted(tmp_path, caplog):
   data = squad(
     (
       "one two three",
@@ -147,7 +143,7 @@ def test_several_references_are_kept_for_scoring(tmp_path):
 
 def test_squad_2_without_its_flag_is_recognised(caplog):
   path = str(GOLDEN / "squad2.json")
-  message = "SQuAD 2.0 data: 2 of 13 questions have no answer, the first is a2x"
+  message = "SQuAD 2.0 data: 2 of 13 questions have no answer; the first is a2x"
   with pytest.raises(ValueError, match=message) as raised:
     run_squad.read_squad_examples(path, True)
   assert "give --version_2_with_negative" in str(raised.value)
@@ -185,7 +181,7 @@ ANSWER = (*QUESTION, "answers", 0)
   [
     ("{", "a.json is not JSON"),
     ([], "a.json has to be an object with the key 'data'"),
-    ({"version": "1.1"}, "a.json has no key 'data' but version: is this"),
+    ({"version": "1.1"}, "a.json has no key 'data', only version: is this"),
     (changed(("data", 0, "paragraphs"), None), r"data\[0\] has no key 'par"),
     (changed((*PARAGRAPH, "context"), None), r"aphs\[0\] has no key 'context'"),
     (changed((*PARAGRAPH, "context"), " \n"), r"qas\[0\]: the context is empt"),
@@ -195,15 +191,15 @@ ANSWER = (*QUESTION, "answers", 0)
     (changed((*ANSWER, "text"), None), r"answers\[0\] has no key 'text'"),
     (changed((*ANSWER, "answer_start"), "0"), "has to be a number, not '0'"),
     (changed((*QUESTION, "answers"), []), r"qas\[0\]: a has 0 answers"),
-    (changed((*PARAGRAPH, "qas"), []), "holds no question"),
-    (changed((*ANSWER, "text"), "six"), "holds no question that can be used"),
+    (changed((*PARAGRAPH, "qas"), []), "has no question"),
+    (changed((*ANSWER, "text"), "six"), "has no question that can be used"),
     (
       squad(("one", ("a", "?", ("one", 0))), ("x", ("a", "?", ("x", 0)))),
-      r"paragraphs\[1\].qas\[0\]: the id a is that of .*\[0\].qas\[0\] too",
+      r"paragraphs\[1\].qas\[0\] has the id a, and so has .*\[0\].qas\[0\]:",
     ),
   ],
 )
-def test_what_is_not_squad_is_named_with_its_place(tmp_path, data, message):
+def test_errors_name_the_place_in_the_file(tmp_path, data, message):
   path = write(tmp_path, "a.json", data)
   with pytest.raises(ValueError, match=message):
     run_squad.read_squad_examples(path, True)
@@ -261,7 +257,7 @@ def test_features_equal_the_originals(tokenizer, version, mode):
 
 
 class Words:
-  """A tokenizer whose pieces are words, and that counts its calls."""
+  """A tokenizer whose pieces are words; it keeps what it was given."""
 
   def __init__(self):
     self.calls = []
@@ -292,7 +288,7 @@ def test_a_piece_is_scored_where_it_has_the_most_context(count, stride):
     [example([str(i) for i in range(count)])], Words(), 10, stride, 1
   )
   room = 10 - 1 - 3
-  spans, start = [], 0  # by the contract's words
+  spans, start = [], 0  # as the contract defines them
   while True:
     spans.append((start, min(room, count - start)))
     if start + room >= count:
@@ -348,7 +344,7 @@ def test_a_window_without_the_whole_answer_trains_at_0():
   found, counts = windows(
     [whole, impossible], Words(), 10, 4, 1, is_training=True
   )
-  # Windows 0 to 5 and 4 to 9: the first has the 5 alone.
+  # Windows 0 to 5 and 4 to 9: the first holds only the 5.
   positions = [(f.start_position, f.end_position) for f in found]
   assert positions == [(0, 0), (4, 5), (0, 0), (0, 0)]
   assert counts.without_answer == 3
@@ -428,7 +424,7 @@ def test_predictions_equal_the_originals_to_the_byte(tokenizer, tmp_path, name):
   run_squad.write_predictions(
     examples,
     found,
-    results[::-1],  # their order has no part in it
+    results[::-1],  # their order does not matter
     given["n_best_size"],
     given["max_answer_length"],
     given["do_lower_case"],
@@ -452,7 +448,7 @@ def test_final_texts_equal_the_originals():
 
 
 def logits(size, **values):
-  """Logits of -9 but for those given, as p3=1.5."""
+  """Logits of -9, except those given, such as p3=1.5."""
   found = np.full(size, -9.0, np.float32)
   for name, value in values.items():
     found[int(name[1:])] = value
@@ -490,8 +486,8 @@ def test_an_answer_has_its_place_in_the_context():
   )
 
 
-def test_what_is_no_span_of_the_context_is_passed_over():
-  # Starts in the question, at [CLS] and behind the end; too long a span.
+def test_only_spans_of_the_context_are_answers():
+  # Starts in the question, at [CLS] and behind the end; a span too long.
   starts = logits(16, p0=9, p1=8, p9=3)
   found = answer(starts, logits(16, p4=9, p9=2, p10=8))
   assert [a.text for a in found.answers] == ["left"]
@@ -513,14 +509,14 @@ def test_no_answer_is_predicted_by_its_odds():
   assert found.answer.text == "Army"
 
 
-def test_no_answer_is_predicted_where_nothing_else_is_left():
+def test_no_answer_is_predicted_if_nothing_else_is_left():
   starts, ends = logits(16, p0=1, p1=9, p2=8), logits(16, p0=1, p1=9, p2=8)
   found = answer(starts, ends, version_2=True)
   assert (found.answer.text, found.null_odds) == ("", 2.0)
   assert [a.text for a in found.answers] == [""]
 
 
-def test_a_context_of_no_pieces_has_an_empty_answer():
+def test_a_context_without_pieces_has_an_empty_answer():
   question = example(["\u200b"])
   tokenizer = Words()
   tokenizer.tokenize = tokenization.BasicTokenizer().tokenize
@@ -533,8 +529,8 @@ def test_a_context_of_no_pieces_has_an_empty_answer():
     assert prediction.answer.text == text
 
 
-def test_logits_that_are_missing_or_no_numbers_are_named():
-  with pytest.raises(ValueError, match="the logits hold NaN"):
+def test_missing_results_and_nan_logits_are_errors():
+  with pytest.raises(ValueError, match="the logits are NaN"):
     answer(logits(16, p3=np.nan), logits(16))
   found, _ = windows([example(["a"])], Words(), 16, 8, 4)
   with pytest.raises(ValueError, match="1 of 1 windows have no result"):
@@ -542,7 +538,7 @@ def test_logits_that_are_missing_or_no_numbers_are_named():
 
 
 def prediction(text, *others, odds=None):
-  answers = [run_squad.Answer(t, 0.0, 0.0) for t in (text, *others)]
+  answers = [squad_answers.Answer(t, 0.0, 0.0) for t in (text, *others)]
   return run_squad.Prediction("id", answers[0], answers, odds)
 
 
@@ -572,7 +568,7 @@ def test_thresholds_are_searched_over_the_best_texts():
 
 
 def number_questions(rng, count, name):
-  """Contexts of fillers, with one number or none: "how many" of them."""
+  """Contexts of filler words with at most one number, asked "how many"."""
   paragraphs = []
   for i in range(count):
     words = [str(word) for word in rng.choice(FILLERS, rng.randint(2, 14))]
@@ -608,38 +604,56 @@ def data_dir(tmp_path_factory):
   return folder
 
 
-FLAGS = (
-  "--vocab_file=vocab.txt",
-  "--bert_config_file=bert_config.json",
-  "--train_file=train.json",
-  "--max_seq_length=12",
-  "--max_query_length=2",
-  "--doc_stride=4",
-  "--train_batch_size=8",
-  "--learning_rate=1e-2",
-  "--num_train_epochs=6",
-)
-
-
-def run(data_dir, *flags):
-  """Runs the script as a user does."""
-  command = [sys.executable, str(ROOT / "run_squad.py"), *FLAGS, *flags]
-  return subprocess.run(
-    command, capture_output=True, text=True, cwd=data_dir, env=os.environ
+def arguments(output_dir, *more):
+  """A small run in the folder of the data."""
+  return (
+    f"--output_dir={output_dir}",
+    "--vocab_file=vocab.txt",
+    "--bert_config_file=bert_config.json",
+    "--train_file=train.json",
+    "--max_seq_length=12",
+    "--max_query_length=2",
+    "--doc_stride=4",
+    "--train_batch_size=8",
+    "--learning_rate=1e-2",
+    "--num_train_epochs=6",
+    *more,
   )
 
 
-def test_a_whole_run_from_training_to_scored_answers(data_dir, tmp_path):
-  output_dir = tmp_path / "out"
-  common = (f"--output_dir={output_dir}", "--version_2_with_negative")
-  done = run(
-    data_dir,
-    *common,
-    *("--do_train", "--do_predict", "--predict_file=dev.json"),
-    *("--eval_steps=36", "--keep_best=f1", "--log_steps=12"),
-  )
+def read_lines(path):
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def contexts_of(path):
+  """{id of a question: its context} in SQuAD's JSON."""
+  (article,) = json.loads(path.read_text())["data"]
+  return {
+    row["id"]: paragraph["context"]
+    for paragraph in article["paragraphs"]
+    for row in paragraph["qas"]
+  }
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir, tmp_path_factory):
+  """A whole run from training to scored answers: its folder and its log."""
+  output_dir = tmp_path_factory.mktemp("run") / "out"
+  with pytest.MonkeyPatch.context() as patch:
+    patch.chdir(data_dir)
+    done = helpers.run(
+      run_squad,
+      *arguments(output_dir, "--version_2_with_negative"),
+      *("--do_train", "--do_predict", "--predict_file=dev.json"),
+      *("--eval_steps=36", "--keep_best=f1", "--log_steps=12"),
+    )
   assert done.returncode == 0, done.stderr
-  log = done.stderr
+  return output_dir, done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_trains_scores_and_answers(data_dir, trained):
+  output_dir, log = trained
   assert re.search(
     r"train: 96 questions, \d+ windows, \d+ of which hold no answer", log
   )
@@ -647,10 +661,8 @@ def test_a_whole_run_from_training_to_scored_answers(data_dir, tmp_path):
   assert "training: steps 0 to 72, batch 8, 96 examples = 6.00 epochs" in log
   assert "step 36 evaluated: eval_HasAns_exact_match" in log
 
-  scores = dict(
-    line.split(" = ")
-    for line in (output_dir / "eval_results.txt").read_text().splitlines()
-  )
+  results = (output_dir / "eval_results.txt").read_text().splitlines()
+  scores = dict(line.split(" = ") for line in results)
   assert list(scores) == sorted(scores)
   assert float(scores["eval_f1"]) >= 90
   assert scores["eval_NoAns_total"] == "6"
@@ -662,55 +674,61 @@ def test_a_whole_run_from_training_to_scored_answers(data_dir, tmp_path):
   assert list(predictions) == [f"d{i}" for i in range(24)]
   odds = json.loads((output_dir / "null_odds.json").read_text())
   assert list(odds) == list(predictions)
-  contexts = [
-    paragraph["context"]
-    for paragraph in json.loads((data_dir / "dev.json").read_text())["data"][0][
-      "paragraphs"
-    ]
-  ]
-  lines = (output_dir / "predictions.jsonl").read_text().splitlines()
-  for line, context in zip(map(json.loads, lines), contexts):
+  contexts = contexts_of(data_dir / "dev.json")
+  for line in read_lines(output_dir / "predictions.jsonl"):
     assert line["text"] == predictions[line["id"]]
     assert line["null_odds"] == odds[line["id"]]
     for found in line["answers"]:
       if found["text"]:
+        context = contexts[line["id"]]
         assert context[found["start"] : found["end"]] == found["text"]
 
-  asked = run(data_dir, *common, "--do_predict", "--predict_file=asked.jsonl")
-  assert asked.returncode == 0, asked.stderr
-  (line,) = (output_dir / "predictions.jsonl").read_text().splitlines()
-  found = json.loads(line)
+
+@pytest.mark.slow
+def test_a_trained_folder_gives_the_answers_of_the_run(data_dir, trained):
+  output_dir, _ = trained
+  predictor = trained_model.Predictor(trained_model.find_model(str(output_dir)))
+  contexts = contexts_of(data_dir / "dev.json")
+  lines = read_lines(output_dir / "predictions.jsonl")
+  assert len(lines) == len(contexts)
+  for line in lines:
+    name, question = line.pop("id"), line.pop("question")
+    windows, kept = predictor.prepare(
+      {"question": question, "context": contexts[name]}
+    )
+    answer = predictor.answer(kept, predictor.run(windows))
+    assert list(answer) == list(line)
+    for found, wanted in (
+      (answer, line),
+      *zip(answer.pop("answers"), line.pop("answers")),
+    ):
+      assert found == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_process_answers_json_lines(data_dir, trained):
+  output_dir, _ = trained
+  done = helpers.run_process(
+    "run_squad.py",
+    *arguments(output_dir, "--version_2_with_negative"),
+    *("--do_predict", "--predict_file=asked.jsonl"),
+    cwd=data_dir,
+  )
+  assert done.returncode == 0, done.stderr
+  (found,) = read_lines(output_dir / "predictions.jsonl")
   assert (found["text"], found["start"], found["end"]) == ("nine", 10, 14)
 
 
-CHECKS = """
-import sys
-sys.path.insert(0, {root!r})
-import run_squad
-from absl import flags
-from absl.testing import flagsaver
-run_squad.define_flags()
-flags.FLAGS([sys.argv[0], *{flags!r}])
-for more in {cases!r}:
-  with flagsaver.flagsaver():
-    flags.FLAGS([sys.argv[0], *{flags!r}, *more])
-    try:
-      run_squad.prepare()
-      print("nothing wrong")
-    except ValueError as error:
-      print(error)
-"""
-
-
-def test_flags_that_do_not_fit_are_said_in_one_sentence(data_dir, tmp_path):
-  cases = (
+@pytest.mark.parametrize(
+  ("more", "message"),
+  [
     ((), "nothing to do: give at least one of --do_train, --do_predict"),
     (["--do_train", "--train_file="], "--do_train needs --train_file"),
     (["--do_predict"], "--do_predict needs --predict_file"),
     (["--do_train", "--eval_steps=5"], "--eval_steps needs --predict_file"),
     (
       ["--do_train", "--max_query_length=9"],
-      "--max_seq_length=12 has to be over --max_query_length=9 + 3",
+      "max_seq_length=12 leaves no room for the context beside a question of 9",
     ),
     (["--do_train"], "give --version_2_with_negative"),
     (["--do_train", "--train_file=one.json"], "do not fill one step"),
@@ -727,25 +745,39 @@ def test_flags_that_do_not_fit_are_said_in_one_sentence(data_dir, tmp_path):
     ),
     (
       ["--do_train", "--eval_steps=5", "--predict_file=x", "--keep_best=loss"],
-      "--keep_best=eval_loss is no score of this task",
+      "--keep_best=eval_loss is not a score of this task",
     ),
     (["--do_train", "--max_seq_length=25"], "max_position_embeddings=24"),
     (["--do_train", "--use_tpu"], "--use_tpu needs --tpu_name"),
-    (["--do_train", "--version_2_with_negative"], "nothing wrong"),
+    (["--do_train", "--doc_stride=0"], "doc_stride"),
+  ],
+)
+def test_flags_that_do_not_fit_give_one_sentence(
+  data_dir, tmp_path, monkeypatch, more, message
+):
+  monkeypatch.chdir(data_dir)
+  done = helpers.run(run_squad, *arguments(tmp_path / "out", *more))
+  assert done.returncode == 1
+  assert message in done.stderr
+  assert "Traceback" not in done.stderr
+
+
+def test_flags_that_fit_become_the_note(data_dir, tmp_path, monkeypatch):
+  monkeypatch.chdir(data_dir)
+  options, _ = flags.parse(
+    run_squad.Options,
+    arguments(tmp_path / "out", "--do_train", "--version_2_with_negative"),
   )
-  script = tmp_path / "checks.py"
-  script.write_text(
-    CHECKS.format(
-      root=str(ROOT),
-      flags=[*FLAGS, f"--output_dir={tmp_path / 'out'}"],
-      cases=[flags for flags, _ in cases],
-    )
+  job = run_squad.prepare(options)
+  assert job.num_train_steps == 72
+  assert job.task.note == run_squad.SquadNote(
+    task="squad",
+    version_2_with_negative=True,
+    do_lower_case=True,
+    max_seq_length=12,
+    max_query_length=2,
+    doc_stride=4,
+    n_best_size=20,
+    max_answer_length=30,
+    null_score_diff_threshold=0.0,
   )
-  done = subprocess.run(
-    [sys.executable, str(script)], capture_output=True, text=True, cwd=data_dir
-  )
-  assert done.returncode == 0, done.stderr
-  found = done.stdout.splitlines()
-  assert len(found) == len(cases)
-  for line, (flags, message) in zip(found, cases):
-    assert message in line, flags

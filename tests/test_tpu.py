@@ -20,11 +20,11 @@ import modeling
 import optimization
 import run_classifier
 import run_pretraining
-import run_ranker
 import run_squad
-import run_tagger
 from bert.records import input_pipeline, record_files, streams
-from bert.training import progress
+from bert.tasks import ranking, tagging
+from bert.tasks.pretraining import Pretraining, PretrainingNote
+from bert.training import estimators, progress
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
 CONFIG = modeling.BertConfig(
@@ -67,60 +67,81 @@ def squad(options):
   )
 
 
-def ranker(model, loss):
-  note = run_ranker.TaskNote(
-    *("ranker", model, loss, "mean", 0.05, 0.2, True, LENGTH)
-  )
-  return lambda options: run_ranker.model_fn_builder(
-    *(CONFIG, note, None, 0.1, 10, 2, True, True), optimizer_options=options
-  )
+def builder_of(task):
+  """The model_fn_builder of a task object."""
+
+  def model_fn_builder(options):
+    graph = estimators.GraphOptions(
+      *(None, 0.1, 10, 2),
+      use_tpu=True,
+      optimizer=options,
+      encoder={"use_one_hot_embeddings": True},
+    )
+    return estimators.task_model_fn(task, CONFIG, graph)
+
+  return model_fn_builder
 
 
-def tagger(options):
-  note = dict(labels=["O", "B", "I"], use_crf=True, mix_layers=[-1])
-  note.update(birnn_cell="lstm", birnn_size=4)
-  return run_tagger.model_fn_builder(
-    *(CONFIG, note, None, 0.1, 10, 2, True, True), optimizer_options=options
+def ranker(model, loss, **script):
+  """Ranking with records of three sequences."""
+  num_responses = 3 if model == "interaction" else 2
+  note = ranking.RankerNote("ranker", model, "mean", True, LENGTH, loss)
+  task = ranking.Ranking(note, num_responses)
+  return Script(builder_of(task), task.schema(is_training=True), **script)
+
+
+TAGGER = tagging.Tagging(
+  tagging.TaggerNote(
+    *("tagger", ["O", "B", "I"], "bio"),
+    use_crf=True,
+    birnn_cell="lstm",
+    birnn_size=4,
+    mix_layers=[-1],
+    do_lower_case=True,
+    max_seq_length=LENGTH,
   )
+)
 
 
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
-CANDIDATES = record_files.candidates_schema(LENGTH, 3)
 SCRIPTS = {
   "pretraining": Script(
     pretraining,
-    record_files.pretraining_schema(LENGTH, 3),
+    Pretraining(PretrainingNote(LENGTH, 3)).schema(is_training=True),
     {"input_ids": 20, "masked_lm_positions": LENGTH, "masked_lm_ids": 20},
     num_weights=2,
-    shown=run_pretraining.SHOWN,
+    shown=(
+      "masked_lm_loss",
+      "masked_lm_accuracy",
+      "next_sentence_loss",
+      "next_sentence_accuracy",
+    ),
   ),
   "classifier": Script(
     classifier, record_files.classification_schema(LENGTH), {"input_ids": 20}
   ),
   "squad": Script(
     squad,
-    record_files.span_schema(LENGTH, is_training=True),
+    run_squad.answering(LENGTH).schema(is_training=True),
     {"input_ids": 20, "start_positions": LENGTH, "end_positions": LENGTH},
     without_gradient=POOLER,
   ),
-  "ranker of candidates": Script(
-    ranker("interaction", "candidates"), CANDIDATES, {"input_ids": 20}
+  "ranker of candidates": ranker(
+    "interaction", "candidates", largest={"input_ids": 20}
   ),
-  "ranker in batch": Script(
-    ranker("representation", "in_batch"),
-    CANDIDATES,
-    {"input_ids": 20, "text_ids": 9},
+  "ranker in batch": ranker(
+    *("representation", "in_batch"),
+    largest={"input_ids": 20, "text_ids": 9},
     without_gradient=POOLER,
   ),
-  "ranker of triplets": Script(
-    ranker("representation", "triplet"),
-    CANDIDATES,
-    {"input_ids": 20, "text_ids": 9},
+  "ranker of triplets": ranker(
+    *("representation", "triplet"),
+    largest={"input_ids": 20, "text_ids": 9},
     without_gradient=POOLER,
   ),
   "tagger": Script(
-    tagger,
-    record_files.tagging_schema(LENGTH),
+    builder_of(TAGGER),
+    TAGGER.schema(is_training=True),
     {"input_ids": 20, "word_positions": LENGTH, "tag_ids": 3},
     without_gradient=POOLER,
   ),

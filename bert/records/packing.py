@@ -77,16 +77,24 @@ def pack_texts(
 
 @dataclasses.dataclass(frozen=True)
 class WordWindow:
-  """The words of a sentence that the encoder sees at once, by their numbers."""
+  """The words of a sentence that the encoder sees at once, by their numbers.
+
+  The words before and after its own are context.
+  """
 
   start: int  # the first word
-  own_start: int  # the first that this window tags; those before are context
-  own_end: int  # behind the last that it tags
-  end: int  # behind the last word
+  own_start: int  # the first of its own words, which this window tags
+  own_end: int  # one past the last of its own words
+  end: int  # one past the last word
+
+  @property
+  def own(self) -> slice:
+    """Where its own words are among the words of the window."""
+    return slice(self.own_start - self.start, self.own_end - self.start)
 
 
 def word_spans(text: str, tokenizer) -> list[tuple[int, int]]:
-  """Where the words of a text are: punctuation marks are words of their own.
+  """Finds the words of a text; each punctuation mark is a word.
 
   Args:
     text: any.
@@ -107,10 +115,10 @@ def word_spans(text: str, tokenizer) -> list[tuple[int, int]]:
 def word_pieces(
   words: Sequence[str], max_seq_length: int, tokenizer
 ) -> list[list[str]]:
-  """The pieces of each word, at least one and at most what leaves room.
+  """The pieces of each word, at least one.
 
-  A word without a piece, such as a zero-width character, is [UNK]. Of a word
-  that would fill more than a quarter of the length, the first pieces are kept.
+  A word without pieces, such as a zero-width character, becomes [UNK]. A word
+  that would fill more than a quarter of the length keeps only its first pieces.
   """
   most = max(_context(max_seq_length), 1)
   return [tokenizer.tokenize(word)[:most] or ["[UNK]"] for word in words]
@@ -121,12 +129,12 @@ def word_windows(
 ) -> list[WordWindow]:
   """Divides a sentence into windows that fit.
 
-  Each word is tagged in one window, with words of up to a quarter of the
-  length before it and behind it, as far as the sentence goes.
+  Each word is tagged in exactly one window. The words around a window's own
+  fill up to a quarter of the length on each side, unless the sentence ends.
 
   Args:
-    pieces: of each word, as `word_pieces` gives them.
-    max_seq_length: of a window, [CLS] and [SEP] included.
+    pieces: of each word, from `word_pieces`.
+    max_seq_length: of a window, with [CLS] and [SEP].
   """
   room, context = max_seq_length - 2, _context(max_seq_length)
   # The words before word i have ends[i] pieces.
@@ -144,7 +152,7 @@ def word_windows(
 
 
 def _context(max_seq_length):
-  """Pieces of context on each side of a window that is not at an end."""
+  """Pieces of context on each side, except at the ends of the sentence."""
   return (max_seq_length - 2) // 4
 
 
@@ -154,7 +162,7 @@ def pack_words(
   max_seq_length: int,
   tokenizer,
 ) -> dict:
-  """A window as the encoder sees it.
+  """Makes the model's inputs for a window.
 
   Args:
     pieces: of each word of the sentence.
@@ -180,5 +188,5 @@ def pack_words(
 
 
 def padded(values: list[int], length: int) -> list[int]:
-  """`values` and zeros behind them."""
+  """`values`, followed by zeros up to `length`."""
   return values + [0] * (length - len(values))

@@ -1,7 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Windows of a context beside its question, and the answers found in them.
+"""Cuts contexts into windows, and finds the answers in them.
 
-In: questions and contexts, later the logits of each window. Out: windows of
+In: questions and contexts, and then the logits of each window. Out: windows of
 token ids, and for each question the best parts of its context.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 import tokenization
 
-# Also the narrow no-break space, which is in SQuAD's contexts.
+# The narrow no-break space separates words too: SQuAD's contexts have it.
 _WORD = re.compile("[^ \t\r\n\u202f]+")
 
 
@@ -26,19 +26,33 @@ _WORD = re.compile("[^ \t\r\n\u202f]+")
 class SquadExample:
   """One question, its context, and what is known of the answer.
 
-  Questions of one context share its `doc_tokens`, the same list, by which the
-  context is known to be the same and is tokenized once.
+  Questions on one context share one list as `doc_tokens`, so that the context
+  is tokenized only once.
   """
 
   qas_id: str
   question_text: str
   doc_tokens: Sequence[str]  # the context's words
-  orig_answer_text: str | None = None  # for training, as the four below
-  start_position: int | None = None  # of the answer's words in doc_tokens
-  end_position: int | None = None  # the last of them
+  orig_answer_text: str | None = None  # this and the next three: for training
+  start_position: int | None = None  # the answer's first word in doc_tokens
+  end_position: int | None = None  # its last word
   is_impossible: bool = False  # the context has no answer
-  answers: Sequence[str] | None = None  # references; []: none; None: unknown
+  # The right answers; [] if there is none, None if it is not known.
+  answers: Sequence[str] | None = None
   token_starts: Sequence[int] | None = None  # of doc_tokens in the context
+
+
+def check_texts(question: str, context: str, where: str = "") -> None:
+  """Raises ValueError if a question or its context is empty.
+
+  Args:
+    question: any text.
+    context: any text.
+    where: begins the message.
+  """
+  for name, text in (("question", question), ("context", context)):
+    if not text.strip():
+      raise ValueError(f"{where}the {name} is empty")
 
 
 def split_context(text: str) -> tuple[list[str], list[int]]:
@@ -54,7 +68,7 @@ def split_context(text: str) -> tuple[list[str], list[int]]:
 class InputFeatures:
   """A question and a window of its context: [CLS] question [SEP] window [SEP].
 
-  Positions are those of `tokens`.
+  Positions are places in `tokens`.
   """
 
   unique_id: int
@@ -62,21 +76,22 @@ class InputFeatures:
   doc_span_index: int  # of the window in its context
   tokens: Sequence[str]  # without padding
   token_to_orig_map: Mapping[int, int]  # {position: word of the context}
-  token_is_max_context: Mapping[int, bool]  # {position: whether scored here}
-  input_ids: Sequence[int]  # padded, as the two below
+  # {position: whether no other window has more context around it}
+  token_is_max_context: Mapping[int, bool]
+  input_ids: Sequence[int]  # padded, as the next two are
   input_mask: Sequence[int]
   segment_ids: Sequence[int]
-  start_position: int | None = None  # of the answer, 0 if it is not here
-  end_position: int | None = None  # the last piece of it
+  start_position: int | None = None  # the answer's first piece; 0: not here
+  end_position: int | None = None  # its last piece
   is_impossible: bool | None = None
 
 
 @dataclasses.dataclass
 class WindowCounts:
-  """What `convert_examples_to_features` made."""
+  """How many windows `convert_examples_to_features` made."""
 
   windows: int = 0
-  without_answer: int = 0  # where, for training, no answer is held
+  without_answer: int = 0  # for training: those that do not hold the answer
 
 
 @dataclasses.dataclass
@@ -86,8 +101,8 @@ class _Context:
   doc_tokens: Sequence[str]
   pieces: list[str]
   ids: list[int]
-  words: list[int]  # of each piece
-  first_pieces: list[int]  # of each word
+  words: list[int]  # the word of each piece
+  first_pieces: list[int]  # the first piece of each word
 
 
 _FIRST_UNIQUE_ID = 1000000000
@@ -102,17 +117,17 @@ def convert_examples_to_features(
   is_training: bool,
   output_fn: Callable[[InputFeatures], None],
 ) -> WindowCounts:
-  """Cuts contexts into windows, beside their questions.
+  """Cuts contexts into windows, each with its question.
 
   Args:
-    examples: each context is tokenized once, if its questions share
+    examples: each context is tokenized once if its questions share
       `doc_tokens`.
     tokenizer: a FullTokenizer.
     max_seq_length: padded length.
-    doc_stride: pieces from one window to the next.
-    max_query_length: pieces of a question; more are cut off.
+    doc_stride: pieces from the start of one window to the start of the next.
+    max_query_length: the most pieces of a question; the rest is cut off.
     is_training: whether to find the answers' positions.
-    output_fn: is given the `InputFeatures`, in order.
+    output_fn: called with each `InputFeatures`, in order.
 
   Raises:
     ValueError: a length is too small.
@@ -121,7 +136,7 @@ def convert_examples_to_features(
     raise ValueError(f"doc_stride={doc_stride} has to be at least 1")
   contexts, counts = {}, WindowCounts()
   for example_index, example in enumerate(examples):
-    key = id(example.doc_tokens)  # of a list that `contexts` keeps alive
+    key = id(example.doc_tokens)  # `contexts` keeps the list alive
     if key not in contexts:
       contexts[key] = _tokenize_context(example.doc_tokens, tokenizer)
     context = contexts[key]
@@ -153,10 +168,10 @@ def _tokenize_context(doc_tokens, tokenizer):
 
 
 def _answer_pieces(example, context, tokenizer):
-  """First and last piece of the answer; (-1, -1) where there is none.
+  """First and last piece of the answer; (-1, -1) if there is none.
 
-  The answer's words may hold more than the answer: it is narrowed to the first
-  pieces among theirs that are its own, if there are such.
+  The answer's words may hold more than the answer, as "(1887)." holds "1887":
+  the first of their pieces that equal the answer's pieces are taken, if any do.
   """
   if example.is_impossible:
     return -1, -1
@@ -171,26 +186,40 @@ def _answer_pieces(example, context, tokenizer):
   return first, last
 
 
+def context_room(max_seq_length: int, query_length: int) -> int:
+  """How many pieces of the context fit beside a question and 3 special tokens.
+
+  Args:
+    max_seq_length: padded length.
+    query_length: pieces of the question.
+
+  Raises:
+    ValueError: none do.
+  """
+  room = max_seq_length - query_length - 3
+  if room < 1:
+    raise ValueError(
+      f"max_seq_length={max_seq_length} leaves no room for the context beside a"
+      f" question of {query_length} pieces: max_seq_length has to be over"
+      " max_query_length + 3"
+    )
+  return room
+
+
 def _window_features(
   query, context, answer, tokenizer, max_seq_length, doc_stride
 ):
-  """The windows of a context, still without their example.
+  """The windows of a context, still without ids of their own.
 
   Args:
     query: pieces of the question.
     context: _Context.
-    answer: first and last piece, or None without training.
-    tokenizer: gives ids.
+    answer: first and last piece; None: not training.
+    tokenizer: a FullTokenizer.
     max_seq_length: padded length.
-    doc_stride: from one window to the next.
+    doc_stride: pieces from the start of one window to the start of the next.
   """
-  room = max_seq_length - len(query) - 3
-  if room < 1:
-    raise ValueError(
-      f"max_seq_length={max_seq_length} leaves no room for the context beside a"
-      f" question of {len(query)} pieces: it has to be over max_query_length"
-      " + 3"
-    )
+  room = context_room(max_seq_length, len(query))
   head = ["[CLS]", *query, "[SEP]"]
   head_ids = tokenizer.convert_tokens_to_ids(head)
   starts = _window_starts(len(context.pieces), room, doc_stride)
@@ -220,17 +249,17 @@ def _window_features(
 
 
 def _window_starts(num_pieces, room, doc_stride):
-  """First pieces of the windows, the last of which reaches the end."""
+  """The first piece of each window; the last window reaches the end."""
   step = min(room, doc_stride)
-  over = max(num_pieces - room, 0)  # what the first window leaves
+  over = max(num_pieces - room, 0)  # pieces beyond the first window
   return [i * step for i in range(-(-over // step) + 1)] if num_pieces else []
 
 
 def _best_windows(num_pieces, room, starts):
   """The window in which each piece has the most context, int [num_pieces].
 
-  That is the greatest min(left, right) + 0.01 * length, the first on a tie. The
-  time is that of writing the windows.
+  The most context is the greatest min(left, right) + 0.01 * length; on a tie
+  the first window wins. This takes as long as writing the windows.
   """
   best = np.full(num_pieces, -1.0)
   owners = np.zeros(num_pieces, int)
@@ -248,23 +277,38 @@ def _best_windows(num_pieces, room, starts):
 
 
 class RawResult(NamedTuple):
-  """What the model says of a window."""
+  """The model's output for a window."""
 
   unique_id: int
-  start_logits: Sequence[float]  # one a position; padding may be cut off
+  start_logits: Sequence[float]  # one per position; padding may be cut off
   end_logits: Sequence[float]
+
+
+def results_of(
+  features: Iterable[InputFeatures], outputs: Iterable[Mapping]
+) -> list[RawResult]:
+  """The model's outputs, each with the id of its window.
+
+  Args:
+    features: the windows.
+    outputs: `start_logits` and `end_logits` [S] of each window, in their order.
+  """
+  return [
+    RawResult(window.unique_id, output["start_logits"], output["end_logits"])
+    for window, output in zip(features, outputs)
+  ]
 
 
 class Answer(NamedTuple):
   """One of the answers to a question."""
 
-  text: str  # "": there is none
+  text: str  # "": no answer
   start_logit: float
   end_logit: float
   probability: float = 0.0  # among the answers that are kept
-  start: int | None = None  # of its first character in the context
-  end: int | None = None  # behind its last character
-  window: int | None = None  # the context's window it was found in
+  start: int | None = None  # place of its first character in the context
+  end: int | None = None  # one behind its last character
+  window: int | None = None  # number of the window in the context
 
 
 @dataclasses.dataclass
@@ -274,7 +318,7 @@ class Prediction:
   qas_id: str
   answer: Answer  # the one that is predicted
   answers: list[Answer]
-  null_odds: float | None = None  # score of no answer over the best one's
+  null_odds: float | None = None  # score of no answer minus the best answer's
 
 
 def find_answers(
@@ -287,24 +331,25 @@ def find_answers(
   version_2_with_negative: bool = False,
   null_score_diff_threshold: float = 0.0,
 ) -> list[Prediction]:
-  """Finds the best answers to each question by its windows' logits.
+  """Finds the best answers to each question from its windows' logits.
 
   Args:
     all_examples: the questions.
     all_features: their windows, as `convert_examples_to_features` made them.
     all_results: the logits of each window, in any order.
-    n_best_size: starts and ends taken of a window, and answers of a question.
+    n_best_size: how many starts and ends to try in each window, and how many
+      answers to keep per question.
     max_answer_length: in pieces.
-    do_lower_case: of the tokenizer.
+    do_lower_case: whether the tokenizer does so.
     version_2_with_negative: whether there may be no answer.
-    null_score_diff_threshold: no answer is predicted where its score is
-      greater than the best answer's by more than this.
+    null_score_diff_threshold: no answer is predicted if its score exceeds the
+      best answer's by more than this.
 
   Returns:
     A `Prediction` for each example.
 
   Raises:
-    ValueError: a window has no result, or logits are no numbers.
+    ValueError: a window has no result, or logits are NaN.
   """
   results = _in_order(all_features, all_results)
   spans = _best_spans(all_features, results, n_best_size, max_answer_length)
@@ -315,7 +360,7 @@ def find_answers(
   predictions = []
   for index, example in enumerate(all_examples):
     null = None
-    if version_2_with_negative:  # a context of no pieces has no window
+    if version_2_with_negative:  # a context without pieces has no window
       null = nulls.get(index, _Span(None, 0, 0, 0.0, 0.0))
     answers = _distinct_answers(
       example, all_features, ranked[index], n_best_size, do_lower_case, null
@@ -327,10 +372,10 @@ def find_answers(
 
 
 class _Span(NamedTuple):
-  """A span of a window, or the same of many as arrays."""
+  """A span in a window; or many spans, when each field is an array."""
 
   window: int  # place in all_features
-  start: int  # position; 0, of [CLS], where there is no answer
+  start: int  # position; 0, that of [CLS], for no answer
   end: int
   start_logit: float
   end_logit: float
@@ -340,19 +385,22 @@ _WINDOWS_AT_ONCE = 256
 
 
 def _in_order(all_features, all_results):
-  """The result of each window."""
+  """The results in the order of the windows."""
   found = {result.unique_id: result for result in all_results}
   missing = [f.unique_id for f in all_features if f.unique_id not in found]
   if missing:
     raise ValueError(
-      f"{len(missing)} of {len(all_features)} windows have no result, the first"
+      f"{len(missing)} of {len(all_features)} windows have no result; the first"
       f" is {missing[0]}"
     )
   return [found[features.unique_id] for features in all_features]
 
 
 def _best_spans(all_features, results, n_best_size, max_answer_length):
-  """Every window's spans of its best starts and ends, by window and ranks."""
+  """The spans between the best starts and ends of each window.
+
+  They are sorted by window, then by rank of the start, then of the end.
+  """
   parts = []
   for first in range(0, len(results), _WINDOWS_AT_ONCE):
     features = all_features[first : first + _WINDOWS_AT_ONCE]
@@ -385,12 +433,12 @@ def _best_spans(all_features, results, n_best_size, max_answer_length):
 
 
 def _highest(rows, count):
-  """Positions and values [W, n] of the highest, ties to the lower position."""
+  """Positions and values [W, n] of the highest; the lower position on a tie."""
   logits = np.full([len(rows), max(map(len, rows))], -np.inf)
   for row, values in zip(logits, rows):
     row[: len(values)] = values
   if np.isnan(logits).any():
-    raise ValueError("the logits hold NaN: the model's training has failed")
+    raise ValueError("the logits are NaN: the model's training has failed")
   count = min(count, logits.shape[1])
   lowest = np.partition(logits, -count, axis=1)[:, -count, np.newaxis]
   windows, places = np.nonzero(logits >= lowest)  # more than count on a tie
@@ -401,7 +449,10 @@ def _highest(rows, count):
 
 
 def _null_spans(all_features, results):
-  """{example: its lowest score of no answer}, of the first window on a tie."""
+  """{example: the span of its lowest score of no answer}.
+
+  On a tie the first window wins.
+  """
   lowest = {}
   for window, (features, result) in enumerate(zip(all_features, results)):
     span = _Span(
@@ -416,7 +467,7 @@ def _null_spans(all_features, results):
 
 
 def _rank(spans, nulls, all_features, num_examples):
-  """The spans of each example, best first; of equal scores the first one."""
+  """The spans of each example, best first; on a tie in their old order."""
   if spans is None:
     return [[]] * num_examples
   if nulls:
@@ -427,7 +478,7 @@ def _rank(spans, nulls, all_features, num_examples):
   bounds = np.searchsorted(owners[order], np.arange(num_examples + 1))
   columns = [column[order].tolist() for column in spans]
   return [
-    zip(*(column[start:end] for column in columns))  # few of them are looked at
+    zip(*(column[start:end] for column in columns))  # few of them are used
     for start, end in zip(bounds, bounds[1:])
   ]
 
@@ -435,7 +486,7 @@ def _rank(spans, nulls, all_features, num_examples):
 def _distinct_answers(
   example, all_features, spans, n_best_size, do_lower_case, null
 ):
-  """The best answers to a question, each text once, still unweighted."""
+  """The best answers to a question, each text once, without probabilities."""
   answers, seen = [], set()
   for window, start, end, start_logit, end_logit in spans:
     if len(answers) >= n_best_size:
@@ -458,7 +509,7 @@ def _distinct_answers(
 
 
 def _answer_text(example, features, start, end, do_lower_case):
-  """A span's text; its words joined by spaces; and where it is in those."""
+  """A span's text; (its first word, its words); where the text is in them."""
   pieces = " ".join(features.tokens[start : end + 1])
   text = " ".join(pieces.replace(" ##", "").replace("##", "").split())
   first = features.token_to_orig_map[start]
@@ -469,7 +520,7 @@ def _answer_text(example, features, start, end, do_lower_case):
 
 
 def _in_context(example, words, cut):
-  """Where a part of some words is in the context, in characters."""
+  """The characters of the context that a part of its words covers."""
   if example.token_starts is None:
     return None, None
   first, text = words
@@ -485,21 +536,21 @@ def get_final_text(pred_text: str, orig_text: str, do_lower_case: bool) -> str:
   """The part of the original words that a predicted text came from.
 
   Args:
-    pred_text: pieces joined to words, lower-cased and without accents if the
-      tokenizer did so.
-    orig_text: the words that have these pieces, joined by spaces.
-    do_lower_case: of the tokenizer.
+    pred_text: pieces joined to words; without capitals and accents if the
+      tokenizer removes them.
+    orig_text: the words that these pieces are from, joined by spaces.
+    do_lower_case: whether the tokenizer does so.
 
   Returns:
-    A part of orig_text, such as "Steve Smith" of "Steve Smith's"; all of it
-    where the predicted text can't be found.
+    A part of orig_text, such as "Steve Smith" of "Steve Smith's"; all of it if
+    the predicted text can't be found.
   """
   cut = _find_final_text(pred_text, orig_text, do_lower_case)
   return orig_text[slice(*cut)] if cut else orig_text
 
 
 def _find_final_text(pred_text, orig_text, do_lower_case):
-  """`get_final_text` as (start, end), or None for the whole."""
+  """(start, end) of what `get_final_text` returns; None for all of it."""
   words = [_spaced(word, do_lower_case) for word in orig_text.split(" ")]
   spaced = " ".join(filter(None, words))
   start = spaced.find(pred_text) if pred_text else -1
@@ -515,7 +566,10 @@ def _find_final_text(pred_text, orig_text, do_lower_case):
 
 
 def _place_of_letter(text, number):
-  """Where the character is that has `number` before it, spaces not counted."""
+  """The place of the character that has `number` others before it.
+
+  Spaces do not count.
+  """
   place = number
   while True:
     following = number + text.count(" ", 0, place + 1)
@@ -526,7 +580,7 @@ def _place_of_letter(text, number):
 
 @functools.lru_cache(maxsize=1 << 16)
 def _spaced(word, do_lower_case):
-  """A word as the tokenizer splits it at punctuation."""
+  """A word with spaces where the tokenizer splits it at punctuation."""
   return " ".join(_basic_tokenizer(do_lower_case).tokenize(word))
 
 
@@ -536,7 +590,7 @@ def _basic_tokenizer(do_lower_case):
 
 
 def _predict(qas_id, answers, null, threshold):
-  """Weighs the answers to a question, and chooses one."""
+  """Gives the answers to a question probabilities, and chooses one."""
   weights = _softmax([start + end for _, start, end, *_ in answers])
   answers = [
     Answer(text, start, end, weight, *place)
@@ -554,7 +608,7 @@ def _predict(qas_id, answers, null, threshold):
 
 
 def _softmax(scores):
-  """As the original summed it, so that probabilities are equal to the bit."""
+  """Adds up in the original's order, so that no bit differs from it."""
   highest = max(scores)
   weights = [math.exp(score - highest) for score in scores]
   total = sum(weights)
@@ -562,10 +616,11 @@ def _softmax(scores):
 
 
 def prediction_fields(prediction: Prediction) -> dict:
-  """The answer that is predicted, and the best ones, for JSON.
+  """The predicted answer and the best answers, for JSON.
 
-  `start` and `end` are characters of the context, and `window` is the one that
-  the answer was found in, from 0; all are null where there is no answer.
+  `start` and `end` are places of characters in the context; `window` is the
+  number, from 0, of the window that the answer was found in. All three are null
+  if there is no answer.
   """
   fields = _answer_fields(prediction.answer)
   if prediction.null_odds is not None:

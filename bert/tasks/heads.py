@@ -73,6 +73,8 @@ def masked_lm_logits(
   output_weights,
   positions,
   compute_dtype=tf.float32,
+  compiled=False,
+  is_training=False,
 ):
   """Scores each word of the vocabulary at each masked position.
 
@@ -84,6 +86,8 @@ def masked_lm_logits(
     output_weights: float32 [V, D], the word embeddings.
     positions: int32 [B, P], where tokens were masked.
     compute_dtype: float type of the products.
+    compiled: bool, as of `modeling.layer_norm`.
+    is_training: bool, as of `modeling.layer_norm`.
 
   Returns:
     float32 [B*P, V].
@@ -100,7 +104,7 @@ def masked_lm_logits(
         modeling.get_activation(bert_config.hidden_act),
         initializer,
       )
-      tokens = modeling.layer_norm(tokens, "LayerNorm")
+      tokens = modeling.layer_norm(tokens, "LayerNorm", compiled, is_training)
     bias = tf.get_variable(
       "output_bias",
       [bert_config.vocab_size],
@@ -150,7 +154,12 @@ def gather_indexes(sequence_tensor, positions):
 
 
 def classification(
-  pooled_output, num_labels, is_training, dropout_seed=None, features=None
+  pooled_output,
+  num_labels,
+  is_training,
+  dropout_seed=None,
+  features=None,
+  compiled=False,
 ):
   """One logit a label from the vector of a sequence.
 
@@ -162,13 +171,14 @@ def classification(
     is_training: bool, whether dropout is on.
     dropout_seed: int32 [2], or None.
     features: float32 [B, F], joined to the vector after dropout; or None.
+    compiled: bool, as of `modeling.dropout`.
 
   Returns:
     float32 [B, L].
   """
   if is_training:
     pooled_output = modeling.dropout(
-      pooled_output, CLASSIFIER_DROPOUT, dropout_seed
+      pooled_output, CLASSIFIER_DROPOUT, dropout_seed, compiled
     )
   if features is not None:
     pooled_output = tf.concat([pooled_output, features], axis=1)
@@ -260,7 +270,7 @@ def span_loss(start_logits, end_logits, start_positions, end_positions):
 # ---------------------------------------------------------------- ranking
 
 
-def match_logits(pooled_output, is_training, dropout_seed=None):
+def match_logits(pooled_output, is_training, dropout_seed=None, compiled=False):
   """Scores how well the two texts of a pair go together.
 
   Makes the variables of `classification` with two labels: 0 no match, 1 match.
@@ -269,13 +279,16 @@ def match_logits(pooled_output, is_training, dropout_seed=None):
     pooled_output: float32 [B, D] of pairs.
     is_training: bool, whether dropout is on.
     dropout_seed: int32 [2], or None.
+    compiled: bool, as of `modeling.dropout`.
 
   Returns:
     logits: float32 [B, 2].
     scores: float32 [B], log(p / (1 - p)) of the probability p of a match, which
       tells pairs apart where p is rounded to 1.
   """
-  logits = classification(pooled_output, 2, is_training, dropout_seed)
+  logits = classification(
+    pooled_output, 2, is_training, dropout_seed, compiled=compiled
+  )
   return logits, logits[:, 1] - logits[:, 0]
 
 
@@ -394,7 +407,9 @@ def _batch_cosines(contexts, responses):
 # ------------------------------------------------------------------- tags
 
 
-def tagging(layers, word_positions, note, is_training, dropout_seed=None):
+def tagging(
+  layers, word_positions, note, is_training, dropout_seed=None, compiled=False
+):
   """Scores each tag of each word by the vector of its first piece.
 
   Makes the variables `tagger/output_weights` [L, D] and `tagger/output_bias`
@@ -409,6 +424,7 @@ def tagging(layers, word_positions, note, is_training, dropout_seed=None):
       `birnn_size`, U; `use_crf`.
     is_training: bool, whether dropout is on.
     dropout_seed: int32 [2], or None.
+    compiled: bool, as of `modeling.dropout`.
 
   Returns:
     logits: float32 [B, W, L].
@@ -430,7 +446,7 @@ def tagging(layers, word_positions, note, is_training, dropout_seed=None):
       )
       words = tf.reshape(words, [-1, words.shape[-1]])
     if is_training:
-      words = modeling.dropout(words, TAGGER_DROPOUT, dropout_seed)
+      words = modeling.dropout(words, TAGGER_DROPOUT, dropout_seed, compiled)
     logits = _labels_product(words, size, TAGGER_STDDEV)
     if note["use_crf"]:
       transitions = tf.convert_to_tensor(
@@ -711,6 +727,7 @@ def classifier_forward(
     is_training,
     dropout_seed,
     features.get("features"),
+    model.compiled,
   )
   activation = {
     "single": tf.nn.softmax,
@@ -778,7 +795,7 @@ def ranker_forward(
   )
   if note["model"] == "interaction":
     logits, scores = match_logits(
-      model.get_pooled_output(), is_training, dropout_seed
+      model.get_pooled_output(), is_training, dropout_seed, model.compiled
     )
     probabilities = tf.sigmoid(scores)
     return {"logits": logits, "scores": scores, "probabilities": probabilities}
@@ -820,6 +837,7 @@ def tagger_scores(
     note,
     is_training,
     dropout_seed,
+    model.compiled,
   )
 
 

@@ -44,11 +44,11 @@ def cross_entropy(logits, labels):
   """The cross entropy of one label per row.
 
   Args:
-    logits: float32 [M, L].
-    labels: int32 [M].
+    logits: float32 [..., L].
+    labels: int32 [...].
 
   Returns:
-    float32 [M].
+    float32 [...].
   """
   return tf.nn.sparse_softmax_cross_entropy_with_logits(
     labels=labels, logits=logits

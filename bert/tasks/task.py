@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
@@ -235,7 +236,8 @@ def read_note(path: str, tasks: Mapping[str, type]):
   try:
     kept = json.loads(text)
     name = kept.get("task")
-  except (AttributeError, ValueError):
+    hash(name)  # a list or an object is no name
+  except (AttributeError, TypeError, ValueError):
     raise ValueError(
       f"{path} is damaged, or was not written by a run_ script"
     ) from None
@@ -254,7 +256,9 @@ def read_note(path: str, tasks: Mapping[str, type]):
   missing = [
     field.name
     for field in fields
-    if field.default is dataclasses.MISSING and field.name not in kept
+    if field.default is dataclasses.MISSING
+    and field.default_factory is dataclasses.MISSING
+    and field.name not in kept
   ]
   if missing:
     raise ValueError(
@@ -279,6 +283,7 @@ def load_task_file(path: str) -> dict[str, type]:
   if not tf.io.gfile.exists(path) or spec is None:
     raise ValueError(f"--task_file={path}: there is no such Python file")
   module = importlib.util.module_from_spec(spec)
+  sys.modules[spec.name] = module  # dataclasses look their module up there
   spec.loader.exec_module(module)
   found = {
     value.name: value
@@ -286,6 +291,7 @@ def load_task_file(path: str) -> dict[str, type]:
     if isinstance(value, type)
     and issubclass(value, Task)
     and value.__module__ == module.__name__
+    and hasattr(value, "name")  # one without is a base of others
   }
   if not found:
     raise ValueError(f"--task_file={path} defines no subclass of Task")

@@ -187,7 +187,7 @@ def parse_cluster(text: str) -> tuple[list[str], int]:
       f" chief, if you like); it holds {json.dumps(jobs)}"
     )
   kind, index = task.get("type"), task.get("index")
-  found = {"chief": chief, "worker": workers}.get(kind)
+  found = {"chief": chief, "worker": workers}.get(str(kind))
   if not found or type(index) is not int or not 0 <= index < len(found):
     raise ValueError(
       f"TF_CONFIG: task is {json.dumps(task)}, but cluster has worker 0 to"

@@ -122,7 +122,8 @@ def _out_of_memory(error, options):
   """What did not fit, and the flags that help, the cheapest first."""
   size = re.search(r"shape ?(\[[\d,]*\])", str(error))
   settings, helpful = [], []
-  for name in ("train_batch_size", "max_seq_length", "precision"):
+  names = ("train_batch_size", "batch_size", "max_seq_length", "precision")
+  for name in names:
     if hasattr(options, name):
       settings.append(f"--{name}={getattr(options, name)}")
   if hasattr(options, "gradient_accumulation_steps"):
@@ -132,10 +133,13 @@ def _out_of_memory(error, options):
       helpful.append("--recompute_layers (same result, slower)")
     if options.precision == "float32":
       helpful.append("--precision=bfloat16")
-  helpful.append("a smaller batch, a shorter --max_seq_length")
+  helpful.append("a smaller batch")
+  if hasattr(options, "max_seq_length"):
+    helpful[-1] += ", a shorter --max_seq_length"
   return (
-    f"out of memory{' for a tensor ' + size.group(1) if size else ''} with"
-    f" {', '.join(settings)}; try, in this order: {'; '.join(helpful)}"
+    f"out of memory{' for a tensor ' + size.group(1) if size else ''}"
+    f"{' with ' + ', '.join(settings) if settings else ''}; try, in this order:"
+    f" {'; '.join(helpful)}"
   )
 
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Everything TPUEstimator: devices, starting weights, specs, hooks, results.
 
-In: a task's `forward(features, is_training, dropout_seed) -> Outputs`, options
-from the flags, and input functions. Out: a trained output folder, predicted
-arrays in input order, and result files.
+In: a task's `forward` as `make_model_fn` takes it, options from the flags, and
+input functions. Out: a trained output folder, predicted arrays in input order,
+and result files.
 
 Evaluation is prediction with labels: every score is computed on the host from
 the arrays that `predict` gives, on CPU, GPU and TPU alike.
@@ -54,6 +54,11 @@ class Outputs:
 
 
 # ---------------------------------------------------------------- devices
+
+
+def can_compile(use_tpu: bool) -> bool:
+  """Whether XLA may compile parts of a graph; see `modeling.BertModel`."""
+  return not use_tpu and not tf.config.list_physical_devices("GPU")
 
 
 def describe_devices(use_tpu: bool, tpu_name: str | None) -> str:
@@ -113,7 +118,7 @@ def make_estimator(
     tf.estimator.tpu.TPUEstimator.
   """
   config = run_config(use_tpu=use_tpu, **run_options)
-  if not use_tpu and not tf.config.list_physical_devices("GPU"):
+  if can_compile(use_tpu):
     _compile_once_quietly()
   return tf.estimator.tpu.TPUEstimator(
     model_fn=model_fn,
@@ -141,7 +146,7 @@ def estimator_for(
     tf.estimator.tpu.TPUEstimator.
   """
   config = _run_config(options, output_dir or options.output_dir)
-  if not options.use_tpu and not tf.config.list_physical_devices("GPU"):
+  if can_compile(options.use_tpu):
     _compile_once_quietly()
   return tf.estimator.tpu.TPUEstimator(
     model_fn=model_fn,
@@ -305,30 +310,36 @@ def make_model_fn(
   """A TPUEstimator model_fn around a task's forward pass.
 
   Args:
-    forward: `(features, is_training, dropout_seed) -> Outputs`.
+    forward: `(features, is_training, dropout_seed, compiled) -> Outputs`;
+      `compiled` as `modeling.BertModel` takes it.
     init_checkpoint: prefix of the weights to start from, or None.
-    learning_rate: as the four below, of `optimization.train_step`.
+    learning_rate: as the three below, one of `optimization.Options`.
     num_train_steps: None without training.
     num_warmup_steps: None without training.
     use_tpu: also restores through a scaffold.
     random_seed: of dropout.
     loss_weights: `features -> float32 scalars`, what each of the task's losses
       is divided by.
-    options: how a training step is taken; None: as the original did.
+    options: how a training step is taken, apart from these four; None: as the
+      original did.
 
   Returns:
     `model_fn(features, labels, mode, params, config)`.
   """
+  options = dataclasses.replace(
+    options or optimization.Options(),
+    learning_rate=learning_rate,
+    num_train_steps=num_train_steps,
+    num_warmup_steps=num_warmup_steps,
+    use_tpu=use_tpu,
+  )
 
   def train_spec(features, model_dir):
     names = []
-    step = optimization.train_step(
-      _training_loss(
-        *(forward, loss_weights, features, random_seed, use_tpu), names
-      ),
-      *(features, learning_rate, num_train_steps, num_warmup_steps, use_tpu),
-      options,
+    loss_fn = _training_loss(
+      *(forward, loss_weights, features, random_seed, use_tpu), names
     )
+    step = optimization.train_step(loss_fn, features, options)
     shown = _shown(step, names)
     spec = {"loss": shown["loss"], "train_op": step.train_op}
     if use_tpu:
@@ -344,7 +355,7 @@ def make_model_fn(
     if is_training:
       spec = train_spec(features, model_dir)
     else:
-      spec = _inference_spec(mode, forward, loss_weights, features)
+      spec = _inference_spec(mode, forward, loss_weights, features, use_tpu)
     spec.update(_start(init_checkpoint, model_dir, is_training, use_tpu))
     return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
@@ -379,12 +390,13 @@ def task_model_fn(task, config, options: GraphOptions):
     `model_fn(features, labels, mode, params, config)`.
   """
 
-  def forward(features, is_training, dropout_seed):
+  def forward(features, is_training, dropout_seed, compiled):
     tensors = task.build(
       config,
       features,
       is_training=is_training,
       dropout_seed=dropout_seed,
+      compiled=compiled,
       **options.encoder,
     )
     return task.scored(tensors, features)
@@ -432,10 +444,15 @@ def _start(init_checkpoint, model_dir, is_training, use_tpu):
   return start()
 
 
-def _inference_spec(mode, forward, loss_weights, features):
+def _inference_spec(mode, forward, loss_weights, features, use_tpu):
   """The spec of evaluation or prediction, as keywords."""
-  outputs = forward(features, False, None)
-  if mode == tf.estimator.ModeKeys.PREDICT:
+  is_prediction = mode == tf.estimator.ModeKeys.PREDICT
+  # Our batches have `example_index`. What is fed to an export has not, and the
+  # server that runs it may lack XLA.
+  is_served = is_prediction and "example_index" not in features
+  compiled = can_compile(use_tpu) and not is_served
+  outputs = forward(features, False, None, compiled)
+  if is_prediction:
     return {"predictions": _pass_through(outputs.predictions, features)}
   return {
     "loss": _weighted(outputs.loss_sums, loss_weights(features)),
@@ -470,7 +487,7 @@ def _training_loss(
     part_seed = tf.random.experimental.stateless_fold_in(
       seed, place, alg="philox"
     )
-    outputs = forward(part, True, part_seed)
+    outputs = forward(part, True, part_seed, can_compile(use_tpu))
     loss = _weighted(outputs.loss_sums, weights)
     if not outputs.shown:
       return loss

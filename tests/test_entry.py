@@ -1,0 +1,165 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""How a script starts, and how it ends when something goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import types
+
+import helpers
+import pytest
+import tensorflow.compat.v1 as tf
+from absl import logging
+
+from bert.training import entry, flags, runs
+
+SCRIPT = f"""
+from __future__ import annotations
+import dataclasses, sys
+sys.path.insert(0, {str(helpers.ROOT)!r})
+from bert.training import entry, flags
+import tensorflow.compat.v1 as tf
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.DeviceOptions):
+  file: str | None = flags.flag(None, "A file to open.", required=True)
+  words: tuple = flags.flag((), "Words.")
+
+def main(options):
+  print(tf.executing_eagerly(), options.words, sorted(options.given))
+  open(options.file)
+
+if __name__ == "__main__":
+  entry.run(main, Options)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.RunOptions):
+  """The options of a small script."""
+
+
+def run(main, *arguments):
+  """Runs a main that needs no flags."""
+  script = types.SimpleNamespace(main=main, Options=flags.DeviceOptions)
+  return helpers.run(script, *arguments)
+
+
+def failing(error):
+  def main(options):
+    raise error
+
+  return main
+
+
+def test_a_script_starts_quietly_in_graph_mode(tmp_path):
+  path = helpers.write(tmp_path / "script.py", SCRIPT)
+  done = helpers.run_process(path, "--file=nowhere.txt", "--words=a,b")
+  assert done.stdout == "False ('a', 'b') ['file', 'words']\n"
+  assert done.stderr == "error: nowhere.txt: No such file or directory\n"
+  assert done.returncode == 1
+
+
+def test_a_missing_file_gets_one_line():
+  done = run(lambda options: pathlib.Path("nowhere.txt").read_text())
+  assert done.returncode == 1
+  assert done.stderr == "error: nowhere.txt: No such file or directory\n"
+
+
+def test_a_missing_file_of_tensorflow_gets_one_line():
+  done = run(lambda options: tf.io.gfile.GFile("nowhere.txt").read())
+  assert done.returncode == 1
+  assert done.stderr == "error: nowhere.txt; No such file or directory\n"
+
+
+def test_an_error_of_our_files_gets_one_line(tmp_path):
+  options = Options(output_dir=str(tmp_path))
+  done = run(lambda _: runs.check_options(options, ("do_train",)))
+  assert done.returncode == 1
+  assert (
+    done.stderr == "error: nothing to do: give at least one of --do_train\n"
+  )
+
+
+def test_a_defect_keeps_its_traceback():
+  with pytest.raises(json.JSONDecodeError):  # a ValueError, but not ours
+    run(lambda options: json.loads("x"))
+  with pytest.raises(KeyError):
+    run(failing(KeyError("x")))
+
+
+def test_debugging_keeps_the_traceback_of_a_clear_error(monkeypatch):
+  monkeypatch.setattr(logging, "level_debug", lambda: True)
+  with pytest.raises(ValueError, match="a sentence"):
+    entry.call(failing(ValueError("a sentence")), Options())
+
+
+def test_stray_words_are_refused():
+  done = run(lambda options: None, "--use_tpu", "true")
+  assert done.returncode == 1
+  assert done.stderr.startswith("error: stray words on the command line: true")
+
+
+def test_an_interrupted_run_says_so():
+  assert run(failing(KeyboardInterrupt())).stderr == "interrupted\n"
+
+
+def test_a_loss_that_became_nan_names_the_learning_rate():
+  error = tf.train.NanLossDuringTrainingError()
+  with pytest.raises(SystemExit, match="lower --learning_rate=0.5 or warm up"):
+    entry.call(failing(error), Options(learning_rate=0.5))
+
+
+OUT_OF_MEMORY = tf.errors.ResourceExhaustedError(
+  None, None, "OOM when allocating tensor with shape[32,12,128,128] on cpu"
+)
+
+
+@pytest.mark.parametrize(
+  ("options", "advice"),
+  [
+    (
+      Options(),
+      "out of memory for a tensor [32,12,128,128] with --train_batch_size=32,"
+      " --max_seq_length=128, --precision=float32; try, in this order:"
+      " --gradient_accumulation_steps=2 (same result); --recompute_layers (same"
+      " result, slower); --precision=bfloat16; a smaller batch, a shorter"
+      " --max_seq_length",
+    ),
+    (
+      Options(
+        precision="bfloat16",
+        recompute_layers=True,
+        gradient_accumulation_steps=4,
+      ),
+      "out of memory for a tensor [32,12,128,128] with --train_batch_size=32,"
+      " --max_seq_length=128, --precision=bfloat16; try, in this order:"
+      " --gradient_accumulation_steps=8 (same result); a smaller batch, a"
+      " shorter --max_seq_length",
+    ),
+    (
+      flags.TrainedModelOptions(),
+      "out of memory for a tensor [32,12,128,128]; try, in this order: a"
+      " smaller batch",
+    ),
+  ],
+)
+def test_out_of_memory_names_the_flags_that_help(options, advice):
+  with pytest.raises(SystemExit) as end:
+    entry.call(failing(OUT_OF_MEMORY), options)
+  assert end.value.code == "error: " + advice
+
+
+def test_a_full_disk_is_not_taken_for_full_memory():
+  error = tf.errors.ResourceExhaustedError(
+    *(None, None),
+    "Failed to write: /out/model.ckpt-7.data; No space left on device\n"
+    "\t [[save]]",
+  )
+  done = run(failing(error))
+  assert done.returncode == 1
+  assert (
+    done.stderr == "error: /out/model.ckpt-7.data: no room left on the disk\n"
+  )

@@ -1,0 +1,97 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Flags that are fields of a dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from absl import flags as absl_flags
+
+from bert.training import flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.Options):
+  """A flag of each kind."""
+
+  path: str | None = flags.flag(None, "A path.", required=True)
+  size: int = flags.flag(8, "A size.", lower_bound=1, upper_bound=9)
+  rate: float | None = flags.flag(None, "A rate.", lower_bound=0.0)
+  do_train: bool = flags.flag(False, "Train.")
+  kind: str = flags.flag("one", "A kind.", choices=("one", "two"))
+  names: tuple = flags.flag(("a",), "Names.")
+  others: tuple | None = flags.flag(None, "Other names.")
+  note: str = "not a flag"
+
+
+@dataclasses.dataclass(frozen=True)
+class Longer(Options):
+  """The same flags, with another default."""
+
+  size: int = flags.with_default(Options, "size", 5)
+
+
+def test_a_flag_that_is_left_out_has_its_default():
+  options, words = flags.parse(Options, ["--path=a"])
+  assert options == Options(path="a", given=frozenset({"path"}))
+  assert words == []
+
+
+def test_each_kind_of_flag_is_read():
+  options, words = flags.parse(
+    Options,
+    ["--path=a", "--size=3", "--rate=2", "--do_train", "word"],
+  )
+  assert (options.size, options.rate, options.do_train) == (3, 2.0, True)
+  assert isinstance(options.rate, float)
+  assert words == ["word"]
+  options, _ = flags.parse(
+    Options,
+    ["--path=", "--nodo_train", "--kind=two", "--names=b,c", "--others="],
+  )
+  assert (options.path, options.do_train, options.kind) == ("", False, "two")
+  assert (options.names, options.others) == (("b", "c"), ())
+
+
+def test_a_flag_that_is_given_with_its_default_is_given():
+  options, _ = flags.parse(Options, ["--path=a", "--size=8"])
+  assert options.given == {"path", "size"}
+
+
+def test_a_script_can_have_another_default_within_the_same_bounds():
+  assert flags.parse(Longer, ["--path=a"])[0].size == 5
+  with pytest.raises(absl_flags.Error, match="size=10"):
+    flags.parse(Longer, ["--path=a", "--size=10"])
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    ([], "--path must have a value other than None"),
+    (["--path=a", "--size=0"], "size=0"),
+    (["--path=a", "--size=many"], "size=many"),
+    (["--path=a", "--rate=-1"], "rate=-1"),
+    (["--path=a", "--kind=three"], "value should be one of <one|two>"),
+    (["--path=a", "--do_train=perhaps"], "do_train=perhaps"),
+    (["--path=a", "--note=x"], "Unknown command line flag 'note'"),
+  ],
+)
+def test_wrong_values_are_refused(arguments, message):
+  with pytest.raises(absl_flags.Error) as error:
+    flags.parse(Options, arguments)
+  assert message in str(error.value)
+
+
+def test_help_shows_each_flag_with_its_text_and_default():
+  flag_values = absl_flags.FlagValues()
+  flags.define(Longer, flag_values)
+  text = flag_values.get_help()
+  assert "A size.\n    (default: '5')" in text
+  assert "<one|two>: A kind." in text
+  assert "--note" not in text
+
+
+def test_options_do_not_change():
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    Options().size = 3

@@ -1,0 +1,141 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""The note of a trained model, a user's own task, and the texts of a row."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import tensorflow.compat.v1 as tf
+from helpers import write
+
+from bert.tasks import task
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+  task: str
+  do_lower_case: bool
+  max_seq_length: int
+  threshold: float = 0.5
+  names: list = dataclasses.field(default_factory=list)
+
+
+class Sorting(task.Task):
+  """A task of which only the note matters."""
+
+  name = "sorting"
+  Note = Note
+
+
+KEPT = {"task": "sorting", "do_lower_case": True, "max_seq_length": 9}
+
+
+def read_note(folder, text):
+  path = write(folder / "task.json", text)
+  return task.read_note(path, {"sorting": Sorting, "other": Sorting})
+
+
+def test_a_note_has_defaults_for_what_prediction_does_not_need(tmp_path):
+  note = read_note(tmp_path, json.dumps({**KEPT, "of_a_newer_version": 1}))
+  assert note == Note("sorting", True, 9, 0.5, [])
+  note = read_note(tmp_path, json.dumps({**KEPT, "threshold": 0.25}))
+  assert note.threshold == 0.25
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("{", "task.json is damaged, or was not written by a run_ script"),
+    ("[]", "task.json is damaged, or was not written by a run_ script"),
+    ('{"task": ["sorting"]}', "is damaged, or was not written by a run_"),
+    ('{"labels": []}', "does not name its task, .*: add .* sorting, other"),
+    ('{"task": "cooking"}', "is of the task 'cooking', which is not one of so"),
+    ('{"task": "sorting"}', "it lacks do_lower_case, max_seq_length"),
+  ],
+)
+def test_a_note_that_can_not_be_used_is_refused(tmp_path, text, message):
+  with pytest.raises(ValueError, match=message):
+    read_note(tmp_path, text)
+
+
+TASK_FILE = """
+from __future__ import annotations
+
+import dataclasses
+
+from bert.tasks.classification import Classification
+from bert.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+  task: str
+  do_lower_case: bool
+
+
+class Base(Task):
+  pass
+
+
+class Own(Base):
+  name = "own"
+  Note = Note
+"""
+
+
+def test_a_task_file_adds_the_tasks_that_it_defines(tmp_path):
+  path = write(tmp_path / "own.py", TASK_FILE)
+  found = task.load_task_file(path)
+  assert list(found) == ["own"]
+  assert issubclass(found["own"], task.Task)
+  path = write(tmp_path / "task.json", '{"task": "own", "do_lower_case": true}')
+  assert task.read_note(path, found).do_lower_case
+
+
+def test_a_task_file_that_is_missing_or_empty_is_refused(tmp_path):
+  with pytest.raises(ValueError, match="--task_file=no.py: there is no such"):
+    task.load_task_file("no.py")
+  path = write(tmp_path / "own.txt", TASK_FILE)
+  with pytest.raises(ValueError, match="own.txt: there is no such Python"):
+    task.load_task_file(path)
+  path = write(tmp_path / "empty.py", "from bert.tasks.task import Task\n")
+  with pytest.raises(ValueError, match="empty.py defines no subclass of Task"):
+    task.load_task_file(path)
+
+
+def test_a_text_stands_under_the_first_name_that_a_row_has():
+  row = {"text": "b", "text_a": "a"}
+  assert task.text_of(row, ("text_a", "text"), {}) == "a"
+  assert task.text_of({"text": "b"}, ("text_a", "text"), {}) == "b"
+
+
+@pytest.mark.parametrize(
+  ("row", "message"),
+  [
+    (
+      {"id": 1},
+      "no key 'text', only 'id': give a row such as {\"text\": \"x\"}",
+    ),
+    ({}, "no key 'text', only none: give a row such as"),
+    ({"text": 3}, "'text' has to be a text, not 3"),
+    ({"text": None}, "'text' has to be a text, not None"),
+  ],
+)
+def test_a_row_without_a_text_is_refused(row, message):
+  with pytest.raises(ValueError, match=message):
+    task.text_of(row, ("text",), {"text": "x"})
+
+
+def test_losses_are_means_over_the_examples_of_a_batch():
+  own = Sorting(Note("sorting", True, 9))
+  (weight,) = own.loss_weights({"input_mask": tf.ones([3, 2], tf.int32)})
+  with tf.Session() as session:
+    assert session.run(weight) == 3.0
+
+
+def test_a_task_is_fed_the_encoders_inputs():
+  inputs = Sorting(Note("sorting", True, 9)).inputs()
+  assert list(inputs) == ["input_ids", "input_mask", "segment_ids"]
+  assert all(spec.shape.as_list() == [None, None] for spec in inputs.values())
