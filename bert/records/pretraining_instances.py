@@ -203,8 +203,7 @@ def create_training_instances(
   """Makes the instances of a corpus in memory, with one stream of numbers.
 
   Args:
-    input_files: paths of utf-8 text, one sentence per line, with a blank line
-      between documents.
+    input_files: as for `read_documents`, with one sentence per line.
     tokenizer: a FullTokenizer.
     max_seq_length: the most tokens of an instance, at least 5.
     dupe_factor: rounds over the corpus, each with other masks and pairs.
@@ -216,8 +215,7 @@ def create_training_instances(
     truncate_prob: share of sentences that are cut, chosen again in each round.
     reader: of sentences; None: the tokenizer alone.
     statistics: counts what was read.
-    on_progress: called after each document with the number done and the total,
-      over all rounds.
+    on_progress: called after each document: (number done, total of all rounds).
 
   Returns:
     The instances, shuffled.
