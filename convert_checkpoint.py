@@ -2,16 +2,17 @@
 """Converts BERT checkpoints between PyTorch (Hugging Face) and TensorFlow.
 
 In: a .safetensors file, a Hugging Face folder or a TensorFlow checkpoint.
-Out: a folder with the other kind: weights, configuration and vocabulary; or the
-TensorFlow checkpoint without its optimiser's state (--strip), or with another
-vocabulary, to train on from there (--new_vocab_file).
+Out: a folder with the model in the other format: weights, configuration and
+vocabulary. Or a TensorFlow checkpoint without the optimiser's state (--strip),
+or with another vocabulary, to continue training from (--new_vocab_file).
 """
 
 from __future__ import annotations
 
-from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import entry  # isort: skip (quiets TensorFlow first)
 
 import collections
+import dataclasses
 import functools
 import json
 import os
@@ -21,27 +22,26 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 import tensorflow.compat.v1 as tf
-from absl import flags
 
 import modeling
 import tokenization
+from bert.training import flags
 
-FLAGS = flags.FLAGS
-
-# The sizes of the tensors, as the configuration calls them.
+# The sizes of the tensors, by their names in the configuration.
 V, T, P = "vocab_size", "type_vocab_size", "max_position_embeddings"
 D, F, LABELS = "hidden_size", "intermediate_size", "num_labels"
 
-# A module's tensors: the ends of PyTorch's and TensorFlow's names, and which
-# axes of the module's shape they have. PyTorch has kernels transposed.
+# The tensors of a module: how their names end in PyTorch and in TensorFlow, and
+# which axes of the module's shape they have. PyTorch transposes kernels.
 TABLE = (("weight", "", slice(0, 2)),)
 DENSE = (("weight", "/kernel", slice(0, 2)), ("bias", "/bias", slice(1, 2)))
 NORM = (("weight", "/gamma", slice(0, 1)), ("bias", "/beta", slice(0, 1)))
 BIAS = (("bias", "output_bias", slice(0, 1)),)
 HEAD = (("weight", "output_weights", slice(0, 2)), *BIAS)
 
-# {(part, PyTorch prefix, TensorFlow prefix): modules by PyTorch's name and
-# TensorFlow's, shape in TensorFlow, tensors}; {} counts the layers.
+# {(part, PyTorch prefix, TensorFlow prefix): modules, each with its name in
+# PyTorch and in TensorFlow, its shape in TensorFlow and its tensors}; {} is the
+# number of the layer.
 NAME_MAP = {
   ("encoder", "bert.embeddings.", "bert/embeddings/"): (
     ("word_embeddings.", "word_embeddings", (V, D), TABLE),
@@ -86,13 +86,13 @@ ARCHITECTURES = {  # Hugging Face's class for these parts
   ("classifier",): "BertForSequenceClassification",
   (): "BertModel",
 }
-ONLY_VALUES = {  # of Hugging Face's configuration, that our graph computes
+ONLY_VALUES = {  # the values of a Hugging Face configuration that we support
   "model_type": "bert",
   "layer_norm_eps": 1e-12,
   "position_embedding_type": "absolute",
   "is_decoder": False,
 }
-ACTIVATIONS = {  # Hugging Face's name: ours; the last of equals is written
+ACTIVATIONS = {  # Hugging Face's name: ours, written as its last name here
   "gelu": "gelu_erf",
   "gelu_pytorch_tanh": "gelu",
   "gelu_new": "gelu",
@@ -103,47 +103,20 @@ ACTIVATIONS = {  # Hugging Face's name: ours; the last of equals is written
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 CHECKPOINT = "bert_model.ckpt"
 WORDS = "bert/embeddings/word_embeddings"
-BY_TOKEN = (
-  WORDS,
-  "cls/predictions/output_bias",
-)  # variables with a row a token
+# The variables that have a row for each token.
+BY_TOKEN = (WORDS, "cls/predictions/output_bias")
 
 
-def define_flags():
-  """Defines this script's flags."""
-  flags.DEFINE_string(
-    "input",
-    None,
-    "A Hugging Face folder or .safetensors file, to become TensorFlow's; or a "
-    "TensorFlow checkpoint, by folder or prefix, to become PyTorch's.",
-  )
-  flags.DEFINE_string("output", None, "The folder to write.")
-  flags.DEFINE_bool("strip", False, "Only drop TensorFlow's slots and step.")
-  flags.DEFINE_string(
-    "new_vocab_file",
-    None,
-    "Give a TensorFlow checkpoint this vocabulary. Tokens that it had keep"
-    " their vectors; a new one has the mean of those of its pieces so far.",
-  )
-  flags.DEFINE_string("config_file", None, "By default beside the input.")
-  flags.DEFINE_string("vocab_file", None, "By default beside the input.")
-  flags.DEFINE_bool(
-    "do_lower_case",
-    None,
-    "The case, to note for PyTorch; with --new_vocab_file, that of the"
-    " vocabulary so far, by default told by its capitals.",
-  )
-  flags.DEFINE_bool("overwrite", False, "Replace files that are in --output.")
-  flags.mark_flags_as_required(["input", "output"])
+# ------------------------------------------------------------------- input
 
 
 def is_pytorch(path: str) -> bool:
-  """Tells a safetensors file or its index from a TensorFlow prefix."""
+  """Whether a path is a safetensors file or index, not TensorFlow's prefix."""
   return path.endswith((".safetensors", ".safetensors.index.json"))
 
 
 def find_input(path: str) -> str:
-  """Returns the safetensors file, its index or the TensorFlow prefix meant."""
+  """Returns the safetensors file, index or TensorFlow prefix that is meant."""
   path = re.sub(r"\.(index|data-\d+-of-\d+)$", "", path.rstrip("/"))
   if tf.io.gfile.isdir(path):
     return _find_in_folder(path)
@@ -152,7 +125,7 @@ def find_input(path: str) -> str:
     return path
   if exists:
     _refuse_pickle(path)
-  raise ValueError(f"--input={path} is no checkpoint, nor a folder with one")
+  raise ValueError(f"--input={path} is not a checkpoint or a folder with one")
 
 
 def _find_in_folder(folder: str) -> str:
@@ -164,7 +137,9 @@ def _find_in_folder(folder: str) -> str:
   if len(found) == 1:
     return os.path.join(folder, found[0])
   if found:
-    raise ValueError(f"--input={folder} has several, add {' or '.join(found)}")
+    raise ValueError(
+      f"--input={folder} has several checkpoints: add {' or '.join(found)}"
+    )
   for name in names:
     if name.startswith("pytorch_model"):
       _refuse_pickle(os.path.join(folder, name))
@@ -174,35 +149,37 @@ def _find_in_folder(folder: str) -> str:
 def _refuse_pickle(path: str):
   if path.endswith((".bin", ".pt", ".pth")):
     raise ValueError(
-      f"{path} is a pickle, which can run code when loaded: first save it, in "
-      "PyTorch, by safetensors.torch.save_file({k: v.contiguous().clone() for "
+      f"{path} is a pickle, which can run code when it is loaded: first, in "
+      "PyTorch, run safetensors.torch.save_file({k: v.contiguous().clone() for "
       f'k, v in torch.load("{path}", weights_only=True).items()}}, '
       '"model.safetensors")'
     )
 
 
 def read_bytes(path: str) -> bytes:
-  """Returns a file's content."""
+  """Returns the content of a file."""
   with tf.io.gfile.GFile(path, "rb") as reader:
     return reader.read()
 
 
 def load_safetensors(path: str) -> dict[str, np.ndarray]:
-  """Returns a file's weights in float32, without the buffers of ids."""
+  """Returns the weights in a file as float32, without the buffers of ids."""
   try:
     entries = safetensors.deserialize(read_bytes(path))
   except safetensors.SafetensorError as error:
-    raise ValueError(f"{path} is no whole safetensors file: {error}") from error
+    raise ValueError(
+      f"{path} is not a complete safetensors file: {error}"
+    ) from error
   weights = {}
-  for name, entry in entries:
+  for name, tensor in entries:
     if name.endswith(("position_ids", "token_type_ids")):
       continue
-    if entry["dtype"] not in FLOATS:
-      raise ValueError(f"{path}: {name} is {entry['dtype']}, not a float")
-    weight = np.frombuffer(entry["data"], FLOATS[entry["dtype"]])
-    if entry["dtype"] == "BF16":  # the upper half of a float32
+    if tensor["dtype"] not in FLOATS:
+      raise ValueError(f"{path}: {name} is {tensor['dtype']}, not a float")
+    weight = np.frombuffer(tensor["data"], FLOATS[tensor["dtype"]])
+    if tensor["dtype"] == "BF16":  # the upper half of a float32
       weight = (weight.astype("<u4") << 16).view("<f4")
-    weights[name] = weight.astype(np.float32).reshape(entry["shape"])
+    weights[name] = weight.astype(np.float32).reshape(tensor["shape"])
   return weights
 
 
@@ -211,14 +188,17 @@ def read_shards(path: str) -> list[str]:
   try:
     return sorted(set(json.loads(read_bytes(path))["weight_map"].values()))
   except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise ValueError(f"{path} is no index of safetensors files") from error
+    raise ValueError(f"{path} is not an index of safetensors files") from error
 
 
 def read_pytorch(path: str) -> dict[str, np.ndarray]:
-  """Returns the weights of a safetensors file or index by NAME_MAP's names.
+  """Returns the weights of a safetensors file or index, named as in NAME_MAP.
 
-  Names of early checkpoints and names without "bert." are brought up to it,
-  unknown names stay. Of tied weights one is kept; ValueError if they differ.
+  Names from early checkpoints and names without "bert." are changed to those of
+  NAME_MAP; unknown names stay. One of two tied weights is kept.
+
+  Raises:
+    ValueError: two tied weights differ, or a file is damaged.
   """
   shards = [os.path.basename(path)]
   if path.endswith(".json"):
@@ -234,12 +214,14 @@ def read_pytorch(path: str) -> dict[str, np.ndarray]:
     name = TIED.get(name, name)
     first = weights.setdefault(name, weight)
     if not np.array_equal(first, weight, equal_nan=True):
-      raise ValueError(f"{path}: {old} differs from {name}, here they are one")
+      raise ValueError(
+        f"{path}: {old} differs from {name}, but they must be equal"
+      )
   return weights
 
 
 def read_tensorflow(prefix: str):
-  """Returns {variable: array} and a line on the optimiser state left out."""
+  """Returns {variable: array}, and a line about what was left out."""
   try:
     reader = tf.train.load_checkpoint(prefix)
     names = sorted(reader.get_variable_to_shape_map())
@@ -249,6 +231,9 @@ def read_tensorflow(prefix: str):
     return {name: reader.get_tensor(name) for name in kept}, left_out
   except (tf.errors.OpError, IndexError, RuntimeError) as error:
     raise ValueError(f"{prefix} cannot be read: {error}") from error
+
+
+# ------------------------------------------------------------------ weights
 
 
 def tensor_table(config: dict):
@@ -268,7 +253,7 @@ def rename_weights(weights: dict, config: dict, to_tensorflow: bool):
   """Gives weights the names and layouts of the other library.
 
   Args:
-    weights: {name: array}; those that are mapped are taken out.
+    weights: {name: array}; weights that are mapped are removed.
     config: the sizes that they must have, as in bert_config.json.
     to_tensorflow: the direction.
 
@@ -288,7 +273,8 @@ def rename_weights(weights: dict, config: dict, to_tensorflow: bool):
     wanted = shape[::-1] if is_kernel and to_tensorflow else shape
     if weight.shape != wanted:
       raise ValueError(
-        f"{source} is {weight.shape}, but by the configuration {wanted}"
+        f"{source} has the shape {weight.shape}, but {wanted} by the"
+        " configuration"
       )
     weight = weight.T if is_kernel else weight
     renamed[target] = np.ascontiguousarray(weight, np.float32)
@@ -299,30 +285,48 @@ def rename_weights(weights: dict, config: dict, to_tensorflow: bool):
 
 def _check_encoder(renamed, unmapped, missing, num_layers):
   if not renamed:
-    raise ValueError(f"no BERT weight among {', '.join(sorted(unmapped)[:3])}")
+    names = ", ".join(sorted(unmapped)[:3])
+    raise ValueError(f"the input has no BERT weights; it has {names}")
   for part, name in missing:
     if part == "encoder":
-      raise ValueError(f"no {name}, but num_hidden_layers is {num_layers}")
+      raise ValueError(
+        f"the input lacks {name}, but num_hidden_layers is {num_layers}"
+      )
   for name in sorted(unmapped):
     layer = re.match(r"bert.encoder.layer.(\d+)", name)
     if layer and int(layer[1]) >= num_layers:
-      raise ValueError(f"{name}, but num_hidden_layers is {num_layers}")
+      raise ValueError(
+        f"the input has {name}, but num_hidden_layers is {num_layers}"
+      )
+
+
+# ------------------------------------------------------------ configuration
 
 
 def to_bert_config(config: dict, file: str) -> dict:
-  """Returns bert_config.json for a Hugging Face config.json, or raises."""
+  """Returns bert_config.json for a Hugging Face config.json.
+
+  Raises:
+    ValueError: our graph can't compute the model.
+  """
   for key, only in ONLY_VALUES.items():
     if config.get(key, only) != only:
-      raise ValueError(f"{file}: {key} is {config[key]}, only {only} is known")
+      raise ValueError(
+        f"{file}: {key} is {config[key]}, but only {only} is supported"
+      )
   known = (*vars(modeling.BertConfig(vocab_size=None)), "id2label", "label2id")
   ours = {key: config[key] for key in known if key in config}
   return {**ours, "hidden_act": _map_activation(ours, ACTIVATIONS, file)}
 
 
 def to_hugging_face_config(config: dict, file: str) -> dict:
-  """Returns config.json for a bert_config.json, or raises."""
+  """Returns config.json for a bert_config.json.
+
+  Raises:
+    ValueError: it is not one, or has an activation that is not supported.
+  """
   if "model_type" in config:
-    raise ValueError(f"{file} is Hugging Face's, not a bert_config.json")
+    raise ValueError(f"{file} is from Hugging Face, not a bert_config.json")
   names = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
   activation = _map_activation(config, names, file)
   return {**ONLY_VALUES, **config, "hidden_act": activation}
@@ -332,8 +336,11 @@ def _map_activation(config: dict, names: dict, file: str) -> str:
   name = (config["hidden_act"] or "linear").lower()
   if name not in names:
     known = ", ".join(names)
-    raise ValueError(f"{file}: hidden_act is {name}, only {known} are known")
+    raise ValueError(f"{file}: hidden_act is {name}: give one of {known}")
   return names[name]
+
+
+# ------------------------------------------------------------- conversions
 
 
 def to_tensorflow(path: str, config_file: str):
@@ -356,7 +363,7 @@ def to_pytorch(path: str, config_file: str):
   config["architectures"] = [ARCHITECTURES[heads]]
   if "classifier" in heads and "id2label" not in config:
     config[LABELS] = len(weights["classifier.bias"])
-  if not heads:  # the names of a bare BertModel have no prefix
+  if not heads:  # in a BertModel without heads, names have no prefix
     weights = {name[len("bert.") :]: weights[name] for name in weights}
   content = safetensors.numpy.save(weights, {"format": "pt"})
   files = {"model.safetensors": content, "config.json": to_json(config)}
@@ -364,12 +371,12 @@ def to_pytorch(path: str, config_file: str):
 
 
 def strip(path: str, config_file: str):
-  """Returns ({file: content}, [lines to show]): only the model's variables."""
+  """Returns ({file: content}, [lines to show]) with the model's variables."""
   if is_pytorch(path):
-    raise ValueError(f"--strip is for TensorFlow checkpoints, not {path}")
+    raise ValueError(f"--strip is for TensorFlow checkpoints, not for {path}")
   variables, left_out = read_tensorflow(path)
   if not variables:
-    raise ValueError(f"{path} has nothing but the optimiser's state")
+    raise ValueError(f"{path} holds only the optimiser's state")
   files = {CHECKPOINT: variables}
   if tf.io.gfile.exists(config_file):
     files["bert_config.json"] = read_bytes(config_file)
@@ -381,16 +388,17 @@ def change_vocabulary(
 ):
   """Returns ({file: content}, [lines to show]) for another vocabulary.
 
-  A new token's vector is the mean of those of the pieces that its text had
-  (Kuratov and Arkhipov, 2019, https://arxiv.org/abs/1905.07213); where it had
-  none, the mean of all. So with its bias in the masked LM head.
+  A new token gets the mean of the vectors of its pieces in the old vocabulary
+  (Kuratov and Arkhipov, 2019, https://arxiv.org/abs/1905.07213), or the mean of
+  all vectors if it has no piece there; and likewise its bias in the masked LM
+  head.
 
   Args:
     path: prefix of a TensorFlow checkpoint.
     config_file: its bert_config.json.
     old_file: its vocabulary.
     new_file: the vocabulary to give it.
-    do_lower_case: the case of the old one; None: told by its capitals.
+    do_lower_case: the case of the old vocabulary; None: judged by its capitals.
 
   Raises:
     ValueError: the files do not fit each other.
@@ -423,7 +431,7 @@ def old_rows(old: dict, new: dict, do_lower_case=None) -> dict[int, list[int]]:
 
   Args:
     old, new: {token: id}.
-    do_lower_case: as the old tokenizer has it; None: told by its capitals.
+    do_lower_case: the old tokenizer's; None: judged by the capitals in `old`.
   """
   if do_lower_case is None:
     do_lower_case = not tokenization.vocab_is_cased(old)
@@ -439,7 +447,7 @@ def old_rows(old: dict, new: dict, do_lower_case=None) -> dict[int, list[int]]:
 
 
 def _old_pieces(token, basic, wordpiece) -> list[str]:
-  """Returns the pieces of a token's text, those that are unknown left out."""
+  """Returns the pieces of a token's text, without the unknown ones."""
   if re.fullmatch(r"\[.+\]", token):  # [unused7] is a name, not a text
     return []
   continues = token.startswith("##") and len(token) > len("##")
@@ -451,11 +459,11 @@ def _old_pieces(token, basic, wordpiece) -> list[str]:
 
 
 def average_rows(values: np.ndarray, rows: dict, num_tokens: int) -> np.ndarray:
-  """Returns [num_tokens, ...] of the means of rows of `values`.
+  """Returns means of rows of `values`, float32 [num_tokens, ...].
 
   Args:
     values: [old tokens, ...], float32.
-    rows: {new id: rows to take the mean of}; of all where there are none.
+    rows: {new id: rows to take the mean of}; no rows: the mean of all.
     num_tokens: size of the new vocabulary.
   """
   mean = np.mean(values, axis=0, dtype=np.float64)
@@ -467,7 +475,7 @@ def average_rows(values: np.ndarray, rows: dict, num_tokens: int) -> np.ndarray:
 
 
 def report_rows(rows: dict, old: dict, new: dict) -> list[str]:
-  """Returns lines that count the tokens by where their vectors came from."""
+  """Returns lines that say where the vectors of how many tokens came from."""
   others = {token: rows[new[token]] for token in new if token not in old}
   sizes = [len(pieces) for pieces in others.values() if pieces]
   none = [token for token, pieces in others.items() if not pieces]
@@ -476,13 +484,13 @@ def report_rows(rows: dict, old: dict, new: dict) -> list[str]:
   return [
     f"vocabulary: {max(old.values()) + 1} -> {max(new.values()) + 1} tokens",
     f"copied: {len(new) - len(others)} tokens",
-    f"mean of the pieces so far: {len(sizes)} tokens{mean}",
-    f"mean of all, having no piece: {len(none)} tokens{listed if none else ''}",
+    f"mean of their old pieces: {len(sizes)} tokens{mean}",
+    f"mean of all, without a piece: {len(none)} tokens{listed if none else ''}",
   ]
 
 
 def report(parts, missing, unmapped, old_config, config) -> list[str]:
-  """Returns lines that say what was mapped and, by name, what was not."""
+  """Returns lines that count what was mapped, and name what was not."""
   counts = ", ".join(f"{part} {parts[part]}" for part in parts)
   lines = [f"mapped: {sum(parts.values())} tensors ({counts})"]
   for problem, names in (("not found", missing), ("not mapped", unmapped)):
@@ -490,6 +498,9 @@ def report(parts, missing, unmapped, old_config, config) -> list[str]:
     lines.append(f"{problem}: {len(names)}{listed}")
   before, after = old_config["hidden_act"], config["hidden_act"]
   return [*lines, f"hidden_act: {before} -> {after}"]
+
+
+# ------------------------------------------------------------------ output
 
 
 def to_json(content: dict) -> bytes:
@@ -511,14 +522,14 @@ def save_checkpoint(prefix: str, variables: dict):
 
 
 def write_folder(output: str, files: dict, overwrite: bool):
-  """Writes {name: bytes, or a checkpoint's variables}, whole or not at all."""
+  """Writes all files, {name: bytes or a checkpoint's variables}, or none."""
   gfile = tf.io.gfile
   for name in [] if overwrite else files:
     path = os.path.join(output, name)
     if gfile.exists(path) or gfile.exists(path + ".index"):
       raise ValueError(f"{path} exists: change --output or add --overwrite")
   if gfile.exists(output) and not gfile.isdir(output):
-    raise ValueError(f"--output={output} is a file, give a folder")
+    raise ValueError(f"--output={output} is a file: give a folder")
   partial = f"{output.rstrip('/')}.partial-{os.getpid()}"
   try:
     gfile.makedirs(partial)
@@ -537,50 +548,90 @@ def write_folder(output: str, files: dict, overwrite: bool):
       gfile.rmtree(partial)
 
 
-def choose_task(path: str, vocab_file: str):
-  """Returns the function that makes the files, by the flags and the input.
+# -------------------------------------------------------------------- main
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.Options):
+  """This script's flags."""
+
+  input: str | None = flags.flag(
+    None,
+    "A Hugging Face folder or .safetensors file, to convert to TensorFlow; or a"
+    " TensorFlow checkpoint, as a folder or prefix, to convert to PyTorch.",
+    required=True,
+  )
+  output: str | None = flags.flag(None, "The folder to write.", required=True)
+  strip: bool = flags.flag(
+    False, "Only drop the optimiser's state from a TensorFlow checkpoint."
+  )
+  new_vocab_file: str | None = flags.flag(
+    None,
+    "Give a TensorFlow checkpoint this vocabulary. Old tokens keep their"
+    " vectors; a new token gets the mean of the vectors of its old pieces.",
+  )
+  config_file: str | None = flags.flag(
+    None, "The configuration. Default: the one beside the input."
+  )
+  vocab_file: str | None = flags.flag(
+    None, "The vocabulary. Default: the one beside the input."
+  )
+  do_lower_case: bool | None = flags.flag(
+    None,
+    "Whether the model is uncased, to note for PyTorch; with --new_vocab_file,"
+    " whether the old vocabulary is. Default there: judged by its capitals.",
+  )
+  overwrite: bool = flags.flag(False, "Replace existing files in --output.")
+
+
+def choose_conversion(options: Options, path: str, vocab_file: str):
+  """Returns the function that makes the files.
+
+  Args:
+    options: of the script.
+    path: of `find_input`.
+    vocab_file: the vocabulary of the input.
 
   Raises:
-    ValueError: flags that contradict each other.
+    ValueError: options contradict each other.
   """
-  if FLAGS.new_vocab_file:
-    if FLAGS.strip:
-      raise ValueError("--new_vocab_file strips as well, omit --strip")
+  if options.new_vocab_file:
+    if options.strip:
+      raise ValueError("--new_vocab_file also does what --strip does: omit it")
     return functools.partial(
       change_vocabulary,
       old_file=vocab_file,
-      new_file=FLAGS.new_vocab_file,
-      do_lower_case=FLAGS.do_lower_case,
+      new_file=options.new_vocab_file,
+      do_lower_case=options.do_lower_case,
     )
-  task = to_tensorflow if is_pytorch(path) else to_pytorch
-  task = strip if FLAGS.strip else task
-  if task is not to_pytorch and FLAGS.do_lower_case is not None:
-    raise ValueError("--do_lower_case is only noted for PyTorch, omit it here")
-  return task
+  convert = to_tensorflow if is_pytorch(path) else to_pytorch
+  convert = strip if options.strip else convert
+  if convert is not to_pytorch and options.do_lower_case is not None:
+    raise ValueError("--do_lower_case is only noted for PyTorch: omit it here")
+  return convert
 
 
-def main(_):
-  path = find_input(FLAGS.input)
+def main(options: Options) -> None:
+  path = find_input(options.input)
   beside = os.path.dirname(path)
   name = "config.json" if is_pytorch(path) else "bert_config.json"
-  config_file = FLAGS.config_file or os.path.join(beside, name)
-  vocab_file = FLAGS.vocab_file or os.path.join(beside, "vocab.txt")
-  task = choose_task(path, vocab_file)
-  if task is not strip and not tf.io.gfile.exists(config_file):
+  config_file = options.config_file or os.path.join(beside, name)
+  vocab_file = options.vocab_file or os.path.join(beside, "vocab.txt")
+  convert = choose_conversion(options, path, vocab_file)
+  if convert is not strip and not tf.io.gfile.exists(config_file):
     raise ValueError(f"{config_file} is missing: name it with --config_file")
-  files, lines = task(path, config_file)
-  if task is to_pytorch and FLAGS.do_lower_case is not None:
-    case = {"do_lower_case": FLAGS.do_lower_case}
+  files, lines = convert(path, config_file)
+  if convert is to_pytorch and options.do_lower_case is not None:
+    case = {"do_lower_case": options.do_lower_case}
     files["tokenizer_config.json"] = to_json(case)
-  vocab_file = FLAGS.new_vocab_file or vocab_file
-  if FLAGS.vocab_file or tf.io.gfile.exists(vocab_file):
+  vocab_file = options.new_vocab_file or vocab_file
+  if options.vocab_file or tf.io.gfile.exists(vocab_file):
     files["vocab.txt"] = read_bytes(vocab_file)
   else:
     lines.append("no vocab.txt beside the input: name it with --vocab_file")
-  write_folder(FLAGS.output, files, FLAGS.overwrite)
-  print("\n".join([*lines, f"{path} -> {FLAGS.output}: {', '.join(files)}"]))
+  write_folder(options.output, files, options.overwrite)
+  print("\n".join([*lines, f"{path} -> {options.output}: {', '.join(files)}"]))
 
 
 if __name__ == "__main__":
-  define_flags()
-  common_flags.run(main)
+  entry.run(main, Options)

@@ -1,18 +1,16 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Tests of the way from PyTorch's checkpoints to TensorFlow's and back.
+"""From PyTorch's checkpoints to TensorFlow's and back.
 
-The PyTorch models are made here by hand; where PyTorch and transformers are
-installed, one of theirs must compute the same as ours.
+The PyTorch models are made here by hand. If PyTorch and transformers are
+installed, one of their models must compute the same as ours.
 """
 
 import json
 import os
 import shutil
 import struct
-import subprocess
-import sys
-import types
 
+import helpers
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -21,8 +19,7 @@ import tensorflow.compat.v1 as tf
 import convert_checkpoint
 import modeling
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GOLDEN = os.path.join(ROOT, "tests", "golden", "tiny_checkpoint")
+GOLDEN = str(helpers.GOLDEN / "tiny_checkpoint")
 CONFIG = {
   "architectures": ["BertForPreTraining"],
   "model_type": "bert",
@@ -126,16 +123,14 @@ def assert_equal(one, other):
 
 
 @pytest.fixture
-def convert(monkeypatch, capsys):
-  """Returns a function that runs main with flags and returns what it said."""
+def convert(capsys):
+  """Returns a function that runs main and returns what it printed."""
 
   def run(source, output, **others):
-    defaults = {"strip": False, "overwrite": False, "do_lower_case": None}
-    defaults.update(config_file=None, vocab_file=None, new_vocab_file=None)
-    given = {"input": str(source), "output": str(output), **others}
-    values = types.SimpleNamespace(**{**defaults, **given})
-    monkeypatch.setattr(convert_checkpoint, "FLAGS", values)
-    convert_checkpoint.main(None)
+    options = convert_checkpoint.Options(
+      input=str(source), output=str(output), **others
+    )
+    convert_checkpoint.main(options)
     return capsys.readouterr().out
 
   return run
@@ -172,7 +167,9 @@ def test_every_weight_goes_to_tensorflow_and_back(tmp_path, convert):
   assert_equal(back, weights)
 
 
-def test_the_configuration_and_the_vocabulary_come_along(tmp_path, convert):
+def test_the_configuration_and_the_vocabulary_are_converted_too(
+  tmp_path, convert
+):
   write_model(tmp_path / "pt", random_weights(MODEL), hidden_act="gelu_new")
   said = convert(tmp_path / "pt", tmp_path / "tf")
   assert "hidden_act: gelu_new -> gelu\n" in said
@@ -196,7 +193,7 @@ def test_the_configuration_and_the_vocabulary_come_along(tmp_path, convert):
       assert reader.read() == "[PAD]\n[UNK]\n"
 
 
-def test_a_bare_model_has_names_without_prefix(tmp_path, convert):
+def test_without_heads_names_have_no_prefix(tmp_path, convert):
   weights = random_weights(MODEL)
   bare = {name[len("bert.") :]: weights[name] for name in weights}
   bare["embeddings.position_ids"] = np.arange(5)[None]
@@ -228,7 +225,7 @@ def test_the_heads_name_the_class(tmp_path, convert, heads, architecture):
   assert config.get("num_labels") == (3 if heads == ("classifier",) else None)
 
 
-def test_label_names_come_along(tmp_path, convert):
+def test_label_names_are_kept(tmp_path, convert):
   weights = random_weights({**MODEL, "classifier.weight": (2, 4)})
   weights["classifier.bias"] = np.zeros(2, np.float32)
   labels = {"0": "bad", "1": "good"}
@@ -340,7 +337,7 @@ def test_activations_are_mapped_by_meaning(theirs, ours, back):
   assert again["hidden_act"] == back
 
 
-def test_no_activation_is_linear_and_case_does_not_count():
+def test_no_activation_is_linear_and_case_is_ignored():
   for ours, theirs in (("", "linear"), (None, "linear"), ("GELU", "gelu_new")):
     config = {"vocab_size": 11, "hidden_act": ours}
     config = convert_checkpoint.to_hugging_face_config(config, "b.json")
@@ -374,17 +371,23 @@ def test_tied_weights_are_written_once(tmp_path, convert):
 @pytest.mark.parametrize(
   "changes, message",
   [
-    ({"model_type": "roberta"}, "model_type is roberta, only bert"),
-    ({"layer_norm_eps": 1e-5}, "layer_norm_eps is 1e-05, only 1e-12"),
+    ({"model_type": "roberta"}, "model_type is roberta, but only bert is supp"),
+    ({"layer_norm_eps": 1e-5}, "layer_norm_eps is 1e-05, but only 1e-12"),
     (
       {"position_embedding_type": "relative_key"},
-      "position_embedding_type is relative_key, only absolute",
+      "position_embedding_type is relative_key, but only absolute",
     ),
-    ({"is_decoder": True}, "is_decoder is True, only False"),
-    ({"hidden_act": "silu"}, "hidden_act is silu, only gelu, .*, linear"),
-    ({"hidden_size": 8}, r"word_embeddings.weight is \(11, 4\), .* \(11, 8\)"),
-    ({"intermediate_size": 7}, r"dense.weight is \(6, 4\), .* \(7, 4\)"),
-    ({"num_hidden_layers": 3}, "no bert.encoder.layer.2.* is 3"),
+    ({"is_decoder": True}, "is_decoder is True, but only False"),
+    (
+      {"hidden_act": "silu"},
+      "hidden_act is silu: give one of gelu, .*, linear",
+    ),
+    (
+      {"hidden_size": 8},
+      r"word_embeddings.weight has .* \(11, 4\), but \(11, 8\)",
+    ),
+    ({"intermediate_size": 7}, r"dense.weight has .* \(6, 4\), but \(7, 4\)"),
+    ({"num_hidden_layers": 3}, "lacks bert.encoder.layer.2.* is 3"),
     ({"num_hidden_layers": 1}, "bert.encoder.layer.1.* is 1"),
   ],
 )
@@ -403,9 +406,9 @@ def test_what_cannot_be_read_is_refused(tmp_path, convert):
       convert(source, tmp_path / "out", **others)
 
   pt = write_model(tmp_path / "pt", random_weights(MODEL))
-  refused("is no checkpoint", tmp_path / "nothing")
+  refused("is not a checkpoint or a folder", tmp_path / "nothing")
   refused("no model.safetensors", tmp_path)
-  refused("is no checkpoint", pt / "vocab.txt")
+  refused("is not a checkpoint or a folder", pt / "vocab.txt")
   refused("--strip is for TensorFlow", pt, strip=True)
   refused("--do_lower_case", pt, do_lower_case=True)
   refused(
@@ -413,14 +416,14 @@ def test_what_cannot_be_read_is_refused(tmp_path, convert):
   )
   refused("is not JSON", pt, config_file=str(pt / "vocab.txt"))
   write_model(tmp_path / "other", random_weights({"lstm.weight": (4, 4)}))
-  refused("no BERT weight among lstm.weight", tmp_path / "other")
+  refused("no BERT weights; it has lstm.weight", tmp_path / "other")
   write_model(tmp_path / "int", {WORDS: np.zeros([11, 4], np.int8)})
   refused("word_embeddings.weight is I8, not a float", tmp_path / "int")
   write(pt / "x.safetensors.index.json", "{}")
-  refused("is no index", pt / "x.safetensors.index.json")
+  refused("is not an index", pt / "x.safetensors.index.json")
   with open(pt / "model.safetensors", "r+b") as file:
     file.truncate(1000)
-  refused("is no whole safetensors file", pt)
+  refused("is not a complete safetensors file", pt)
 
 
 def test_a_pickle_is_refused_with_the_way_out(tmp_path, convert):
@@ -444,7 +447,7 @@ def test_a_damaged_tensorflow_checkpoint_is_refused(tmp_path, convert):
 
 def test_a_hugging_face_configuration_does_not_pass_for_ours(convert, tmp_path):
   write(tmp_path / "config.json", json.dumps(CONFIG))
-  with pytest.raises(ValueError, match="is Hugging Face's"):
+  with pytest.raises(ValueError, match="is from Hugging Face"):
     convert(GOLDEN, tmp_path / "out", config_file=str(tmp_path / "config.json"))
 
 
@@ -463,7 +466,7 @@ def test_a_checkpoint_is_found_by_any_of_its_names(name):
   assert found == os.path.join(GOLDEN, "model.ckpt")
 
 
-def test_the_latest_checkpoint_of_a_folder_counts(tmp_path):
+def test_the_latest_checkpoint_of_a_folder_is_used(tmp_path):
   weight = tf.get_variable("weight", [2])
   saver = tf.train.Saver()
   with tf.Session() as session:
@@ -542,8 +545,8 @@ def test_a_new_vocabulary_starts_from_the_old_vectors(tmp_path, convert):
   )
   assert "vocabulary: 8 -> 15 tokens\n" in said
   assert "copied: 7 tokens\n" in said
-  assert "mean of the pieces so far: 4 tokens, 2.0 each\n" in said
-  assert "having no piece: 4 tokens (##go, [unused0], , ##)\n" in said
+  assert "mean of their old pieces: 4 tokens, 2.0 each\n" in said
+  assert "without a piece: 4 tokens (##go, [unused0], , ##)\n" in said
   go, es, e, every = 32, 64, 128, 255 / 8
   wanted = [go, 1, 2, 4, 8, 16, (go + es) / 2, (e + es) / 2, every, e, every]
   wanted += [go, every, every, (go + e + es) / 3]
@@ -559,7 +562,7 @@ def test_a_new_vocabulary_starts_from_the_old_vectors(tmp_path, convert):
   )
 
 
-def test_the_old_case_tells_how_new_tokens_are_split():
+def test_new_tokens_are_split_in_the_case_of_the_old_vocabulary():
   old = {token: index for index, token in enumerate(["a", "##b", "A", "##B"])}
   for lower, rows in ((True, [0, 1]), (False, [2, 3])):
     assert convert_checkpoint.old_rows(old, {"AB": 5}, lower) == {5: rows}
@@ -573,11 +576,11 @@ def test_the_old_case_tells_how_new_tokens_are_split():
   [
     (8, ["a"], {}, "new.txt lacks .PAD., .UNK., .CLS., .SEP., .MASK.: add"),
     (5, SPECIAL, {}, "vocab.txt has 6 tokens, but .* has 5 word vectors"),
-    (8, SPECIAL, {"strip": True}, "strips as well, omit --strip"),
+    (8, SPECIAL, {"strip": True}, "also does what --strip does"),
     (8, SPECIAL, {"vocab_file": "none"}, "cannot read the vocabulary file"),
   ],
 )
-def test_a_new_vocabulary_that_does_not_fit_is_told(
+def test_a_new_vocabulary_that_does_not_fit_is_refused(
   tmp_path, convert, rows, new, flags, sentence
 ):
   write_small_model(tmp_path / "old", [*SPECIAL, "go"], rows)
@@ -601,7 +604,7 @@ def test_existing_files_are_kept_unless_overwrite(tmp_path, convert):
   assert read_json(tmp_path / "tf" / "bert_config.json")["vocab_size"] == 11
   with pytest.raises(ValueError, match="bert_model.ckpt exists"):
     convert(tmp_path / "pt", tmp_path / "tf")
-  with pytest.raises(ValueError, match="is a file, give a folder"):
+  with pytest.raises(ValueError, match="is a file: give a folder"):
     convert(tmp_path / "pt", tmp_path / "tf" / "notes")
 
 
@@ -616,17 +619,10 @@ def test_a_failure_leaves_nothing_behind(tmp_path, convert, monkeypatch):
   assert os.listdir(tmp_path) == ["pt"]
 
 
-def run_script(*arguments):
-  return subprocess.run(
-    [sys.executable, os.path.join(ROOT, "convert_checkpoint.py"), *arguments],
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-
-
 def test_the_script_converts(tmp_path):
-  done = run_script(f"--input={GOLDEN}", f"--output={tmp_path}/pt")
+  done = helpers.run_process(
+    "convert_checkpoint.py", f"--input={GOLDEN}", f"--output={tmp_path}/pt"
+  )
   assert (done.returncode, done.stderr) == (0, "")
   assert "mapped: 62 tensors" in done.stdout
   assert sorted(os.listdir(tmp_path / "pt")) == [
@@ -635,8 +631,10 @@ def test_the_script_converts(tmp_path):
   ]
 
 
-def test_the_script_says_one_sentence_on_bad_input(tmp_path):
-  done = run_script(f"--input={tmp_path}", f"--output={tmp_path}/out")
+def test_bad_input_gives_one_sentence(tmp_path):
+  done = helpers.run(
+    convert_checkpoint, f"--input={tmp_path}", f"--output={tmp_path}/out"
+  )
   assert done.returncode == 1
   assert done.stderr == (
     f"error: --input={tmp_path} has no model.safetensors and no *.index\n"

@@ -13,8 +13,8 @@ import random
 import re
 import subprocess
 import sys
-import types
 
+import helpers
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -23,8 +23,7 @@ import tokenization
 from bert.records import pretraining_instances, record_files
 from bert.records.pretraining_instances import JoinedPiece
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = helpers.GOLDEN
 VOCAB = str(GOLDEN / "vocab.txt")
 CORPUS = str(GOLDEN / "texts" / "corpus.txt")
 
@@ -34,10 +33,15 @@ def tokenizer():
   return tokenization.FullTokenizer(VOCAB)
 
 
+def encoder(*sizes):
+  schema = create_pretraining_data.record_schema(*sizes)
+  return record_files.record_encoder(schema)
+
+
 def recipe_of(tokenizer, **changes):
   values = dict(
     reader=pretraining_instances.SentenceReader(tokenizer),
-    encode=record_files.record_encoder(record_files.pretraining_schema(32, 5)),
+    encode=encoder(32, 5),
     max_seq_length=32,
     max_predictions_per_seq=5,
     dupe_factor=2,
@@ -52,7 +56,7 @@ def recipe_of(tokenizer, **changes):
 
 def parsed(path, length=32, predictions=5):
   """The records of a file as {name: list}."""
-  schema = record_files.pretraining_schema(length, predictions)
+  schema = create_pretraining_data.record_schema(length, predictions)
   raw = tf.placeholder(tf.string, [])
   parse = tf.parse_single_example(raw, schema)
   with tf.Session() as session:
@@ -375,7 +379,7 @@ def test_statistics_count_what_a_corpus_became(tokenizer):
 def test_a_failing_worker_leaves_what_was_there(tokenizer, tmp_path):
   path = tmp_path / "out"
   path.write_bytes(b"old")
-  wrong = record_files.record_encoder(record_files.pretraining_schema(16, 5))
+  wrong = encoder(16, 5)
   with pytest.raises(ValueError, match="input_ids has 32 values instead of 16"):
     create_pretraining_data.run_workers(
       [CORPUS], recipe_of(tokenizer, encode=wrong), [str(path)], 1
@@ -389,7 +393,10 @@ def test_workers_load_no_tensorflow():
     "import sys, create_pretraining_data;"
     "sys.exit('tensorflow' in sys.modules or 'numpy' in sys.modules)"
   )
-  assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+  assert (
+    subprocess.run([sys.executable, "-c", code], cwd=helpers.ROOT).returncode
+    == 0
+  )
 
 
 def test_beam_gives_the_workers_files(tokenizer, tmp_path, monkeypatch):
@@ -409,7 +416,7 @@ def test_beam_gives_the_workers_files(tokenizer, tmp_path, monkeypatch):
     create_pretraining_data.run_beam([CORPUS], recipe, beams, "Nobody", [])
 
 
-def test_beam_is_not_asked_where_there_is_no_text(tokenizer, tmp_path):
+def test_beam_is_not_started_without_text(tokenizer, tmp_path):
   (tmp_path / "blank.txt").write_text("\n \n", "utf-8")
   with pytest.raises(ValueError, match="no document with any text in .*blank"):
     create_pretraining_data.run_beam(
@@ -438,7 +445,7 @@ def test_the_report():
   assert create_pretraining_data.report(statistics_of(), 32, ["a", "b"]) == [
     "documents 4, sentences 20, pieces 400, unknown pieces 2 (0.50%)",
     "instances 10: tokens used 240, padded 80 (25.0%)",
-    "random next 50.0%, masked a sequence 4.0",
+    "random next 50.0%, masked per sequence 4.0",
     "wrote 10 records to 2 file(s): a, b",
   ]
   assert create_pretraining_data.warnings(statistics_of()) == []
@@ -452,7 +459,7 @@ def test_the_report():
     ({"unknown": 100}, "25% of the pieces are .UNK."),
   ],
 )
-def test_what_looks_wrong_is_said(changes, message):
+def test_suspicious_text_gives_a_warning(changes, message):
   found = create_pretraining_data.warnings(statistics_of(**changes))
   assert len(found) == 1
   assert re.search(message, found[0])
@@ -492,50 +499,33 @@ def test_text_that_gives_nothing_is_an_error(changes, message):
   ],
 )
 def test_flags_that_do_not_fit_are_named(monkeypatch, changes, message):
-  values = dict(
-    num_workers=None,
-    runner=None,
-    beam_options="",
-    word_separator=None,
-    do_whole_word_mask=False,
-    split_sentences=False,
-    max_seq_length=32,
-    masked_lm_prob=0.15,
-    max_predictions_per_seq=5,
-    output_file="a",
-    vocab_file="v",
-  )
-  flags = types.SimpleNamespace(**{**values, **changes})
-  monkeypatch.setattr(create_pretraining_data, "FLAGS", flags)
+  values = dict(max_seq_length=32, max_predictions_per_seq=5, output_file="a")
+
+  def check(vocab, **changes):
+    options = create_pretraining_data.Options(**{**values, **changes})
+    return create_pretraining_data.check_options(options, ["in"], vocab)
+
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
   with pytest.raises(ValueError, match=message):
-    create_pretraining_data.check_flags(["in"], ["[PAD]", "word"])
-  flags.__dict__.update(values)
-  assert create_pretraining_data.check_flags(["in"], ["word"]) == ["a"]
-  with pytest.raises(ValueError, match="nothing can fill --max_seq_length=32"):
-    create_pretraining_data.check_flags(["in"], tokenization.SPECIAL_TOKENS)
-
-
-def run_script(folder, *flags):
-  command = [sys.executable, str(ROOT / "create_pretraining_data.py"), *flags]
-  return subprocess.run(
-    [*command, f"--vocab_file={VOCAB}", "--max_seq_length=32"],
-    capture_output=True,
-    text=True,
-    cwd=folder,
-  )
+    check(["[PAD]", "word"], **changes)
+  assert check(["word"]) == ["a"]
+  with pytest.raises(ValueError, match="has no words, so all text would be"):
+    check(tokenization.SPECIAL_TOKENS)
 
 
 def test_the_script_writes_the_originals_records(tokenizer, tmp_path):
   golden = json.loads((GOLDEN / "pretraining_piece_32.json").read_text())
-  found = run_script(
-    tmp_path,
+  found = helpers.run_process(
+    "create_pretraining_data.py",
     f"--input_file={CORPUS[:-1]}?",
     "--output_file=out",
     "--max_predictions_per_seq=5",
     "--dupe_factor=3",
     "--random_seed=20181031",
     "--nocheck_vocab_case",
+    f"--vocab_file={VOCAB}",
+    "--max_seq_length=32",
+    cwd=tmp_path,
   )
   assert found.returncode == 0, found.stderr
   tokens = [
@@ -549,12 +539,17 @@ def test_the_script_writes_the_originals_records(tokenizer, tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_script_streams_and_names_the_byte_that_is_not_utf8(tmp_path):
-  (tmp_path / "a").write_bytes(b"fine\nb\xe9d\n")
-  found = run_script(
-    tmp_path, "--input_file=a", "--output_file=out", "--num_workers=1"
+def test_the_byte_that_is_not_utf8_is_named_by_a_worker(tmp_path):
+  path = tmp_path / "a"
+  path.write_bytes(b"fine\nb\xe9d\n")
+  found = helpers.run(
+    create_pretraining_data,
+    f"--input_file={path}",
+    f"--output_file={tmp_path}/out",
+    "--num_workers=1",
+    f"--vocab_file={VOCAB}",
+    "--nocheck_vocab_case",
   )
   assert found.returncode == 1
-  assert "error: a is not utf-8: byte 6 is 0xe9" in found.stderr
-  assert "Traceback" not in found.stderr
-  assert [path.name for path in tmp_path.iterdir()] == ["a"]
+  assert f"error: {path} is not utf-8: byte 6 is 0xe9" in found.stderr
+  assert list(tmp_path.iterdir()) == [path]

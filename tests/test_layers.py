@@ -20,6 +20,7 @@ CORE = {"modeling", "optimization", "tokenization"}
 LIGHT = {
   "tokenization",
   "bert/records/files",
+  "bert/records/parallel",
   "bert/records/pretraining_instances",
   "bert/records/tf_example",
   "bert/tasks/metrics",

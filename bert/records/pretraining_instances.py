@@ -1,13 +1,13 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Documents of text to masked instances of pre-training, and their records.
+"""Makes masked instances for pre-training from documents, and their records.
 
-In: files of one sentence a line, with a blank line between documents, and a
-tokenizer. Out: `TrainingInstance`s, or the bytes of their tf.Examples with a
-key to sort them by. Nothing here loads TensorFlow, so that the workers that run
-it stay small.
+In: files with one sentence per line and a blank line between documents, and a
+tokenizer. Out: `TrainingInstance`s, or the bytes of their tf.Examples with keys
+to sort them by. Nothing here loads TensorFlow, so that worker processes stay
+small.
 
-Randomness comes in as `rng`, and the order of draws is part of the interface:
-the same rng gives the original's instances, one by one.
+Random numbers come from `rng`, and the order of draws is part of the interface:
+the same rng gives exactly the original's instances.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ import tokenization
 from bert.records import tf_example
 
 _NEVER_MASKED = frozenset(("[CLS]", "[SEP]"))
-# A block of documents is what a worker holds, and where the second texts that
-# are random come from: large enough for variety, small enough for memory.
+# A worker holds one block of documents, and random second texts come from the
+# same block: it is large enough for variety, and small enough for memory.
 BLOCK_CHARS = 1 << 20
 BLOCK_DOCUMENTS = 16
-MAX_BLOCK_CHARS = 1 << 23  # however few documents they are
-MAX_DOCUMENT_CHARS = 1 << 22  # longer ones are taken as several
-GROUP_BYTES = 1 << 26  # of files that one reader takes, one after the other
+MAX_BLOCK_CHARS = 1 << 23  # however few documents that is
+MAX_DOCUMENT_CHARS = 1 << 22  # longer documents are split
+GROUP_BYTES = 1 << 26  # of files that one reader reads, one after the other
 
 
 @dataclasses.dataclass
 class TrainingInstance:
   """Two texts, masked."""
 
-  tokens: list[str]  # [CLS] A [SEP] B [SEP], some of them replaced
+  tokens: list[str]  # [CLS] A [SEP] B [SEP], some of them masked
   segment_ids: list[int]  # 0 for [CLS] A [SEP], 1 for B [SEP]
   masked_lm_positions: list[int]  # ascending
-  masked_lm_labels: list[str]  # what stood there
+  masked_lm_labels: list[str]  # the true tokens at these positions
   is_random_next: bool  # whether B was drawn from another document
 
 
 @dataclasses.dataclass
 class Statistics:
-  """What a corpus became; those of its parts add up."""
+  """Counts for a corpus; the counts for its parts add up."""
 
   documents: int = 0
-  sentences: int = 0  # that gave tokens
+  sentences: int = 0  # with at least one token
   pieces: int = 0  # in the sentences
-  unknown: int = 0  # of the pieces
+  unknown: int = 0  # pieces that are [UNK]
   instances: int = 0
   tokens: int = 0  # in the instances
   masked: int = 0
@@ -80,20 +80,20 @@ class Statistics:
 
 
 class JoinedPiece(str):
-  """A piece that goes on with a word though it has no "##", as in Chinese."""
+  """A piece that continues a word without "##", as in Chinese."""
 
   __slots__ = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class SentenceReader:
-  """Lines of text to sentences of pieces.
+  """Turns lines of text into sentences of pieces.
 
   Attributes:
     tokenizer: a `tokenization.FullTokenizer`.
-    word_separator: stands between words in the text, if it says where they
-      end; pieces of a word but its first become `JoinedPiece`s where they
-      have no "##".
+    word_separator: what stands between the words of the text; after the first
+      piece of a word, pieces without "##" become `JoinedPiece`s. None: the text
+      does not say where words end.
     language: a code such as "en" if lines are paragraphs to be split into
       sentences (by the library sentencex); None: a line is a sentence.
   """
@@ -103,8 +103,7 @@ class SentenceReader:
   language: str | None = None
 
   def read(self, lines: Iterable[str]) -> list[list[str]]:
-    """Returns the sentences of a document's lines; those without a piece fall
-    out."""
+    """Returns the sentences in a document's lines, without empty ones."""
     sentences = (s for line in lines for s in self._split(line))
     pieces = map(self._tokenize, sentences)
     return [sentence for sentence in pieces if sentence]
@@ -112,7 +111,7 @@ class SentenceReader:
   def _split(self, line):
     if self.language is None:
       return (line,)
-    import sentencex  # an extra: only where it is asked for
+    import sentencex  # optional: installed only if it is needed
 
     return sentencex.segment(self.language, line)
 
@@ -133,12 +132,12 @@ def read_documents(
 ) -> Iterator[list[str]]:
   """Yields documents as lists of their lines, stripped.
 
-  A blank line ends a document, the end of a file does not.
+  A blank line ends a document; the end of a file does not.
 
   Args:
     input_files: paths of utf-8 text.
-    max_chars: a document that reaches so many characters ends there, and what
-      follows is another one; None: it does not.
+    max_chars: a document ends when it reaches this number of characters, and
+      the rest is another document; None: no limit.
   """
   lines, chars = [], 0
   for path in input_files:
@@ -151,8 +150,8 @@ def read_documents(
       if is_over:
         logging.log_first_n(
           logging.WARNING,
-          f"{path}: a document of over {max_chars} characters is taken as"
-          " several: are the blank lines between documents missing?",
+          f"{path}: split a document of over {max_chars} characters: are the"
+          " blank lines between documents missing?",
           1,
         )
       if lines and (is_over or not line):
@@ -163,17 +162,17 @@ def read_documents(
 
 
 def num_bytes(lines: Iterable[str]) -> int:
-  """About what the lines of a document take in its file."""
+  """About how many bytes the lines of a document take in its file."""
   return sum(len(line.encode("utf-8")) + 1 for line in lines)
 
 
 def cut_sentences(
   document: Sequence[list[str]], truncate_prob: float, rng: random.Random
 ) -> list[list[str]]:
-  """Keeps a random number of pieces of some sentences, `truncate_prob` of them.
+  """Cuts a share of the sentences, `truncate_prob`, at random places.
 
-  The text of fine-tuning is seldom whole sentences; a few in pre-training that
-  are not make the model used to it.
+  Text in fine-tuning is often not in whole sentences, and this prepares the
+  model for it.
   """
   cut = []
   for sentence in document:
@@ -201,23 +200,22 @@ def create_training_instances(
   statistics: Statistics | None = None,
   on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[TrainingInstance]:
-  """Makes the instances of a corpus, all in memory, from one stream of numbers.
+  """Makes the instances of a corpus in memory, with one stream of numbers.
 
   Args:
-    input_files: paths of utf-8 text, a sentence a line, a blank line between
-      documents.
+    input_files: as for `read_documents`, with one sentence per line.
     tokenizer: a FullTokenizer.
-    max_seq_length: tokens of an instance at most, at least 5.
+    max_seq_length: the most tokens of an instance, at least 5.
     dupe_factor: rounds over the corpus, each with other masks and pairs.
     short_seq_prob: share of documents whose instances have a random length.
     masked_lm_prob: share of an instance's tokens that are masked.
-    max_predictions_per_seq: masked tokens at most.
-    rng: drawn from in the original's order.
+    max_predictions_per_seq: the most masked tokens of an instance.
+    rng: numbers are drawn from it in the original's order.
     do_whole_word_mask: mask all pieces of a word or none.
-    truncate_prob: share of sentences that are cut, anew each round.
-    reader: of sentences; by default the tokenizer alone.
-    statistics: what was read is counted there.
-    on_progress: told after each document how many are done, over all rounds.
+    truncate_prob: share of sentences that are cut, chosen again in each round.
+    reader: of sentences; None: the tokenizer alone.
+    statistics: counts what was read.
+    on_progress: called after each document: (number done, total of all rounds).
 
   Returns:
     The instances, shuffled.
@@ -249,7 +247,7 @@ def create_training_instances(
 
 
 def _make_round(make, documents, rngs, truncate_prob):
-  """Yields (rng, its instances) of each document; each has an rng."""
+  """Yields (rng, instances) for each document, which has its own rng."""
   if truncate_prob:
     documents = [
       cut_sentences(document, truncate_prob, rng)
@@ -270,14 +268,14 @@ def create_instances_from_document(
   rng: random.Random,
   do_whole_word_mask: bool = False,
 ) -> list[TrainingInstance]:
-  """Makes the instances of one document; random second texts are of others.
+  """Makes the instances of one document; random second texts come from others.
 
   Args:
     all_documents: each a list of sentences, which are lists of pieces.
-    document_index: of the document in `all_documents`.
-    vocab_words: what a masked piece may be replaced with.
+    document_index: the document's place in `all_documents`.
+    vocab_words: the words that may replace a masked piece.
     max_seq_length, short_seq_prob, masked_lm_prob, max_predictions_per_seq,
-      rng, do_whole_word_mask: as `create_training_instances` has them.
+      rng, do_whole_word_mask: as for `create_training_instances`.
 
   Returns:
     The instances in the document's order.
@@ -301,7 +299,7 @@ def create_instances_from_document(
       tokens_b = _random_tokens(
         all_documents, document_index, target - len(tokens_a), rng
       )
-      start = a_end  # the sentences behind A come again
+      start = a_end  # the sentences after A are used again
     else:
       tokens_b = _joined(document[a_end:end])
       start = end
@@ -328,7 +326,7 @@ def _joined(sentences):
 
 def _random_tokens(all_documents, document_index, wanted, rng):
   """At least `wanted` pieces from a random place of a random document."""
-  for _ in range(10):  # the only document would be drawn for ever
+  for _ in range(10):  # a limit, because there may be only one document
     index = rng.randint(0, len(all_documents) - 1)
     if index != document_index:
       break
@@ -347,7 +345,7 @@ def truncate_seq_pair(
   max_num_tokens: int,
   rng: random.Random,
 ) -> None:
-  """Cuts a pair in place, from either end of the longer (of B on a tie)."""
+  """Cuts a pair in place, at a random end of the longer text (B on a tie)."""
   while len(tokens_a) + len(tokens_b) > max_num_tokens:
     longer = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
     del longer[0 if rng.random() < 0.5 else -1]
@@ -361,12 +359,12 @@ def create_masked_lm_predictions(
   rng: random.Random,
   do_whole_word_mask: bool = False,
 ) -> tuple[list[str], list[int], list[str]]:
-  """Masks a share of the tokens, [CLS] and [SEP] never (BERT, section 3.1).
+  """Masks a share of the tokens, never [CLS] or [SEP] (BERT, section 3.1).
 
-  Of those chosen 80 % become [MASK], 10 % a random word, and 10 % stay.
+  Of the chosen tokens 80 % become [MASK], 10 % a random word, and 10 % stay.
 
   Returns:
-    The tokens after it, the positions chosen, ascending, and what stood there.
+    The masked tokens, the chosen positions in order, and the true tokens there.
   """
   share = int(round(len(tokens) * masked_lm_prob))
   wanted = min(max_predictions_per_seq, max(1, share))
@@ -401,7 +399,7 @@ def _words(tokens, positions):
 
 
 def _take_whole(words, wanted):
-  """Positions of words, in turn, but of those that would pass the number."""
+  """Positions of words, in turn, skipping words that no longer fit."""
   chosen = []
   for word in words:
     if len(chosen) + len(word) <= wanted:
@@ -410,7 +408,7 @@ def _take_whole(words, wanted):
 
 
 def _shuffle(items: list, rng: random.Random) -> None:
-  """`rng.shuffle(items)`: the same draws, in half the time."""
+  """`rng.shuffle(items)` with the same draws, in half the time."""
   draw = rng.getrandbits
   for last in range(len(items) - 1, 0, -1):
     bits = (last + 1).bit_length()
@@ -425,9 +423,9 @@ def _shuffle(items: list, rng: random.Random) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-  """Documents that stand together in the corpus."""
+  """Consecutive documents of the corpus."""
 
-  group: int  # of files, from 0
+  group: int  # number of the group of files, from 0
   first: int  # number of its first document in the group, from 0
   documents: list[list[str]]  # their lines
 
@@ -438,10 +436,10 @@ class Block:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """How the documents of a block become records; workers are handed one.
+  """How the documents of a block become records; each worker gets one.
 
-  The fields that are not explained have the meaning of
-  `create_training_instances`' arguments.
+  Fields without a comment mean the same as the arguments of
+  `create_training_instances`.
   """
 
   reader: SentenceReader
@@ -457,7 +455,7 @@ class Recipe:
 
 
 def file_size(path: str) -> int:
-  """Bytes of a file; TensorFlow asks where the path has a scheme."""
+  """Bytes of a file; TensorFlow finds it if the path has a scheme."""
   if "://" in path:
     import tensorflow.compat.v1 as tf
 
@@ -466,10 +464,10 @@ def file_size(path: str) -> int:
 
 
 def group_files(input_files: Sequence[str]) -> list[list[str]]:
-  """Puts files that follow on each other together, by their sizes.
+  """Groups consecutive files by their sizes.
 
   Returns:
-    Groups of at least GROUP_BYTES, if the files are as large together. Groups
+    Groups of at least GROUP_BYTES, if all files together are that large. Groups
     can be read at the same time.
   """
   groups, room = [], 0
@@ -488,8 +486,8 @@ def group_files(input_files: Sequence[str]) -> list[list[str]]:
 def read_blocks(group: int, input_files: Sequence[str]) -> Iterator[Block]:
   """Yields the blocks of a group of files.
 
-  A block has BLOCK_CHARS characters and BLOCK_DOCUMENTS documents at least, if
-  there are as many, but ends where it reaches MAX_BLOCK_CHARS. The last
+  A block has at least BLOCK_CHARS characters and BLOCK_DOCUMENTS documents, if
+  the files have that many, but ends when it reaches MAX_BLOCK_CHARS. The last
   documents join the block before them if they are few and short.
   """
   block, documents, chars, first = None, [], 0, 0
@@ -517,14 +515,15 @@ def block_records(
 ) -> Iterator[tuple[int, bytes]]:
   """Yields the records of a block's documents, each with a key.
 
-  Every document and round draws from a generator of its own, and random second
-  texts are of the same block: the records depend on the corpus and the recipe
-  alone, not on who makes them, and sorting them by key shuffles the corpus.
+  Each document has its own generator of random numbers in each round, and
+  random second texts come from the same block. So the records depend only on
+  the corpus and the recipe, whichever process makes them. Sorting them by key
+  shuffles the corpus.
 
   Args:
     block: of documents.
     recipe: for all blocks.
-    statistics: what is read and made is counted there.
+    statistics: counts what is read and made.
 
   Yields:
     (key of 64 bits, bytes of a tf.Example).
@@ -549,7 +548,7 @@ def block_records(
   lengths = recipe.max_seq_length, recipe.max_predictions_per_seq
   for round_number in range(recipe.dupe_factor):
     rngs = [
-      # random.Random hashes a string by SHA-512, the same everywhere.
+      # random.Random hashes a string by SHA-512, the same on all machines.
       random.Random(f"{recipe.random_seed} {block.group} {n} {round_number}")
       for n in numbers
     ]
@@ -566,7 +565,7 @@ def instance_values(
   max_seq_length: int,
   max_predictions_per_seq: int,
 ) -> dict:
-  """The values of an instance's record, padded, by name."""
+  """The values of an instance's record, {name: list}, padded."""
   convert = tokenizer.convert_tokens_to_ids
   padding = [0] * (max_seq_length - len(instance.tokens))
   masked = len(instance.masked_lm_positions)

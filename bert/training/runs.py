@@ -234,7 +234,7 @@ def load_config_and_tokenizer(options):
   tokenization.validate_case_matches_checkpoint(
     options.do_lower_case, options.init_checkpoint
   )
-  tokenizer = _load_tokenizer(options)
+  tokenizer = load_tokenizer(options)
   check_vocab_size(options, tokenizer.vocab, config)
   return config, tokenizer
 
@@ -278,7 +278,13 @@ def check_vocab_size(
     )
 
 
-def _load_tokenizer(options):
+def load_tokenizer(options: flags.TextOptions) -> tokenization.FullTokenizer:
+  """The tokenizer of --vocab_file.
+
+  Raises:
+    ValueError: the vocabulary lacks a special token, or its case does not match
+      --do_lower_case.
+  """
   tokenizer = tokenization.FullTokenizer(
     options.vocab_file, options.do_lower_case
   )
