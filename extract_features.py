@@ -24,6 +24,7 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 
 import modeling
+import optimization
 import tokenization
 from bert.records import input_pipeline, packing, streams, vectors
 from bert.tasks import task as tasks
@@ -215,6 +216,32 @@ def input_fn_builder(
 # ------------------------------------------------------------------ model
 
 
+class Extraction(tasks.Task):
+  """The vectors of some layers, or of the pooler. It only predicts."""
+
+  name = "extraction"
+
+  def __init__(self, layer_indexes: Sequence[int], pooling: str):
+    self._layers, self._pooling = layer_indexes, pooling
+
+  def encode(self, config, features, **options):
+    named = {**features, "segment_ids": features["input_type_ids"]}
+    getter = None if self._pooling == "pooled" else _without_pooler
+    with tf.variable_scope("", custom_getter=getter):
+      return super().encode(config, named, **options)
+
+  def layers(self, encoder, features):
+    """`layer_output_i`, float32 [B, S, D], or [B, D] with pooling."""
+    outputs = [encoder.get_pooled_output()]
+    if self._pooling != "pooled":
+      found, mask = encoder.get_all_encoder_layers(), features["input_mask"]
+      outputs = [pool(found[i], mask, self._pooling) for i in self._layers]
+    return {f"layer_output_{i}": output for i, output in enumerate(outputs)}
+
+  def scored(self, tensors, features):
+    return tasks.Outputs({"unique_id": features["unique_ids"], **tensors})
+
+
 def model_fn_builder(
   bert_config: modeling.BertConfig,
   init_checkpoint: str,
@@ -231,36 +258,16 @@ def model_fn_builder(
   "pooled" ignores the layers; `layer_output_0` is then the pooler's vector.
   """
 
-  def forward(features, is_training, dropout_seed, compiled):
-    del is_training, dropout_seed
-    mask = features["input_mask"]
-    getter = None if pooling == "pooled" else _without_pooler
-    with tf.variable_scope("", custom_getter=getter):
-      model = modeling.BertModel(
-        bert_config,
-        False,
-        features["input_ids"],
-        mask,
-        features["input_type_ids"],
-        use_one_hot_embeddings,
-        **(encoder_options or {}),
-        compiled=compiled,
-      )
-    if pooling == "pooled":
-      outputs = [model.get_pooled_output()]
-    else:
-      layers = model.get_all_encoder_layers()
-      outputs = [pool(layers[i], mask, pooling) for i in layer_indexes]
-    return tasks.Outputs(
-      {
-        "unique_id": features["unique_ids"],
-        **{f"layer_output_{i}": output for i, output in enumerate(outputs)},
-      }
-    )
-
-  model_fn = estimators.make_model_fn(
-    forward, init_checkpoint, 0.0, None, None, use_tpu
+  options = estimators.GraphOptions(
+    init_checkpoint,
+    optimization.Options(use_tpu=use_tpu),
+    encoder={
+      "use_one_hot_embeddings": use_one_hot_embeddings,
+      **(encoder_options or {}),
+    },
   )
+  task = Extraction(layer_indexes, pooling)
+  model_fn = estimators.make_model_fn(task, bert_config, options)
 
   def predict_fn(features, labels, mode, params, config=None):
     if mode != tf.estimator.ModeKeys.PREDICT:

@@ -1,9 +1,9 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Times one question's search among many vectors, exactly and by an index.
 
-In: the vectors that run_ranker.py --do_interact kept (responses.txt.npy), of
-which as many are made as are wanted, by copies with some noise. Out: a table,
-and JSON beside it.
+In: the vectors that search_responses.py keeps (responses.txt.npy); copies with
+some noise are added up to the counts that are asked for. Out: a table, and JSON
+if --json_out is given.
 
   python benchmarks/bench_search.py --vectors=responses.txt.npy
 """
@@ -18,9 +18,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-import run_ranker
+from bert.records import search
 
-_NOISE = 0.5  # length of what is added to a vector of length 1
+_NOISE = 0.5  # length of the noise on a vector of length 1
 _QUESTIONS = 60
 _ANSWERS = 5
 
@@ -58,12 +58,12 @@ def measure(given, count):
   questions = with_noise(vectors[rng.integers(0, count, _QUESTIONS)], rng)
 
   def exact(queries, most):
-    return run_ranker.search(vectors, queries, most)
+    return search.exact(vectors, queries, most)
 
   started = time.perf_counter()
-  index = run_ranker.build_index(vectors)
+  index = search.build_index(vectors)
   made = time.perf_counter()
-  run_ranker.tune_index(index, vectors, _ANSWERS)
+  search.tune_index(index, vectors, _ANSWERS)
   tuned = time.perf_counter()
   _, true = exact(questions, _ANSWERS)
   _, found = index.search(questions, _ANSWERS)

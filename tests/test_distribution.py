@@ -20,6 +20,7 @@ import tensorflow.compat.v1 as tf
 from helpers import ROOT
 
 from bert.records import input_pipeline, record_files
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
 WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
@@ -184,9 +185,7 @@ def test_two_devices_train_as_one(data_dir, tmp_path, losses_alone):
 
 PRETRAIN = """
 import run_pretraining
-from bert.training import common_flags
-run_pretraining.define_flags()
-common_flags.run(run_pretraining.main)
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 """
 
 
@@ -208,7 +207,7 @@ def test_two_devices_pretrain_as_one(data_dir, tmp_path):
         "next_sentence_labels": int(rng.randint(2)),
       }
     )
-  schema = record_files.pretraining_schema(12, 3)
+  schema = Pretraining(PretrainingNote(12, 3)).schema(is_training=True)
   record_files.write_records(rows, schema, str(tmp_path / "records"))
   processes = [
     subprocess.Popen(

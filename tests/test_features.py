@@ -146,26 +146,6 @@ def test_records_hold_what_the_schema_names(tmp_path):
   assert list(found["label_ids"].int64_list.value) == [5]
 
 
-def test_a_pretraining_record_is_parsed_to_the_shapes_it_was_made_of(tmp_path):
-  schema = record_files.pretraining_schema(4, 2)
-  values = {
-    "input_ids": [7, 8, 9, 0],
-    "input_mask": [1, 1, 1, 0],
-    "segment_ids": [0, 0, 1, 0],
-    "masked_lm_positions": [1, 0],
-    "masked_lm_ids": [6, 0],
-    "masked_lm_weights": [1.0, 0.0],
-    "next_sentence_labels": [1],
-  }
-  path = str(tmp_path / "a.tf_record")
-  record_files.write_records([values], schema, path)
-  record = next(tf.python_io.tf_record_iterator(path))
-  with tf.Session() as session:
-    found = session.run(tf.parse_single_example(record, schema))
-  assert {name: value.tolist() for name, value in found.items()} == values
-  assert {str(value.dtype) for value in found.values()} == {"int64", "float32"}
-
-
 def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path):
   path = tmp_path / "a.tf_record"
   path.write_bytes(b"old")

@@ -10,6 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from bert.records import corpora, input_pipeline, record_files, streams
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 
 LENGTHS = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10]
 SCHEMA = record_files.classification_schema(16)
@@ -414,8 +415,13 @@ def test_the_vocabulary_and_every_file_are_looked_at(shards):
     corpora.sample_lengths(shards, SCHEMA, 9)
 
 
+def pretraining_schema(predictions):
+  note = PretrainingNote(8, predictions)
+  return Pretraining(note).schema(is_training=True)
+
+
 def test_masked_words_over_the_flag_are_named(tmp_path):
-  schema = record_files.pretraining_schema(8, 3)
+  schema = pretraining_schema(3)
   row = {name: [0] * spec.shape[0] for name, spec in schema.items()}
   path = str(tmp_path / "a.tf_record")
   record_files.write_records([row], schema, path)
@@ -423,7 +429,7 @@ def test_masked_words_over_the_flag_are_named(tmp_path):
   with pytest.raises(
     ValueError, match=r"with 3 values .*for 5.*change --max_predictions_per_seq"
   ):
-    wanted = record_files.pretraining_schema(8, 5)
+    wanted = pretraining_schema(5)
     corpora.sample_lengths(shards, wanted, 10)
 
 

@@ -24,6 +24,7 @@ import run_ranker
 import run_squad
 from bert.records import input_pipeline, record_files, streams
 from bert.tasks import tagging
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 from bert.training import estimators, progress
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
@@ -96,7 +97,7 @@ def tagger(options):
     optimizer=options,
     encoder={"use_one_hot_embeddings": True},
   )
-  return estimators.task_model_fn(TAGGER, CONFIG, graph)
+  return estimators.make_model_fn(TAGGER, CONFIG, graph)
 
 
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
@@ -104,10 +105,15 @@ CANDIDATES = record_files.candidates_schema(LENGTH, 3)
 SCRIPTS = {
   "pretraining": Script(
     pretraining,
-    record_files.pretraining_schema(LENGTH, 3),
+    Pretraining(PretrainingNote(LENGTH, 3)).schema(is_training=True),
     {"input_ids": 20, "masked_lm_positions": LENGTH, "masked_lm_ids": 20},
     num_weights=2,
-    shown=run_pretraining.SHOWN,
+    shown=(
+      "masked_lm_loss",
+      "masked_lm_accuracy",
+      "next_sentence_loss",
+      "next_sentence_accuracy",
+    ),
   ),
   "classifier": Script(
     classifier, record_files.classification_schema(LENGTH), {"input_ids": 20}

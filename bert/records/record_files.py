@@ -112,30 +112,6 @@ def candidates_schema(max_seq_length: int, num_sequences: int) -> dict:
   }
 
 
-def pretraining_schema(
-  max_seq_length: int, max_predictions_per_seq: int
-) -> dict:
-  """Layout of a pre-training record.
-
-  Args:
-    max_seq_length: padded length.
-    max_predictions_per_seq: masked positions, padded with position 0, id 0 and
-      weight 0.
-
-  Returns:
-    {name: tf.FixedLenFeature}; `next_sentence_labels` is 0 where the second
-    text follows the first, 1 where it is a random one.
-  """
-  masked = [max_predictions_per_seq]
-  return {
-    **sequence_schema(max_seq_length),
-    "masked_lm_positions": tf.FixedLenFeature(masked, tf.int64),
-    "masked_lm_ids": tf.FixedLenFeature(masked, tf.int64),
-    "masked_lm_weights": tf.FixedLenFeature(masked, tf.float32),
-    "next_sentence_labels": tf.FixedLenFeature([1], tf.int64),
-  }
-
-
 def record_encoder(schema: Mapping) -> tf_example.ExampleEncoder:
   """What turns {name: int, float or list} into the bytes of `schema`'s records.
 
