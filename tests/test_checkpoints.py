@@ -1,7 +1,6 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Finding checkpoints, starting from them, and keeping the best one."""
 
-import dataclasses
 import json
 import pathlib
 import shutil
@@ -141,31 +140,6 @@ def test_prediction_needs_a_trained_model(tmp_path):
   checkpoints.check_trained(str(tmp_path), "a/checkpoint")
   save(tmp_path, {"a": [1.0]})
   checkpoints.check_trained(str(tmp_path), None)
-
-
-@dataclasses.dataclass
-class Note:
-  case: str
-
-
-def test_a_note_is_that_of_the_model_that_is_used(tmp_path):
-  trained, start = tmp_path / "trained", tmp_path / "start"
-  for folder in (trained, start / "best"):
-    folder.mkdir(parents=True)
-    prefix = save(folder, {"a": [1.0]})
-  (trained / "task.json").write_text('{"case": "trained"}')
-  (start / "task.json").write_text('{"case": "start"}')
-
-  def case(*paths):
-    note = checkpoints.load_note(Note, *map(str, paths))
-    return note and note.case
-
-  assert case(trained, prefix) == "trained"
-  assert case(tmp_path, prefix) == "start"
-  assert checkpoints.load_note(Note, str(tmp_path), None) is None
-  (trained / "task.json").write_text('{"labels": []}')
-  with pytest.raises(ValueError, match="task.json is damaged, or of another"):
-    case(trained, prefix)
 
 
 # ---------------------------------------------------------------- the best

@@ -185,7 +185,7 @@ def test_two_devices_train_as_one(data_dir, tmp_path, losses_alone):
 
 PRETRAIN = """
 import run_pretraining
-from bert.tasks.pretraining import Pretraining, PretrainingNote
+entry.run(run_pretraining.main, run_pretraining.Options)
 """
 
 
@@ -238,26 +238,37 @@ def test_two_devices_pretrain_as_one(data_dir, tmp_path):
 
 WEIGHTED = """
 import tensorflow.compat.v1 as tf
+import optimization
+from bert.tasks import task
+from bert.training import flags
 tf.disable_v2_behavior()
 
-def forward(features, is_training, dropout_seed, compiled):
-  slope = tf.get_variable("slope", initializer=[1.0])
-  losses = slope * features["x"]
-  return estimators.Outputs([tf.reduce_sum(losses)], {})
+class Weighted(task.Task):
+  def build(self, config, features, **options):
+    slope = tf.get_variable("slope", initializer=[1.0])
+    return {"losses": slope * features["x"]}
+
+  def scored(self, tensors, features):
+    return task.Outputs({}, [tf.reduce_sum(tensors["losses"])])
+
+  def loss_weights(self, features):
+    return (tf.reduce_sum(features["w"]),)
 
 def input_fn(params, input_context):
   # 6 over a weight of 3 on one device, 2 over 1 on the other.
   parts = {"x": [[1.0, 5.0], [2.0, 0.0]], "w": [[1.0, 2.0], [1.0, 0.0]]}
   return tf.data.Dataset.from_tensor_slices(parts).repeat()
 
+optimizer = optimization.Options(
+  learning_rate=0.0, num_train_steps=2, num_warmup_steps=0
+)
 model_fn = estimators.make_model_fn(
-  forward, None, 0.0, 2, 0, False,
-  loss_weights=lambda features: [tf.reduce_sum(features["w"])],
+  Weighted(None), None, estimators.GraphOptions(optimizer=optimizer)
 )
-estimator = estimators.make_estimator(
-  model_fn, 4, output_dir=sys.argv[1], distribution="mirrored",
-  devices=["/device:CPU:0", "/device:CPU:1"],
+options = flags.RunOptions(
+  output_dir=sys.argv[1], train_batch_size=4, distribution="mirrored"
 )
+estimator = estimators.estimator_for(options, model_fn, 4)
 estimators.train(estimator, input_fn, 2, 4, 4, 1)
 """
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Training with an estimator: progress, resuming, evaluation and results."""
+"""Training with an estimator: progress, resuming and evaluation."""
 
 import json
 import re
@@ -9,20 +9,24 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import optimization
-from bert.training import checkpoints, estimators, progress
+from bert.tasks import task
+from bert.training import checkpoints, estimators, flags, progress
 
-# --------------------------------------------------------------- training
 
-
-def forward(features, is_training, dropout_seed, compiled):
+class Line(task.Task):
   """Fits a line: loss (w x - y)^2."""
-  del is_training, dropout_seed, compiled
-  slope = tf.get_variable("slope", initializer=[0.0])
-  losses = tf.square(slope * features["x"] - features["y"])
-  return estimators.Outputs(
-    loss_sums=[tf.reduce_sum(losses)],
-    predictions={"losses": losses},
-  )
+
+  name = "line"
+
+  def build(self, config, features, **options):
+    slope = tf.get_variable("slope", initializer=[0.0])
+    return {"losses": tf.square(slope * features["x"] - features["y"])}
+
+  def scored(self, tensors, features):
+    return task.Outputs(tensors, loss_sums=[tf.reduce_sum(tensors["losses"])])
+
+  def loss_weights(self, features):
+    return (tf.constant(4.0), tf.constant(2.0))
 
 
 def input_fn(params):
@@ -33,13 +37,20 @@ def input_fn(params):
   return dataset.repeat().batch(params["batch_size"])
 
 
-def line_estimator(output_dir, steps, **options):
-  model_fn = estimators.make_model_fn(
-    forward, None, 0.1, steps, 2, False, loss_weights=lambda _: [4.0]
+def line_estimator(output_dir, steps, line=None, slices=1, warmup=2, **options):
+  """The estimator of a line, or of the task `line`, with batches of 4."""
+  optimizer = optimization.Options(
+    learning_rate=0.1,
+    num_train_steps=steps,
+    num_warmup_steps=warmup,
+    slices=slices,
   )
-  return estimators.make_estimator(
-    model_fn, 4, output_dir=str(output_dir), **options
+  graph = estimators.GraphOptions(optimizer=optimizer)
+  model_fn = estimators.make_model_fn(line or Line(None), None, graph)
+  options = flags.RunOptions(
+    output_dir=str(output_dir), train_batch_size=4, **options
   )
+  return estimators.estimator_for(options, model_fn, predict_batch_size=4)
 
 
 def summaries(folder):
@@ -77,23 +88,17 @@ def test_training_shows_and_records_its_progress(tmp_path, caplog):
 def test_what_is_shown_is_of_the_whole_batch_and_moves_no_weight(
   tmp_path, slices
 ):
-  def with_shown(features, *options):
-    outputs = forward(features, *options)
-    size = tf.reduce_sum(features["x"])
-    slope = tf.trainable_variables()[0]
-    outputs.shown = {"size": (size, 1), "slope": (slope[0] * size, 0)}
-    return outputs
+  class Shown(Line):
+    def scored(self, tensors, features):
+      outputs = super().scored(tensors, features)
+      size = tf.reduce_sum(features["x"])
+      slope = tf.trainable_variables()[0]
+      outputs.shown = {"size": (size, 1), "slope": (slope[0] * size, 0)}
+      return outputs
 
   found = []
-  for name, task in (("shown", with_shown), ("plain", forward)):
-    model_fn = estimators.make_model_fn(
-      *(task, None, 0.1, 5, 0, False),
-      loss_weights=lambda _: [tf.constant(4.0), tf.constant(2.0)],
-      options=optimization.Options(slices=slices),
-    )
-    estimator = estimators.make_estimator(
-      model_fn, 4, output_dir=str(tmp_path / name)
-    )
+  for name, line in (("shown", Shown(None)), ("plain", Line(None))):
+    estimator = line_estimator(tmp_path / name, 5, line, slices, warmup=0)
     estimators.train(estimator, input_fn, 5, 8, 4, log_steps=2)
     found.append(summaries(tmp_path / name))
   shown, plain = found
@@ -104,7 +109,7 @@ def test_what_is_shown_is_of_the_whole_batch_and_moves_no_weight(
   assert shown["train/slope"][4] > shown["train/slope"][2] > 0
 
 
-def test_training_goes_on_and_does_not_start_when_it_is_done(tmp_path, caplog):
+def test_training_resumes_and_does_not_start_when_it_is_done(tmp_path, caplog):
   caplog.set_level("INFO", logger="absl")
   estimators.train(line_estimator(tmp_path, 6), input_fn, 6, 8, 4, 10)
   estimators.train(line_estimator(tmp_path, 9), input_fn, 9, 8, 4, 10)
@@ -138,17 +143,3 @@ def test_evaluation_while_training_keeps_the_best_and_stops(tmp_path):
   assert again.checkpoint == str(tmp_path / "best" / "model.ckpt-4")
   assert checkpoints.current_step(again.checkpoint) == 4
   assert summaries(tmp_path / "eval")["eval_loss"][6] == pytest.approx(0.4)
-
-
-# ---------------------------------------------------------------- results
-
-
-def test_results_are_sorted_lines_and_json(tmp_path):
-  estimators.write_eval_results(
-    str(tmp_path), {"loss": 0.5, "eval_accuracy": 0.75}, {"labels": ["é"]}
-  )
-  text = (tmp_path / "eval_results.txt").read_text()
-  assert text == "eval_accuracy = 0.75\nloss = 0.5\n"
-  found = json.loads((tmp_path / "eval_results.json").read_text("utf-8"))
-  assert found == {"loss": 0.5, "eval_accuracy": 0.75, "labels": ["é"]}
-  assert len(list(tmp_path.iterdir())) == 2

@@ -150,41 +150,6 @@ def check_trained(output_dir: str, init_checkpoint: str | None) -> None:
     )
 
 
-def load_note(kind, output_dir: str, init_checkpoint: str | None):
-  """What `task.json` notes of a trained model.
-
-  Args:
-    kind: dataclass of the note.
-    output_dir: looked into, and into the folder above, if it holds a model.
-    init_checkpoint: prefix of the weights that are used otherwise, or None.
-
-  Returns:
-    A `kind`; None if there is no note.
-
-  Raises:
-    ValueError: the note has other fields.
-  """
-  folders = []
-  if tf.train.latest_checkpoint(output_dir):
-    folders += [output_dir, os.path.dirname(output_dir)]
-  if init_checkpoint:
-    folder = os.path.dirname(init_checkpoint)
-    folders += [folder, os.path.dirname(folder)]  # out/best has it in out
-  for folder in folders:
-    path = os.path.join(folder, "task.json")
-    if tf.io.gfile.exists(path):
-      with tf.io.gfile.GFile(path) as reader:
-        text = reader.read()
-      try:
-        return kind(**json.loads(text))
-      except (TypeError, ValueError):
-        raise ValueError(
-          f"{path} is damaged, or of another script's model: give another"
-          " folder"
-        ) from None
-  return None
-
-
 # ------------------------------------------------------- starting weights
 
 
