@@ -20,6 +20,7 @@ import tensorflow.compat.v1 as tf
 from helpers import ROOT
 
 from bert.records import input_pipeline, record_files
+from bert.tasks.classification_data import classification
 from bert.tasks.pretraining import Pretraining, PretrainingNote
 
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
@@ -374,7 +375,7 @@ def test_workers_with_other_folders_are_told(data_dir, tmp_path, alone):
 
 def test_the_shares_of_workers_make_up_the_batches_of_one(tmp_path):
   lengths = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10, 4, 11]
-  schema = record_files.classification_schema(16)
+  schema = classification((), 16).schema(True)
   records = record_files.write_records(
     (
       {

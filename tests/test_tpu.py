@@ -24,7 +24,9 @@ import run_ranker
 import run_squad
 from bert.records import input_pipeline, record_files, streams
 from bert.tasks import tagging
+from bert.tasks.classification_data import classification
 from bert.tasks.pretraining import Pretraining, PretrainingNote
+from bert.tasks.ranking import RankerNote, Ranking
 from bert.training import estimators, progress
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
@@ -101,7 +103,9 @@ def tagger(options):
 
 
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
-CANDIDATES = record_files.candidates_schema(LENGTH, 3)
+CANDIDATES = Ranking(
+  RankerNote("ranker", "interaction", "mean", True, LENGTH, "candidates"), 3
+).schema(True)
 SCRIPTS = {
   "pretraining": Script(
     pretraining,
@@ -116,7 +120,7 @@ SCRIPTS = {
     ),
   ),
   "classifier": Script(
-    classifier, record_files.classification_schema(LENGTH), {"input_ids": 20}
+    classifier, classification((), LENGTH).schema(True), {"input_ids": 20}
   ),
   "squad": Script(
     squad,
@@ -342,14 +346,14 @@ def write_records(tmp_path, count):
     }
     for place in range(count)
   )
-  schema = record_files.classification_schema(LENGTH)
+  schema = classification((), LENGTH).schema(True)
   return record_files.write_records(rows, schema, str(tmp_path / "a.tf_record"))
 
 
 def read(tmp_path, count, is_training, params, steps):
   input_fn = input_pipeline.input_fn_builder(
     [write_records(tmp_path, count).path],
-    record_files.classification_schema(LENGTH),
+    classification((), LENGTH).schema(True),
     is_training,
     drop_remainder=True,
     num_examples=count,

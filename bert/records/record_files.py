@@ -65,53 +65,6 @@ def positional(schema: Mapping) -> list[str]:
   return [n for n, spec in schema.items() if isinstance(spec, PerPosition)]
 
 
-def classification_schema(
-  max_seq_length: int,
-  label_shape: Sequence[int] = (),
-  label_dtype=tf.int64,
-  num_features: int = 0,
-) -> dict:
-  """Layout of a classification record.
-
-  Args:
-    max_seq_length: padded length.
-    label_shape: `()` for one label, `(num_labels,)` for several.
-    label_dtype: tf.int64 for classes, tf.float32 for a number.
-    num_features: how many standardised numbers stand beside the text.
-
-  Returns:
-    {name: tf.FixedLenFeature}.
-  """
-  schema = {
-    **sequence_schema(max_seq_length),
-    "label_ids": tf.FixedLenFeature(list(label_shape), label_dtype),
-    "is_real_example": tf.FixedLenFeature([], tf.int64),
-  }
-  if num_features:
-    schema["features"] = tf.FixedLenFeature([num_features], tf.float32)
-  return schema
-
-
-def candidates_schema(max_seq_length: int, num_sequences: int) -> dict:
-  """Layout of a record of several sequences that are ranked together.
-
-  Args:
-    max_seq_length: padded length of each.
-    num_sequences: how many there are.
-
-  Returns:
-    {name: tf.FixedLenFeature}; `text_ids` are equal for equal texts, and 0
-    where a sequence is missing.
-  """
-  return {
-    **{
-      name: per_position([num_sequences, max_seq_length])
-      for name in sequence_schema(max_seq_length)
-    },
-    "text_ids": tf.FixedLenFeature([num_sequences], tf.int64),
-  }
-
-
 def record_encoder(schema: Mapping) -> tf_example.ExampleEncoder:
   """What turns {name: int, float or list} into the bytes of `schema`'s records.
 
