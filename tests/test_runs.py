@@ -145,7 +145,7 @@ def test_a_score_may_be_named_without_eval(options, given):
       {"eval_steps": 5, "use_tpu": True},
       r"no room for two programs: evaluate after training \(--do_eval\)",
     ),
-    ({"keep_best": "f1", "do_train": False}, "best holds no checkpoint"),
+    ({"keep_best": "f1", "do_train": False}, "best holds no best checkpoint"),
   ],
 )
 def test_evaluation_flags_that_do_not_fit_are_named(options, changed, message):
@@ -302,8 +302,9 @@ def test_steps_are_whole_batches(options):
 
 def test_warmup_is_a_share_of_the_steps(options):
   graph = runs.graph_options(options, "a/b", num_train_steps=39)
-  assert (graph.init_checkpoint, graph.num_train_steps) == ("a/b", 39)
-  assert graph.num_warmup_steps == 3
+  assert graph.init_checkpoint == "a/b"
+  assert graph.optimizer.num_train_steps == 39
+  assert graph.optimizer.num_warmup_steps == 3
 
 
 def test_graph_options_follow_the_flags(options):
