@@ -186,7 +186,7 @@ def test_two_devices_train_as_one(data_dir, tmp_path, losses_alone):
 
 PRETRAIN = """
 import run_pretraining
-from bert.tasks.pretraining import Pretraining, PretrainingNote
+entry.run(run_pretraining.main, run_pretraining.Options)
 """
 
 
@@ -240,33 +240,36 @@ def test_two_devices_pretrain_as_one(data_dir, tmp_path):
 WEIGHTED = """
 import tensorflow.compat.v1 as tf
 import optimization
-from bert.tasks import task as tasks
+from bert.tasks import task
 from bert.training import flags
 tf.disable_v2_behavior()
 
-class Weighted(tasks.Task):
+class Weighted(task.Task):
   def build(self, config, features, **options):
-    return {"slope": tf.get_variable("slope", initializer=[1.0])}
+    slope = tf.get_variable("slope", initializer=[1.0])
+    return {"losses": slope * features["x"]}
 
   def scored(self, tensors, features):
-    losses = tensors["slope"] * features["x"]
-    return tasks.Outputs({}, [tf.reduce_sum(losses)])
+    return task.Outputs({}, [tf.reduce_sum(tensors["losses"])])
 
   def loss_weights(self, features):
-    return [tf.reduce_sum(features["w"])]
+    return (tf.reduce_sum(features["w"]),)
 
 def input_fn(params, input_context):
   # 6 over a weight of 3 on one device, 2 over 1 on the other.
   parts = {"x": [[1.0, 5.0], [2.0, 0.0]], "w": [[1.0, 2.0], [1.0, 0.0]]}
   return tf.data.Dataset.from_tensor_slices(parts).repeat()
 
-graph = estimators.GraphOptions(optimizer=optimization.Options(0.0, 2, 0))
+optimizer = optimization.Options(
+  learning_rate=0.0, num_train_steps=2, num_warmup_steps=0
+)
+model_fn = estimators.make_model_fn(
+  Weighted(None), None, estimators.GraphOptions(optimizer=optimizer)
+)
 options = flags.RunOptions(
-  output_dir=sys.argv[1], distribution="mirrored", train_batch_size=4
+  output_dir=sys.argv[1], train_batch_size=4, distribution="mirrored"
 )
-estimator = estimators.estimator_for(
-  options, estimators.make_model_fn(Weighted(None), None, graph), 8
-)
+estimator = estimators.estimator_for(options, model_fn, 4)
 estimators.train(estimator, input_fn, 2, 4, 4, 1)
 """
 

@@ -150,43 +150,6 @@ def check_trained(output_dir: str, init_checkpoint: str | None) -> None:
     )
 
 
-def load_note(kind, output_dir: str, init_checkpoint: str | None):
-  """Reads the `task.json` of a trained model.
-
-  Searches `output_dir`, if it holds a checkpoint, then the folder of
-  `init_checkpoint`; after each of them the folder above.
-
-  Args:
-    kind: the dataclass of the note.
-    output_dir: the output folder.
-    init_checkpoint: a prefix, or None.
-
-  Returns:
-    A `kind`, or None if there is no note.
-
-  Raises:
-    ValueError: the note is not JSON or has other fields.
-  """
-  folders = []
-  if tf.train.latest_checkpoint(output_dir):
-    folders += [output_dir, os.path.dirname(output_dir)]
-  if init_checkpoint:
-    folder = os.path.dirname(init_checkpoint)
-    folders += [folder, os.path.dirname(folder)]  # out/best: out has the note
-  for folder in folders:
-    path = os.path.join(folder, "task.json")
-    if tf.io.gfile.exists(path):
-      with tf.io.gfile.GFile(path) as reader:
-        text = reader.read()
-      try:
-        return kind(**json.loads(text))
-      except (TypeError, ValueError):
-        raise ValueError(
-          f"{path} is damaged, or of another script's model: use another folder"
-        ) from None
-  return None
-
-
 # ------------------------------------------------------- starting weights
 
 

@@ -83,7 +83,7 @@ def estimator_for(
   Args:
     options: of `flags.RunOptions`; without training, of
       `flags.DeviceOptions`.
-    model_fn: of `make_model_fn` or `make_model_fn`.
+    model_fn: of `make_model_fn`.
     predict_batch_size: examples per batch of `predict`.
     output_dir: folder of checkpoints; None: --output_dir.
 

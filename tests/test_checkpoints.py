@@ -1,0 +1,162 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Finding checkpoints, starting from them, and keeping the best one."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from helpers import GOLDEN
+
+import modeling
+from bert.training import checkpoints
+
+CONFIG = modeling.BertConfig(
+  vocab_size=99,
+  hidden_size=32,
+  num_hidden_layers=3,
+  num_attention_heads=4,
+  intermediate_size=37,
+  max_position_embeddings=40,
+  type_vocab_size=3,
+)
+TINY = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
+
+
+def save(folder, values, step=None):
+  """Writes a checkpoint with the given arrays, and returns its prefix."""
+  with tf.Graph().as_default():
+    for name, value in values.items():
+      tf.get_variable(name, initializer=np.asarray(value))
+    if step is not None:
+      tf.get_variable("global_step", initializer=np.int64(step))
+    with tf.Session() as session:
+      session.run(tf.global_variables_initializer())
+      return tf.train.Saver().save(session, str(folder / "model.ckpt"), step)
+
+
+# ------------------------------------------------------- starting weights
+
+
+@pytest.mark.parametrize(
+  "name",
+  ["", "model.ckpt", "model.ckpt.index", "model.ckpt.data-00000-of-00001"],
+)
+def test_a_checkpoint_is_found_by_prefix_file_or_folder(tmp_path, name):
+  prefix = save(tmp_path, {"a": [1.0]})
+  assert checkpoints.checkpoint_prefix(str(tmp_path / name)) == prefix
+
+
+def test_no_checkpoint():
+  assert checkpoints.checkpoint_prefix(None) is None
+  assert checkpoints.checkpoint_prefix("") is None
+  with pytest.raises(
+    ValueError, match=r"there is no file nowhere/a.ckpt.index"
+  ):
+    checkpoints.checkpoint_prefix("nowhere/a.ckpt")
+
+
+def test_an_empty_folder_is_no_checkpoint(tmp_path):
+  with pytest.raises(ValueError, match="holds 0 checkpoints"):
+    checkpoints.checkpoint_prefix(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  ("name", "found"),
+  [
+    ("vocab_size", 99),
+    ("hidden_size", 32),
+    ("num_hidden_layers", 3),
+    ("max_position_embeddings", 40),
+  ],
+)
+def test_sizes_that_differ_from_the_checkpoint_are_named(name, found):
+  config = modeling.BertConfig.from_dict({**CONFIG.to_dict(), name: 4 * 32})
+  with pytest.raises(
+    ValueError, match=f"{name} is 128 in c.json but {found} in checkpoint"
+  ):
+    checkpoints.find_checkpoint(TINY, config, "c.json")
+  assert checkpoints.find_checkpoint(TINY, CONFIG, "c.json") == TINY
+
+
+def test_a_checkpoint_whose_download_ended_early_is_refused(tmp_path):
+  folder = tmp_path / "tiny"
+  shutil.copytree(pathlib.Path(TINY).parent, folder)
+  prefix = str(folder / "model.ckpt")
+  assert checkpoints.find_checkpoint(prefix, CONFIG, "c.json") == prefix
+  (data,) = (path for path in folder.iterdir() if ".data" in path.name)
+  size = data.stat().st_size
+  data.write_bytes(data.read_bytes()[:-4])
+  with pytest.raises(ValueError, match=f"damaged: .* have {size - 4} bytes"):
+    checkpoints.find_checkpoint(prefix, CONFIG, "c.json")
+  data.unlink()
+  with pytest.raises(ValueError, match="is damaged"):
+    checkpoints.find_checkpoint(prefix, CONFIG, "c.json")
+
+
+def test_what_starts_from_where_is_said(tmp_path):
+  tf.get_variable("kept", initializer=[0.0, 0.0])
+  tf.get_variable("fresh", initializer=[0.0])
+  prefix = save(
+    tmp_path, {"kept": [1.0, 2.0], "other": [3.0], "kept/adam_m": [0.0, 0.0]}
+  )
+  assignment, line = checkpoints.starting_weights(prefix, None, True)
+  assert dict(assignment) == {"kept": "kept"}
+  assert line == (
+    f"init_checkpoint {prefix}: 1 of 2 variables, new: fresh, unused: other"
+  )
+  with pytest.raises(ValueError, match=r"lacks fresh: train first"):
+    checkpoints.starting_weights(prefix, None, False)
+
+
+def test_a_checkpoint_that_matches_nothing_is_refused(tmp_path):
+  tf.get_variable("a", initializer=[0.0])
+  prefix = save(tmp_path, {"b": [0.0]})
+  with pytest.raises(ValueError, match="none of the model's variables"):
+    checkpoints.starting_weights(prefix, None, True)
+
+
+def test_other_shapes_name_the_likely_cause(tmp_path):
+  tf.get_variable("output_bias", initializer=[0.0, 0.0, 0.0])
+  prefix = save(tmp_path, {"output_bias": [0.0, 0.0]})
+  with pytest.raises(
+    ValueError, match=r"shape \[3\] here but \[2\] .* number of labels"
+  ):
+    checkpoints.starting_weights(prefix, None, True)
+
+
+def test_an_output_folder_with_another_model_is_refused(tmp_path):
+  tf.get_variable("a", initializer=[0.0])
+  save(tmp_path, {"b": [0.0]}, step=3)
+  with pytest.raises(ValueError, match="output_dir holds another model"):
+    checkpoints.starting_weights(None, str(tmp_path), True)
+
+
+def test_prediction_needs_a_trained_model(tmp_path):
+  with pytest.raises(ValueError, match="holds no trained model"):
+    checkpoints.check_trained(str(tmp_path), None)
+  checkpoints.check_trained(str(tmp_path), "a/checkpoint")
+  save(tmp_path, {"a": [1.0]})
+  checkpoints.check_trained(str(tmp_path), None)
+
+
+# ---------------------------------------------------------------- the best
+
+
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+  prefix = save(tmp_path, {"a": [0.0]})
+  best = checkpoints.BestCheckpoint(str(tmp_path / "out"), "eval_loss")
+  for step, value in enumerate([float("nan"), 0.5, float("nan"), 0.7]):
+    best.update(step, {"eval_loss": value}, prefix)
+  kept = json.loads((tmp_path / "out" / "best" / "best.json").read_text())
+  assert (kept["value"], kept["step"]) == (0.5, 1)
+
+
+def test_a_higher_accuracy_is_better(tmp_path):
+  prefix = save(tmp_path, {"a": [0.0]})
+  best = checkpoints.BestCheckpoint(str(tmp_path / "out"), "eval_accuracy", 1)
+  assert not best.update(1, {"eval_accuracy": 0.5}, prefix)
+  assert not best.update(2, {"eval_accuracy": 0.7}, prefix)
+  assert best.update(3, {"eval_accuracy": 0.6}, prefix)
