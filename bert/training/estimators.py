@@ -334,26 +334,14 @@ def make_model_fn(
     use_tpu=use_tpu,
   )
 
-  def train_spec(features, model_dir):
-    names = []
-    loss_fn = _training_loss(
-      *(forward, loss_weights, features, random_seed, use_tpu), names
-    )
-    step = optimization.train_step(loss_fn, features, options)
-    shown = _shown(step, names)
-    spec = {"loss": shown["loss"], "train_op": step.train_op}
-    if use_tpu:
-      return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
-    for name, scalar in shown.items():
-      show_progress(name, scalar)
-    return spec
-
   def model_fn(features, labels, mode, params, config=None):
     del labels, params
     is_training = mode == tf.estimator.ModeKeys.TRAIN
     model_dir = config and config.model_dir
     if is_training:
-      spec = train_spec(features, model_dir)
+      spec = _training_spec(
+        forward, loss_weights, features, random_seed, options, model_dir
+      )
     else:
       spec = _inference_spec(mode, forward, loss_weights, features, use_tpu)
     spec.update(_start(init_checkpoint, model_dir, is_training, use_tpu))
@@ -444,11 +432,29 @@ def _start(init_checkpoint, model_dir, is_training, use_tpu):
   return start()
 
 
+def _training_spec(
+  forward, loss_weights, features, random_seed, options, model_dir
+):
+  """The spec of a training step, as keywords."""
+  names = []
+  loss_fn = _training_loss(
+    *(forward, loss_weights, features, random_seed, options.use_tpu), names
+  )
+  step = optimization.train_step(loss_fn, features, options)
+  shown = _shown(step, names)
+  spec = {"loss": shown["loss"], "train_op": step.train_op}
+  if options.use_tpu:
+    return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
+  for name, scalar in shown.items():
+    show_progress(name, scalar)
+  return spec
+
+
 def _inference_spec(mode, forward, loss_weights, features, use_tpu):
   """The spec of evaluation or prediction, as keywords."""
   is_prediction = mode == tf.estimator.ModeKeys.PREDICT
-  # Our batches have `example_index`. What is fed to an export has not, and the
-  # server that runs it may lack XLA.
+  # Only batches of our own input pipeline have `example_index`. Without it this
+  # is an export, and the server that runs it may lack XLA.
   is_served = is_prediction and "example_index" not in features
   compiled = can_compile(use_tpu) and not is_served
   outputs = forward(features, False, None, compiled)
