@@ -1,21 +1,21 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-# `make` or `make help` lists the targets. All of them run in .venv, made with
-# the first of PYTHONS that runs, fits and can make virtual environments.
+# `make` or `make help` lists the targets. They run in .venv, which is made with
+# the first of PYTHONS that runs, has a supported version and has venv.
 
 PYTHONS = python3.11 python3.10 python3.9 python3
 PYTHON = .venv/bin/python
-# Touched when .venv holds everything that the requirements ask for.
+# A stamp: touched when .venv has everything in the requirements.
 INSTALLED = .venv/.installed
-# A .venv whose Python has gone away counts as not made.
+# Makes .venv again if its Python no longer runs.
 $(shell $(PYTHON) -c '' 2>/dev/null || rm -f $(INSTALLED))
 
-# Run, not looked up: a name on the path may be a shim with nothing behind it.
+# Runs in each Python, because a name on the path may be a shim without one.
 FITS = import ensurepip, sys, venv; \
   sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))
 
-# The quick start, in four steps: a vocabulary, records, pre-training, and a
-# classifier that starts from it. Beside sample_text.txt, the first three read
-# the remarks that the classifier learns from, without their labels.
+# The quick start has four steps: a vocabulary, records, pre-training, and a
+# classifier that starts from the pre-trained weights. The first three read
+# sample_text.txt and the classifier's training texts, without their labels.
 QUICKSTART_DIR = quickstart_output
 QUICKSTART_REMARKS = $(QUICKSTART_DIR)/remarks.txt
 QUICKSTART_TEXT = sample_text.txt,$(QUICKSTART_REMARKS)
@@ -55,13 +55,12 @@ QUICKSTART_FLAGS = \
   --learning_rate=2e-4 \
   --num_train_epochs=16
 
-# Test files are spread over the cores, but no more than four at a time: each
-# process loads a TensorFlow of its own.
+# Runs tests on all cores, at most four processes: each loads TensorFlow.
 PYTEST_FLAGS = --numprocesses=auto --maxprocesses=4
 
-# For numbers that mean something: make bench BENCH_TEXT=... BENCH_VOCAB=...
-# with a text of some megabytes, one sentence a line, and its vocabulary; with
-# BENCH_FLAGS="--data_dir=MRPC --model_dir=CHECKPOINT" fine-tuning too.
+# For meaningful numbers, run make bench BENCH_TEXT=... BENCH_VOCAB=... with a
+# text of a few megabytes, one sentence a line, and its vocabulary. Add
+# BENCH_FLAGS="--data_dir=MRPC --model_dir=CHECKPOINT" to time fine-tuning too.
 BENCH_TEXT = sample_data/train.tsv
 BENCH_VOCAB = sample_data/vocab.txt
 BENCH_FLAGS =
@@ -69,16 +68,16 @@ BENCH_FLAGS =
 .PHONY: help quickstart test lint bench clean
 
 help:
-	@echo "make quickstart  from text to a classifier, on the sample data"
+	@echo "make quickstart  train a classifier on the sample data, from scratch"
 	@echo "make test        run the tests"
 	@echo "make lint        check style and formatting"
 	@echo "make bench       measure speed (BENCH_TEXT=file BENCH_VOCAB=file)"
-	@echo "make clean       remove .venv and all else that was made here"
+	@echo "make clean       remove .venv and everything else that make created"
 
 quickstart: $(INSTALLED)
 	@rm -rf $(QUICKSTART_DIR)
 	@mkdir $(QUICKSTART_DIR)
-	@# In place of the header, the blank line between two documents.
+	@# The header becomes a blank line, which separates two documents.
 	cut -f 2 sample_data/train.tsv | sed '1s/.*//' > $(QUICKSTART_REMARKS)
 	$(PYTHON) create_vocab.py $(QUICKSTART_VOCAB)
 	$(PYTHON) create_pretraining_data.py $(QUICKSTART_RECORDS)
@@ -109,8 +108,8 @@ clean:
 	rm -rf .venv $(QUICKSTART_DIR) bench_output .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Without the stamp .venv may be half made, so it is made anew; with an older
-# stamp it is brought up to date.
+# Without the stamp, .venv may be incomplete, so this makes it again; with an
+# old stamp, it only updates the packages.
 $(INSTALLED): requirements.txt requirements-dev.txt
 	@test -f $@ || { \
 	  for python in $(PYTHONS); do \

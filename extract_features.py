@@ -1,49 +1,40 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Writes a trained encoder's vectors of each token, or of each text.
+"""Writes the vectors of a trained encoder for each token, or for each text.
 
-In: a text a line, `A ||| B` for a pair, from a file or standard input; a
-checkpoint. Out: a JSON line a text, or one NumPy, HDF5 or TFRecord file, in the
-order of the input. Neither the texts nor the vectors need fit in memory.
+In: one text per line, `A ||| B` for a pair, from a file or standard input; a
+checkpoint. Out: one JSON line per text, or one NumPy, HDF5 or TFRecord file, in
+the order of the input. Texts and vectors need not fit in memory.
+
+Shapes: B batch, S sequence, D width of a vector.
 """
 
 from __future__ import annotations
 
-from bert.training import common_flags  # isort: skip (quiets TensorFlow before it starts)
+from bert.training import entry  # isort: skip (quiets TensorFlow first)
 
 import bisect
-import collections
-import contextlib
 import dataclasses
-import errno
 import itertools
-import json
 import os
 import re
-import shutil
-import sys
 import tempfile
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
 
-import h5py
-import numpy as np
 import tensorflow.compat.v1 as tf
-from absl import flags, logging
+from absl import logging
 
 import modeling
+import optimization
 import tokenization
-from bert.records import files, input_pipeline, packing, streams, tf_example
-from bert.training import checkpoints, estimators, old_runs
-
-FLAGS = flags.FLAGS
+from bert.records import input_pipeline, packing, streams, vectors
+from bert.tasks import task as tasks
+from bert.training import checkpoints, cluster, estimators, flags, runs
 
 PAIR_MARK = " ||| "
 POOLINGS = ("none", "cls", "mean", "max", "pooled")
-_WINDOW_BYTES = 2**28  # what may wait to be written in input order
+_WINDOW_BYTES = 2**28  # of vectors that may wait for their turn
 _MAX_WINDOW = 8192  # texts
 _MAX_GRAPH_BYTES = 2**31
-_BATCHES_TO_WRITE = 2  # that may wait for the disk
 
 
 # --------------------------------------------------------------- examples
@@ -61,15 +52,18 @@ class InputExample:
 
 
 def read_examples(input_file: str) -> list[InputExample]:
-  """All lines of a file as examples; a blank line is one too."""
+  """All lines of a file as examples; a blank line is an example too."""
   return list(stream_examples(input_file))
 
 
 def stream_examples(input_file: str) -> Iterator[InputExample]:
-  """Yields the examples of a file, or "-", as its lines are read.
+  """Yields the examples of a file as its lines are read.
+
+  Args:
+    input_file: path, or "-" for standard input.
 
   Raises:
-    ValueError: the file can't be read, or is not UTF-8; the byte is named.
+    ValueError: the file can't be read, or is not UTF-8; names the byte.
   """
   for number, line in enumerate(tokenization.text_lines(input_file)):
     text = line.strip()
@@ -93,17 +87,17 @@ def windows_of(examples: Iterable, size: int) -> Iterator[list]:
 
 @dataclasses.dataclass
 class InputFeatures:
-  """An example as the encoder sees it; lists but the tokens' are padded."""
+  """An example as the encoder takes it; the three input lists are padded."""
 
   unique_id: int
-  tokens: list[str]  # with [CLS] and [SEP], unpadded
+  tokens: list[str]  # with [CLS] and [SEP], without padding
   input_ids: list[int]
   input_mask: list[int]
   input_type_ids: list[int]
-  is_cut: bool = False  # whether it had more tokens
-  # One a token, None for [CLS] and [SEP], where alignment is asked for:
+  is_cut: bool = False  # whether tokens were left out
+  # With alignment, one per token, None for [CLS] and [SEP]:
   spans: list | None = None  # (start, end) in the line, in characters
-  words: list | None = None  # number of the word, those of B after those of A
+  words: list | None = None  # number of the word; those of B follow those of A
 
 
 def convert_examples_to_features(
@@ -117,8 +111,8 @@ def convert_examples_to_features(
   Args:
     examples: texts and pairs.
     seq_length: padded length, at least 3.
-    tokenizer: whose vocabulary has [CLS] and [SEP].
-    align: also say where each token stands in its line.
+    tokenizer: its vocabulary has [CLS] and [SEP].
+    align: also find the place of each token in its line.
 
   Returns:
     Their features, in the same order.
@@ -129,7 +123,7 @@ def convert_examples_to_features(
 
 def _convert(example, seq_length, tokenizer):
   tokens_a = tokenizer.tokenize(example.text_a)
-  # As in the original, a second text without tokens is none.
+  # As in the original, a second text without tokens does not count.
   tokens_b = tokenizer.tokenize(example.text_b or "") or None
   return _pack(example, tokens_a, tokens_b, seq_length, tokenizer)
 
@@ -173,9 +167,13 @@ def _convert_aligned(example, seq_length, tokenizer):
 
 
 def _align(text, start, num_words, tokenizer):
-  """The tokens of a text, their spans and their words' numbers.
+  """The tokens of a text, their spans, and the numbers of their words.
 
-  `start` and `num_words` are the characters and words before the text.
+  Args:
+    text: part of a line.
+    start: number of characters before it in the line.
+    num_words: number of words before it.
+    tokenizer: a FullTokenizer.
   """
   tokens, spans = tokenizer.tokenize_with_offsets(text)
   begun = [match.start() for match in re.finditer(r"\S+", text)]
@@ -187,7 +185,7 @@ def _align(text, start, num_words, tokenizer):
 
 
 def schema(seq_length: int) -> dict:
-  """{name: tf.FixedLenFeature} of what the encoder is given of an example."""
+  """{name: tf.FixedLenFeature} of an example's inputs to the encoder."""
   names = ("input_ids", "input_mask", "input_type_ids")
   return {
     "unique_ids": tf.FixedLenFeature([], tf.int64),
@@ -209,13 +207,39 @@ def input_fn_builder(
   seq_length: int,
   drop_remainder: bool = False,
 ):
-  """An input_fn over features in memory, in their order, of full length."""
+  """An input_fn over features in memory, in their order, at full length."""
   return input_pipeline.array_input_fn(
     [_row(feature) for feature in features], schema(seq_length), drop_remainder
   )
 
 
 # ------------------------------------------------------------------ model
+
+
+class Extraction(tasks.Task):
+  """The vectors of some layers, or of the pooler. It only predicts."""
+
+  name = "extraction"
+
+  def __init__(self, layer_indexes: Sequence[int], pooling: str):
+    self._layers, self._pooling = layer_indexes, pooling
+
+  def encode(self, config, features, **options):
+    named = {**features, "segment_ids": features["input_type_ids"]}
+    getter = None if self._pooling == "pooled" else _without_pooler
+    with tf.variable_scope("", custom_getter=getter):
+      return super().encode(config, named, **options)
+
+  def layers(self, encoder, features):
+    """`layer_output_i`, float32 [B, S, D], or [B, D] with pooling."""
+    outputs = [encoder.get_pooled_output()]
+    if self._pooling != "pooled":
+      found, mask = encoder.get_all_encoder_layers(), features["input_mask"]
+      outputs = [pool(found[i], mask, self._pooling) for i in self._layers]
+    return {f"layer_output_{i}": output for i, output in enumerate(outputs)}
+
+  def scored(self, tensors, features):
+    return tasks.Outputs({"unique_id": features["unique_ids"], **tensors})
 
 
 def model_fn_builder(
@@ -230,490 +254,152 @@ def model_fn_builder(
   """The encoder's model_fn for TPUEstimator, for prediction only.
 
   Predictions are `unique_id` [B] and, for the i-th of `layer_indexes`,
-  `layer_output_i`: float32 [B, S, D], or [B, D] with pooling. With the pooling
-  "pooled", the layers do not matter and `layer_output_0` is the pooler's.
+  `layer_output_i`: float32 [B, S, D], or [B, D] with pooling. The pooling
+  "pooled" ignores the layers; `layer_output_0` is then the pooler's vector.
   """
 
-  def forward(features, is_training, dropout_seed, compiled):
-    del is_training, dropout_seed
-    mask = features["input_mask"]
-    getter = None if pooling == "pooled" else _without_pooler
-    with tf.variable_scope("", custom_getter=getter):
-      model = modeling.BertModel(
-        bert_config,
-        False,
-        features["input_ids"],
-        mask,
-        features["input_type_ids"],
-        use_one_hot_embeddings,
-        **(encoder_options or {}),
-        compiled=compiled,
-      )
-    if pooling == "pooled":
-      outputs = [model.get_pooled_output()]
-    else:
-      layers = model.get_all_encoder_layers()
-      outputs = [pool(layers[i], mask, pooling) for i in layer_indexes]
-    return estimators.Outputs(
-      loss_sums=(),
-      predictions={
-        "unique_id": features["unique_ids"],
-        **{f"layer_output_{i}": output for i, output in enumerate(outputs)},
-      },
-    )
-
-  model_fn = estimators.make_model_fn(
-    forward, init_checkpoint, 0.0, None, None, use_tpu
+  options = estimators.GraphOptions(
+    init_checkpoint,
+    optimization.Options(use_tpu=use_tpu),
+    encoder={
+      "use_one_hot_embeddings": use_one_hot_embeddings,
+      **(encoder_options or {}),
+    },
   )
+  task = Extraction(layer_indexes, pooling)
+  model_fn = estimators.make_model_fn(task, bert_config, options)
 
   def predict_fn(features, labels, mode, params, config=None):
     if mode != tf.estimator.ModeKeys.PREDICT:
-      raise ValueError(f"only prediction is possible, not {mode}")
+      raise ValueError(f"this model can only predict, not {mode}")
     return model_fn(features, labels, mode, params, config)
 
   return predict_fn
 
 
 def _without_pooler(getter, name, *args, **options):
-  """Makes no weights of the pooler's variables, so that no checkpoint needs to
-  have them: releases of encoders often do not."""
+  """Makes the pooler's variables not trainable, so that the checkpoint need not
+  have them: many released encoders have no pooler."""
   if name.startswith("bert/pooler/"):
     options["trainable"] = False
   return getter(name, *args, **options)
 
 
-def pool(vectors, input_mask, pooling: str):
-  """One vector of each text from those of its tokens.
+def pool(layer, input_mask, pooling: str):
+  """Makes one vector per text from the vectors of its tokens.
 
   Args:
-    vectors: float32 [B, S, D].
+    layer: float32 [B, S, D].
     input_mask: int32 [B, S], 0 for padding, which does not count.
     pooling: "cls", the first token's; "mean" or "max" over the tokens; or
-      "none", all of them.
+      "none", to keep all vectors.
 
   Returns:
     float32 [B, D]; [B, S, D] with "none".
   """
   if pooling == "none":
-    return vectors
+    return layer
   if pooling == "cls":
-    return vectors[:, 0, :]
+    return layer[:, 0, :]
   mask = tf.cast(input_mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
   if pooling == "mean":
-    return tf.reduce_sum(vectors * mask, 1) / tf.reduce_sum(mask, 1)
-  return tf.reduce_max(tf.where_v2(mask > 0.0, vectors, vectors.dtype.min), 1)
-
-
-# ---------------------------------------------------------------- outputs
-
-# A number with six digits behind the point is three words of text, each looked
-# up: what stands before the point, three digits, and three digits more.
-_THREE = [b"%03d" % i for i in range(1000)]
-_MIDDLES = np.frombuffer(b"".join(b"." + text for text in _THREE), np.uint32)
-_TAILS = np.frombuffer(b"".join(text + b"," for text in _THREE), np.uint32)
-
-
-def _heads(width):
-  """The whole numbers of up to `width` - 1 digits, then the same with "-"."""
-  numbers = [b"%d" % i for i in range(10 ** (width - 1))]
-  texts = [*numbers, *(b"-" + number for number in numbers)]
-  return np.frombuffer(b"".join(t.rjust(width) for t in texts), f"u{width}")
-
-
-_HEADS = {width: _heads(width) for width in (2, 4)}
-
-
-def decimal_rows(rows: np.ndarray) -> list:
-  """Rows of numbers as JSON, rounded to six digits behind the point.
-
-  Args:
-    rows: float32 [N, D].
-
-  Returns:
-    N pieces of text, each such as b"-0.123456, 1.000000]".
-  """
-  if not np.abs(rows).max(initial=0.0) < 999.0:  # or NaN
-    rounded = np.round(rows.astype(np.float64), 6).tolist()
-    return [json.dumps(row)[1:].encode() for row in rounded]
-  millionths = np.multiply(rows, 1e6, dtype=np.float64)
-  np.abs(np.rint(millionths, out=millionths), out=millionths)
-  thousandths, tails = np.divmod(millionths.astype(np.int32), np.int32(1000))
-  heads, middles = np.divmod(thousandths, np.int32(1000))
-  is_wide = heads.max(axis=1, initial=0) > 9
-  words = (heads, np.signbit(rows), middles, tails)
-  texts = {
-    wide: iter(
-      _texts(4 if wide else 2, *(part[is_wide == wide] for part in words))
-    )
-    for wide in (False, True)
-  }
-  return [next(texts[wide]) for wide in is_wide.tolist()]
-
-
-def _texts(width, heads, is_negative, middles, tails):
-  """Rows of numbers as JSON, from their words; `width` is the head's."""
-  text = np.empty(
-    heads.shape, [("head", f"u{width}"), ("middle", "u4"), ("tail", "u4")]
-  )
-  heads = heads + is_negative * np.int32(10 ** (width - 1))
-  text["head"] = _HEADS[width][heads]
-  text["middle"] = _MIDDLES[middles]
-  text["tail"] = _TAILS[tails]
-  text = text.view(np.uint8)  # [N, D * (width + 8)]
-  text[:, -1] = ord("]")  # for the last comma
-  return text
-
-
-@dataclasses.dataclass
-class Layout:
-  """What all texts of an output have in common."""
-
-  layers: Sequence[int]  # as asked for; none of the pooler's vector
-  width: int  # D
-  is_pooled: bool  # one vector a text, or one a token
-  is_aligned: bool
-  longest_token: int  # of the vocabulary, in characters
-
-
-class JsonLines:
-  """A JSON object a text, in lines."""
-
-  def __init__(self, path: str, layout: Layout):
-    if path == "-":
-      self._writer = sys.stdout.buffer
-    else:
-      self._writer = tf.io.gfile.GFile(path, "wb")
-      self._writer.write(b"")  # opens it
-    self._layout = layout
-    self._openings = [b'{"index":%d,"values":[' % i for i in layout.layers]
-
-  def encode(self, feature: InputFeatures, values: np.ndarray) -> bytes:
-    """The line of a text; values are float32 [T, L, D], or [L, D] pooled."""
-    rows = decimal_rows(values.reshape(-1, values.shape[-1]))
-    start = b'{"linex_index":%d,' % feature.unique_id
-    if not self._layout.layers:
-      return b"".join([start, b'"values":[', rows[0], b"}\n"])
-    if self._layout.is_pooled:
-      return b"".join([start, *self._layers(rows), b"}\n"])
-    parts = [start, b'"features":[']
-    size = len(self._openings)
-    for i, token in enumerate(feature.tokens):
-      text = json.dumps(token)
-      parts.append(f'{"," if i else ""}{{"token":{text},'.encode())
-      parts += self._layers(rows[i * size : (i + 1) * size])
-      if feature.spans:
-        place = json.dumps({"span": feature.spans[i], "word": feature.words[i]})
-        parts.append(b"," + place[1:].encode())
-      else:
-        parts.append(b"}")
-    return b"".join([*parts, b"]}\n"])
-
-  def _layers(self, rows):
-    """The parts of `"layers": [...]`."""
-    parts = [b'"layers":[']
-    for opening, row in zip(self._openings, rows):
-      parts += [opening, row, b"},"]
-    return [*parts[:-1], b"}]"]
-
-  def write(self, line: bytes) -> None:
-    self._writer.write(line)
-    if self._writer is sys.stdout.buffer:
-      self._writer.flush()
-
-  def close(self) -> None:
-    if self._writer is not sys.stdout.buffer:
-      self._writer.close()
-
-
-class TFRecords:
-  """A tf.Example a text."""
-
-  def __init__(self, path: str, layout: Layout):
-    self._writer = tf.io.TFRecordWriter(path)
-    self._layout = layout
-
-  def encode(self, feature: InputFeatures, values: np.ndarray) -> bytes:
-    """The record of a text, with the shape of its values."""
-    packed = b"\x0a" + tf_example.varint(values.nbytes) + values.tobytes()
-    kept = {
-      "linex_index": _ints([feature.unique_id]),
-      "layers": _ints(self._layout.layers),
-      "shape": _ints(values.shape),
-      # As protobuf packs a FloatList, which is slow number by number.
-      "values": tf.train.Feature(
-        float_list=tf.train.FloatList.FromString(packed)
-      ),
-    }
-    if not self._layout.is_pooled:
-      tokens = [token.encode() for token in feature.tokens]
-      kept["tokens"] = tf.train.Feature(
-        bytes_list=tf.train.BytesList(value=tokens)
-      )
-      if feature.spans:
-        spans, words = _places(feature)
-        kept["spans"], kept["words"] = _ints(spans.ravel()), _ints(words)
-    example = tf.train.Example(features=tf.train.Features(feature=kept))
-    return example.SerializeToString()
-
-  def write(self, record: bytes) -> None:
-    self._writer.write(record)
-
-  def close(self) -> None:
-    self._writer.close()
-
-
-def _ints(values):
-  return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-
-
-def _places(feature):
-  """Spans [T, 2] and words [T] as int32, -1 for [CLS] and [SEP]."""
-  spans = [span or (-1, -1) for span in feature.spans]
-  words = [-1 if word is None else word for word in feature.words]
-  return np.array(spans, np.int32), np.array(words, np.int32)
-
-
-class _Columns:
-  """Arrays that grow with each text: what NumPy's and HDF5's files have.
-
-  `values` [N, L, D] of N texts, or of N tokens; of tokens also `tokens` [N],
-  `starts`, where each text's begin and where the last one's end, and, aligned,
-  `spans` [N, 2] and `words` [N].
-  """
-
-  def __init__(self, layout: Layout):
-    self._layout = layout
-    self._num_tokens = 0
-    size = max(len(layout.layers), 1)
-    self.shapes = {"values": ([size, layout.width], "<f4")}
-    if not layout.is_pooled:
-      self.shapes["tokens"] = ([], f"<U{layout.longest_token}")
-      self.shapes["starts"] = ([], "<i8")
-      if layout.is_aligned:
-        self.shapes["spans"] = ([2], "<i4")
-        self.shapes["words"] = ([], "<i4")
-
-  def encode(self, feature: InputFeatures, values: np.ndarray) -> dict:
-    """What is added to the arrays, for `write`."""
-    if self._layout.is_pooled:
-      return {"values": values[np.newaxis]}
-    tokens = np.array(feature.tokens, self.shapes["tokens"][1])
-    rows = {"values": values, "tokens": tokens}
-    if feature.spans:
-      rows["spans"], rows["words"] = _places(feature)
-    return rows
-
-  def write(self, rows: Mapping) -> None:
-    if not self._layout.is_pooled:
-      self._write_start()
-      self._num_tokens += len(rows["tokens"])
-    for name, values in rows.items():
-      self.append(name, values)
-
-  def append(self, name: str, values: np.ndarray) -> None:
-    raise NotImplementedError
-
-  def finish(self) -> None:
-    """Ends `starts`."""
-    if not self._layout.is_pooled:
-      self._write_start()
-
-  def _write_start(self):
-    self.append("starts", np.array([self._num_tokens], np.int64))
-
-
-class NumpyFile(_Columns):
-  """One .npz file; its arrays wait in files that have no name."""
-
-  def __init__(self, path: str, layout: Layout):
-    super().__init__(layout)
-    self._path = path
-    self._layers = np.array(layout.layers, np.int32)
-    folder = None if "://" in path else os.path.dirname(path) or "."
-    self._files = {name: _nameless_file(folder) for name in self.shapes}
-
-  def append(self, name: str, values: np.ndarray) -> None:
-    self._files[name].write(np.ascontiguousarray(values).data)
-
-  def close(self) -> None:
-    self.finish()
-    with tf.io.gfile.GFile(self._path, "wb") as target:
-      # Written from its first byte to its last, as remote files have to be.
-      stream = _Stream(target)
-      with zipfile.ZipFile(stream, "w", allowZip64=True) as archive:
-        for name, (shape, dtype) in self.shapes.items():
-          with self._files[name] as source:
-            _copy_array(archive, name, source, shape, np.dtype(dtype))
-        with archive.open("layers.npy", "w") as writer:
-          np.lib.format.write_array(writer, self._layers)
-
-
-def _nameless_file(folder):
-  return tempfile.TemporaryFile(dir=folder)
-
-
-class _Stream:
-  """A file that is only written to, and counts as Python's files do."""
-
-  def __init__(self, target):
-    self._target, self.flush = target, target.flush
-
-  def write(self, data: bytes) -> int:
-    self._target.write(data)
-    return len(data)
-
-
-def _copy_array(archive, name, source, shape, dtype):
-  """Adds rows from a file to an archive, as NumPy's array."""
-  row_bytes = dtype.itemsize * int(np.prod(shape, dtype=int))
-  header = {
-    "descr": np.lib.format.dtype_to_descr(dtype),
-    "fortran_order": False,
-    "shape": (source.tell() // row_bytes, *shape),
-  }
-  source.seek(0)
-  with archive.open(name + ".npy", "w", force_zip64=True) as writer:
-    np.lib.format.write_array_header_1_0(writer, header)
-    shutil.copyfileobj(source, writer, 2**22)
-
-
-class Hdf5File(_Columns):
-  """One HDF5 file."""
-
-  def __init__(self, path: str, layout: Layout):
-    super().__init__(layout)
-    self._file = h5py.File(path, "w")
-    self._file.attrs["layers"] = np.array(layout.layers, np.int32)
-    for name, (shape, dtype) in self.shapes.items():
-      if name == "tokens":
-        dtype = h5py.string_dtype()
-      self._file.create_dataset(
-        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=True
-      )
-
-  def append(self, name: str, values: np.ndarray) -> None:
-    column = self._file[name]
-    size = len(column)
-    column.resize(size + len(values), axis=0)
-    column[size:] = values.astype(object) if name == "tokens" else values
-
-  def close(self) -> None:
-    self.finish()
-    self._file.close()
-
-
-FORMATS = {
-  "json": JsonLines,
-  "npz": NumpyFile,
-  "hdf5": Hdf5File,
-  "tfrecord": TFRecords,
-}
-
-
-@contextlib.contextmanager
-def whole_output(path: str, output_format: str, layout: Layout):
-  """Gives a writer; its file appears when all is written, or not at all."""
-  target = contextlib.nullcontext(path) if path == "-" else files.whole(path)
-  with target as partial:
-    with _room_on(path):
-      writer = FORMATS[output_format](partial, layout)
-    yield writer
-    with _room_on(path):
-      writer.close()
-
-
-@contextlib.contextmanager
-def _room_on(path):
-  """Says that a disk is full as Python does, and not as a lack of memory."""
-  try:
-    yield
-  except tf.errors.ResourceExhaustedError:
-    raise OSError(errno.ENOSPC, "no room left on the disk", path) from None
-
-
-def write_in_order(
-  batches: Iterable[Mapping], waiting: dict, writer, path: str
-) -> None:
-  """Writes predicted batches while others are predicted.
-
-  Args:
-    batches: of `model_fn_builder`'s predictions, with `example_index`.
-    waiting: {place: InputFeatures} of texts to come; what is written leaves it.
-    writer: one of FORMATS.
-    path: of the output, for errors.
-  """
-  order = streams.InputOrder()
-
-  def write(batch):
-    names = sorted(
-      (name for name in batch if name.startswith("layer_output_")),
-      key=lambda name: int(name.rpartition("_")[2]),
-    )
-    for row, place in enumerate(batch["example_index"].tolist()):
-      if place < 0:  # fills a batch
-        continue
-      feature = waiting.pop(place)
-      outputs = [batch[name][row] for name in names]
-      if outputs[0].ndim == 2:  # [S, D] each
-        outputs = [output[: len(feature.tokens)] for output in outputs]
-      values = np.stack(outputs, axis=-2)  # [T, L, D], or [L, D]
-      for encoded in order.add(place, writer.encode(feature, values)):
-        with _room_on(path):
-          writer.write(encoded)
-
-  with futures.ThreadPoolExecutor(1) as pool_of_one:
-    running = collections.deque()
-    for batch in batches:
-      running.append(pool_of_one.submit(write, batch))
-      if len(running) > _BATCHES_TO_WRITE:
-        running.popleft().result()
-    for future in running:
-      future.result()
+    return tf.reduce_sum(layer * mask, 1) / tf.reduce_sum(mask, 1)
+  return tf.reduce_max(tf.where_v2(mask > 0.0, layer, layer.dtype.min), 1)
 
 
 # ------------------------------------------------------------------- main
 
 
+@dataclasses.dataclass(frozen=True)
+class Options(flags.ModelOptions, flags.TextOptions, flags.DeviceOptions):
+  """This script's flags."""
+
+  init_checkpoint: str | None = flags.flag(
+    None,
+    "Trained weights: a prefix such as dir/bert_model.ckpt, or a folder that"
+    " holds one checkpoint.",
+    required=True,
+  )
+  input_file: str | None = flags.flag(
+    None,
+    "One text per line, or `A ||| B` for a pair. -: standard input; each line"
+    " gets its answer as it comes.",
+    required=True,
+  )
+  output_file: str | None = flags.flag(
+    None,
+    "File for the vectors. -: standard output, as JSON lines.",
+    required=True,
+  )
+  output_format: str = flags.flag(
+    "json",
+    "json: one object per line; npz and hdf5: arrays over all tokens or texts;"
+    " tfrecord: one tf.Example per text.",
+    choices=tuple(vectors.FORMATS),
+  )
+  layers: tuple = flags.flag(
+    ("-1", "-2", "-3", "-4"), "Which layers: 0 is the first, -1 the last."
+  )
+  pooling: str = flags.flag(
+    "none",
+    "none: one vector per token. The others make one vector per text and layer:"
+    " cls takes the first token's, mean and max are over the tokens; pooled is"
+    " the pooler's vector.",
+    choices=POOLINGS,
+  )
+  align_to_words: bool = flags.flag(
+    False,
+    "Give for each token its characters in the line, and the number of its"
+    " word.",
+  )
+  batch_size: int = flags.flag(32, "Texts per batch.", lower_bound=1)
+  use_one_hot_embeddings: bool = flags.flag(
+    False, "Look words up by a matrix product, which is faster on a TPU."
+  )
+
+
 @dataclasses.dataclass
 class Job:
-  """One run: the model and what is asked of it."""
+  """One run: the model, and what to compute with it."""
 
+  options: Options
   config: modeling.BertConfig
   tokenizer: tokenization.FullTokenizer
   init_checkpoint: str
   layers: Sequence[int]
-  num_examples: int | None  # None: they come by and by
+  num_examples: int | None  # None: lines come one by one
 
   @property
-  def layout(self) -> Layout:
-    return Layout(
+  def layout(self) -> vectors.Layout:
+    return vectors.Layout(
       layers=self.layers,
       width=self.config.hidden_size,
-      is_pooled=FLAGS.pooling != "none",
-      is_aligned=FLAGS.align_to_words,
+      is_pooled=self.options.pooling != "none",
+      is_aligned=self.options.align_to_words,
       longest_token=max(map(len, self.tokenizer.vocab)),
     )
 
   @property
   def window(self) -> int:
-    """How many texts are sorted by length at a time: whole batches."""
-    vectors = max(len(self.layers), 1) * self.config.hidden_size
-    if FLAGS.pooling == "none":
-      vectors *= FLAGS.max_seq_length
-    # At most 12 characters a number in JSON, or else 4 bytes.
-    size = vectors * (12 if FLAGS.output_format == "json" else 4)
+    """The number of texts to sort by length at a time: whole batches."""
+    options = self.options
+    numbers = max(len(self.layers), 1) * self.config.hidden_size
+    if options.pooling == "none":
+      numbers *= options.max_seq_length
+    # A number has at most 12 characters in JSON, and 4 bytes elsewhere.
+    size = numbers * (12 if options.output_format == "json" else 4)
     texts = min(_WINDOW_BYTES // size, _MAX_WINDOW)
-    return max(texts // FLAGS.batch_size, 1) * FLAGS.batch_size
+    return max(texts // options.batch_size, 1) * options.batch_size
 
 
 class FeatureStream:
-  """The examples' features; each is kept until it is written.
+  """The features of the examples; each is kept until it is written.
 
   Attributes:
     waiting: {place: InputFeatures}.
-    error: what reading raised: it ends the stream, in a thread of TensorFlow's,
-      and is to be raised elsewhere.
-    is_over: set to end a stream that waits for lines.
+    error: what reading raised. Reading runs in a thread of TensorFlow's, so
+      the stream ends there, and the error is raised again elsewhere.
+    is_over: set this to end a stream that waits for lines.
   """
 
   def __init__(self, job: Job):
@@ -724,7 +410,7 @@ class FeatureStream:
     self.num_texts = self.num_tokens = self.num_cut = 0
 
   def rows(self) -> Iterator[list[dict]]:
-    """Yields what the encoder is given, window by window."""
+    """Yields the inputs of the encoder, window by window."""
     try:
       for features in self.windows():
         yield [_row(feature) for feature in features]
@@ -732,14 +418,18 @@ class FeatureStream:
       self.error = error
 
   def windows(self) -> Iterator[list[InputFeatures]]:
-    examples, size = stream_examples(FLAGS.input_file), self._job.window
+    options, size = self._job.options, self._job.window
+    examples = stream_examples(options.input_file)
     if self._job.num_examples is None:
       windows = streams.as_they_come(examples, size, lambda: self.is_over)
     else:
       windows = windows_of(examples, size)
     for window in windows:
       features = convert_examples_to_features(
-        window, FLAGS.max_seq_length, self._job.tokenizer, FLAGS.align_to_words
+        window,
+        options.max_seq_length,
+        self._job.tokenizer,
+        options.align_to_words,
       )
       self.num_texts += len(features)
       for feature in features:
@@ -749,123 +439,69 @@ class FeatureStream:
       yield features
 
 
-def define_flags() -> None:
-  """This script's flags, beside those of common_flags."""
-  common_flags.define_model_flags(has_output_dir=False)
-  common_flags.define_precision_flag()
-  common_flags.define_device_flags(has_training=False)
-  flags.adopt_module_key_flags(common_flags)
-  flags.DEFINE_string(
-    "input_file",
-    None,
-    "Texts, one a line, or `A ||| B` for a pair. -: standard input, where lines"
-    " are answered as they come.",
-  )
-  flags.DEFINE_string(
-    "output_file", None, "Where the vectors go. -: standard output (JSON)."
-  )
-  flags.DEFINE_enum(
-    "output_format",
-    "json",
-    list(FORMATS),
-    "json: an object a line; npz and hdf5: arrays over all tokens or texts;"
-    " tfrecord: a tf.Example a text.",
-  )
-  flags.DEFINE_list(
-    "layers",
-    "-1,-2,-3,-4",
-    "Which layers: 0 is the first, -1 the last.",
-  )
-  flags.DEFINE_enum(
-    "pooling",
-    "none",
-    list(POOLINGS),
-    "One vector a text and layer: the first token's (cls), or the mean or"
-    " maximum over its tokens; or the vector of the pooler (pooled). none: one"
-    " a token.",
-  )
-  flags.DEFINE_bool(
-    "align_to_words",
-    False,
-    "Tell for each token the characters of its line that it stands for, and"
-    " which word it is part of.",
-  )
-  flags.DEFINE_integer("batch_size", 32, "Texts a batch.", lower_bound=1)
-  flags.DEFINE_bool(
-    "use_one_hot_embeddings",
-    False,
-    "Look words up by a product, which is faster on TPU.",
-  )
-  flags.mark_flags_as_required(
-    (
-      "input_file",
-      "vocab_file",
-      "bert_config_file",
-      "init_checkpoint",
-      "output_file",
-    )
-  )
-
-
-def main(_):
-  job = prepare()
-  old_runs.log_devices()
+def main(options: Options) -> None:
+  job = prepare(options)
+  runs.log_devices(options)
   stream = FeatureStream(job)
-  with whole_output(
-    FLAGS.output_file, FLAGS.output_format, job.layout
-  ) as writer:
+  path = options.output_file
+  with vectors.whole_output(path, options.output_format, job.layout) as writer:
     extract(job, stream, writer)
   logging.info(
-    f"wrote {FLAGS.output_file}: {stream.num_texts} texts,"
-    f" {stream.num_tokens} tokens; {stream.num_cut} texts were longer than"
-    f" --max_seq_length={FLAGS.max_seq_length} and were cut"
+    f"wrote {path}: {stream.num_texts} texts, {stream.num_tokens} tokens;"
+    f" {stream.num_cut} texts were longer than"
+    f" --max_seq_length={options.max_seq_length} and were cut"
   )
 
 
-def prepare() -> Job:
-  """Checks the flags and files, so that what is wrong shows early."""
-  common_flags.check_devices()
-  common_flags.check_precision()
-  _check_output()
-  config, tokenizer = common_flags.load_model_files()
-  layers = find_layers(config)
+def prepare(options: Options) -> Job:
+  """Checks the options and files, so that mistakes show early."""
+  cluster.check_devices(options)
+  runs.check_precision(options)
+  _check_output(options)
+  config, tokenizer = runs.load_config_and_tokenizer(options)
+  layers = find_layers(options, config)
   init_checkpoint = checkpoints.find_checkpoint(
-    FLAGS.init_checkpoint, config, FLAGS.bert_config_file
+    options.init_checkpoint, config, options.bert_config_file
   )
-  path = FLAGS.input_file
-  is_file = os.path.isfile(path) or os.path.isdir(path)  # which can't be read
+  num_examples = _count_examples(options.input_file)
+  return Job(options, config, tokenizer, init_checkpoint, layers, num_examples)
+
+
+def _count_examples(path):
+  """The number of lines of a file; None for a pipe or standard input."""
+  is_file = os.path.isfile(path) or os.path.isdir(path)  # a folder raises below
   if path == "-" or (os.path.exists(path) and not is_file):
-    num_examples = None  # a pipe
-  else:
-    num_examples = sum(1 for _ in tokenization.text_lines(path))
-    if not num_examples:
-      raise ValueError(f"{path} is empty: give a text a line")
-  return Job(config, tokenizer, init_checkpoint, layers, num_examples)
+    return None
+  count = sum(1 for _ in tokenization.text_lines(path))
+  if not count:
+    raise ValueError(f"{path} is empty: give one text per line")
+  return count
 
 
-def _check_output():
-  """Raises ValueError if the output can't be written as it is asked for."""
-  path = FLAGS.output_file
-  if path == "-" and FLAGS.output_format != "json":
+def _check_output(options):
+  """Raises ValueError if the output can't be written."""
+  path = options.output_file
+  if path == "-" and options.output_format != "json":
     raise ValueError(
       f"--output_file=- is for JSON lines: name a file for --output_format="
-      f"{FLAGS.output_format}"
+      f"{options.output_format}"
     )
-  if "://" in path and FLAGS.output_format == "hdf5":
+  if "://" in path and options.output_format == "hdf5":
     raise ValueError(
-      f"--output_file={path}: HDF5 files are written to this machine only: name"
-      " a local file, or give another --output_format"
+      f"--output_file={path}: an HDF5 file can only be written to this machine:"
+      " name a local file, or give another --output_format"
     )
-  if FLAGS.align_to_words and FLAGS.pooling != "none":
+  if options.align_to_words and options.pooling != "none":
     raise ValueError(
-      "--align_to_words is for the tokens' vectors: leave it out with"
-      f" --pooling={FLAGS.pooling}"
+      "--align_to_words needs one vector per token: leave it out with"
+      f" --pooling={options.pooling}"
     )
   if path != "-" and "://" not in path:
-    _check_local_output(path)
+    _check_local_output(options)
 
 
-def _check_local_output(path):
+def _check_local_output(options):
+  path = options.output_file
   folder = os.path.dirname(path) or "."
   if os.path.isdir(path) or not os.path.isdir(folder):
     raise ValueError(
@@ -873,38 +509,38 @@ def _check_local_output(path):
     )
   if os.path.exists(path) and not os.path.isfile(path):
     raise ValueError(
-      f"--output_file={path}: this is no plain file, and would be replaced by"
-      " one: name another, or - for standard output"
+      f"--output_file={path}: this is not a plain file, and would be replaced"
+      " by one: name another, or - for standard output"
     )
   for name in ("input_file", "vocab_file", "bert_config_file"):
-    if os.path.realpath(path) == os.path.realpath(FLAGS[name].value):
+    if os.path.realpath(path) == os.path.realpath(getattr(options, name)):
       raise ValueError(f"--output_file={path} would replace --{name}")
 
 
-def find_layers(config: modeling.BertConfig) -> list[int]:
-  """--layers as numbers; none with the pooler's vector.
+def find_layers(options: Options, config: modeling.BertConfig) -> list[int]:
+  """The numbers in --layers; none for the pooler's vector.
 
   Raises:
     ValueError: the model has no such layer.
   """
-  if FLAGS.pooling == "pooled":
-    if FLAGS["layers"].present:
+  if options.pooling == "pooled":
+    if "layers" in options.given:
       raise ValueError(
-        "--layers: the pooler has the vector of no layer: leave it out with"
-        " --pooling=pooled"
+        "--pooling=pooled gives the pooler's vector, which belongs to no layer:"
+        " leave out --layers"
       )
     return []
   size = config.num_hidden_layers
-  if not FLAGS.layers:
+  if not options.layers:
     raise ValueError("--layers is empty: give numbers, such as -1,-2")
-  for text in FLAGS.layers:
+  for text in options.layers:
     if not re.fullmatch(r"\s*-?\d+\s*", text) or not -size <= int(text) < size:
       raise ValueError(
-        f"--layers: there is no layer {text!r} in {FLAGS.bert_config_file},"
+        f"--layers: there is no layer {text!r} in {options.bert_config_file},"
         f" which has {size}: give 0 to {size - 1} from below, or -1 to -{size}"
         " from above"
       )
-  return [int(text) for text in FLAGS.layers]
+  return [int(text) for text in options.layers]
 
 
 def extract(job: Job, stream: FeatureStream, writer) -> None:
@@ -912,10 +548,12 @@ def extract(job: Job, stream: FeatureStream, writer) -> None:
   with tempfile.TemporaryDirectory() as no_checkpoints:
     estimator = make_estimator(job, no_checkpoints)
     batches = estimators.predict(
-      estimator, make_input_fn(stream), job.num_examples
+      estimator, make_input_fn(job, stream), job.num_examples
     )
     try:
-      write_in_order(batches, stream.waiting, writer, FLAGS.output_file)
+      vectors.write_in_order(
+        batches, stream.waiting, writer, job.options.output_file
+      )
     finally:
       stream.is_over = True
   if stream.error:
@@ -923,34 +561,30 @@ def extract(job: Job, stream: FeatureStream, writer) -> None:
 
 
 def make_estimator(job: Job, model_dir: str):
-  """The estimator of the flags; `model_dir` is empty and stays so."""
+  """The run's estimator; the folder `model_dir` is empty and stays empty."""
+  options = job.options
   model_fn = model_fn_builder(
     job.config,
     job.init_checkpoint,
     job.layers,
-    FLAGS.use_tpu,
-    FLAGS.use_one_hot_embeddings or FLAGS.use_tpu,
-    FLAGS.pooling,
-    common_flags.encoder_options(),
+    options.use_tpu,
+    options.use_one_hot_embeddings or options.use_tpu,
+    options.pooling,
+    {"compute_dtype": tf.as_dtype(options.precision)},
   )
-  return estimators.make_estimator(
-    model_fn,
-    output_dir=model_dir,
-    train_batch_size=FLAGS.batch_size,  # TPUEstimator wants one
-    eval_batch_size=FLAGS.batch_size,
-    predict_batch_size=FLAGS.batch_size,
-    **common_flags.estimator_options(),
+  return estimators.estimator_for(
+    options, model_fn, options.batch_size, model_dir
   )
 
 
-def make_input_fn(stream: FeatureStream):
-  """Windows of any length; on TPU, all examples at their full length.
+def make_input_fn(job: Job, stream: FeatureStream):
+  """Windows of any length; on a TPU, all examples at full length.
 
   Raises:
     ValueError: there are more examples than a TPU's graph can hold.
   """
-  length = FLAGS.max_seq_length
-  if not FLAGS.use_tpu:
+  length = job.options.max_seq_length
+  if not job.options.use_tpu:
     return streams.stream_input_fn(stream.rows(), schema(length))
   features = list(itertools.chain.from_iterable(stream.windows()))
   size = (
@@ -960,12 +594,11 @@ def make_input_fn(stream: FeatureStream):
   )
   if size > _MAX_GRAPH_BYTES:
     raise ValueError(
-      f"{FLAGS.input_file} has {len(features)} texts, more than a TPU's graph"
-      f" holds at --max_seq_length={length}: split the file"
+      f"{job.options.input_file} has {len(features)} texts, more than a TPU's"
+      f" graph holds at --max_seq_length={length}: split the file"
     )
   return input_fn_builder(features, length, drop_remainder=True)
 
 
 if __name__ == "__main__":
-  define_flags()
-  common_flags.run(main)
+  entry.run(main, Options)

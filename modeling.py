@@ -177,6 +177,16 @@ class BertModel:
       with tf.variable_scope("pooler"):
         self._pooled_output = self._pool(self.get_sequence_output())
 
+  @property
+  def config(self):
+    """The BertConfig that it was built from."""
+    return self._config
+
+  @property
+  def compute_dtype(self):
+    """The float type of its matrix products, a tf.DType."""
+    return self._compute_dtype
+
   def get_pooled_output(self):
     """The vector of each sequence, float32 [B, D]."""
     return self._pooled_output

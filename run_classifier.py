@@ -202,20 +202,19 @@ def model_fn_builder(
   `per_example_loss` [B] and `label_ids`, for scores where labels are known.
   """
   task = classification(_numbered(num_labels, label_type), 0, label_type)
-  options = estimators.GraphOptions(
+  return estimators.original_model_fn(
+    task,
+    bert_config,
     init_checkpoint,
     learning_rate,
     num_train_steps,
     num_warmup_steps,
     use_tpu,
+    use_one_hot_embeddings,
     random_seed,
     optimizer_options,
-    {
-      "use_one_hot_embeddings": use_one_hot_embeddings,
-      **(encoder_options or {}),
-    },
+    encoder_options,
   )
-  return estimators.task_model_fn(task, bert_config, options)
 
 
 # ----------------------------------------------------------------- scores

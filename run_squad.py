@@ -107,20 +107,19 @@ def model_fn_builder(
 
   Predictions are `unique_ids` [B], `start_logits` and `end_logits` [B, S].
   """
-  options = estimators.GraphOptions(
+  return estimators.original_model_fn(
+    answering(),
+    bert_config,
     init_checkpoint,
     learning_rate,
     num_train_steps,
     num_warmup_steps,
     use_tpu,
+    use_one_hot_embeddings,
     random_seed,
     optimizer_options,
-    {
-      "use_one_hot_embeddings": use_one_hot_embeddings,
-      **(encoder_options or {}),
-    },
+    encoder_options,
   )
-  return estimators.task_model_fn(answering(), bert_config, options)
 
 
 # ----------------------------------------------------------------- scores

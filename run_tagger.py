@@ -36,8 +36,8 @@ from bert.tasks.tagging import (
 from bert.training import cluster, estimators, flags, runs
 
 _DOCUMENT_START = "-DOCSTART-"
-# A new recurrent layer needs a higher rate than the encoder. Without it, it
-# does not learn within a few epochs; at 1e-3, not with every seed.
+# A new recurrent layer does not learn within a few epochs at the encoder's
+# rate, and at 1e-3 only with some seeds.
 _BIRNN_RATE = 3e-3
 _BLANK = " \t\r"  # other white space is a word, and needs a tag
 
@@ -179,7 +179,7 @@ def check_tags(
   if new:
     tag, number = new[0]
     count = len({tag for tag, _ in new})
-    more = f" (and {count - 1} others)" if count > 1 else ""
+    more = f" ({count} unknown tags in all)" if count > 1 else ""
     message = (
       f"{path}:{number}: unknown tag {tag!r}{more}; the model knows"
       f" {', '.join(note.labels)}"

@@ -1,13 +1,13 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Text to WordPiece tokens and ids.
 
-In: text (str, bytes in utf-8, or files of it) and a vocabulary file of one
-token a line. Out: tokens, their ids and, where asked, the span of the text each
-one covers.
+In: text (str, UTF-8 bytes or text files) and a vocabulary file with one token a
+line. Out: tokens, their ids and, on request, the span of text that each token
+covers.
 
-No step looks past white space, so the tokens of a text are those of its chunks
-between white space. The pieces of a chunk are remembered; a chunk not met
-before goes through two character tables (`str.translate`) and then WordPiece.
+No step looks across white space, so the tokenizer splits a text into chunks at
+white space and handles each chunk alone. It remembers the pieces of a chunk. A
+new chunk goes through two character tables (`str.translate`), then WordPiece.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Callable
 from unicodedata import category, normalize
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-MEMORY_SIZE = 1 << 16  # chunks remembered: about 10 MB, 30 with offsets
-MEMORY_CHARS = 32  # longer chunks (URLs, lines of Chinese) seldom come again
+MEMORY_SIZE = 1 << 16  # remembered chunks: about 10 MB, 30 MB with offsets
+MEMORY_CHARS = 32  # longer chunks (URLs, lines of Chinese) rarely repeat
 READ_BYTES = 1 << 16
 
-# What stands between white space, where the control characters that Python
-# counts as white space do not: they are dropped, and what they join is a word.
+# A chunk: a run without white space. Python counts these control characters as
+# white space, but BERT drops them, which joins the text on both sides.
 _CHUNK = re.compile(r"[\S\x0b\x0c\x1c-\x1f\x85]+")
 
 _CJK = re.compile(
@@ -34,7 +34,7 @@ _CJK = re.compile(
   "\U0002f800-\U0002fa1f]"
 )
 
-# Released models, and the --do_lower_case that each was trained with.
+# Released models and the --do_lower_case that each was trained with.
 _RELEASED_LOWER_CASE = {
   "uncased_L-24_H-1024_A-16": True,
   "uncased_L-12_H-768_A-12": True,
@@ -49,10 +49,10 @@ _RELEASED_LOWER_CASE = {
 def validate_case_matches_checkpoint(
   do_lower_case: bool, init_checkpoint: str | None
 ) -> None:
-  """Raises ValueError where a released model is of the other case.
+  """Raises ValueError if a released model was trained on the other case.
 
-  The model is known by the folder that holds its `bert_model.ckpt`; nothing is
-  said about any other folder.
+  Recognises the model by the name of the folder that holds `bert_model.ckpt`;
+  accepts any other folder.
   """
   match = re.search(r"([\w-]+)/bert_model\.ckpt", init_checkpoint or "")
   expected = _RELEASED_LOWER_CASE.get(match.group(1)) if match else None
@@ -61,7 +61,7 @@ def validate_case_matches_checkpoint(
       f"--do_lower_case={bool(do_lower_case)} does not fit "
       f"--init_checkpoint={init_checkpoint}: {match.group(1)} was trained on "
       f"{'lower-cased' if expected else 'cased'} text; give "
-      f"--do_lower_case={expected}, or a checkpoint of the other case"
+      f"--do_lower_case={expected}, or another checkpoint"
     )
 
 
@@ -69,19 +69,19 @@ def validate_case_matches_checkpoint(
 
 
 def load_vocab(vocab_file: str) -> dict[str, int]:
-  """Reads a vocabulary: one token a line, its id the line's number from 0.
+  """Reads a vocabulary: one token a line, whose id is the line number from 0.
 
-  Lines end at "\\n" only, for real vocabularies hold U+2028 and lines that
-  strip to nothing; of equal tokens the last one's id stands.
+  Lines end at "\\n" only, because real vocabularies contain U+2028 and lines of
+  white space. If a token is listed twice, the last line gives its id.
 
   Args:
-    vocab_file: a path; TensorFlow opens one with a scheme, such as gs://.
+    vocab_file: a path; TensorFlow opens paths with a scheme, such as gs://.
 
   Returns:
     {token: id}, in the order of the lines.
 
   Raises:
-    ValueError: the file cannot be read, is not utf-8, or holds no token.
+    ValueError: the file cannot be read, is not UTF-8, or holds no token.
   """
   data = _read_bytes(os.fspath(vocab_file))
   try:
@@ -92,7 +92,7 @@ def load_vocab(vocab_file: str) -> dict[str, int]:
       f"{vocab_file}:{line}: not utf-8 text; a vocabulary has one token a line"
     ) from None
   if not lines[-1]:
-    lines.pop()  # what follows the last line's end is not a line
+    lines.pop()  # the file ends with a newline
   vocab = {line.strip(): index for index, line in enumerate(lines)}
   if not any(vocab):
     raise ValueError(
@@ -102,7 +102,7 @@ def load_vocab(vocab_file: str) -> dict[str, int]:
 
 
 def _read_bytes(path: str) -> bytes:
-  """Returns a file's bytes, through TensorFlow where the path has a scheme."""
+  """Returns a file's bytes; TensorFlow reads paths that have a scheme."""
   opener, errors = _opener(path)
   try:
     with opener(path, "rb") as reader:
@@ -114,18 +114,19 @@ def _read_bytes(path: str) -> bytes:
 
 
 def _opener(path: str):
-  """Returns what opens a path, and the class of the errors that it raises."""
+  """Returns the function that opens a path and the error class it raises."""
   if "://" in path:
-    import tensorflow.compat.v1 as tf  # so that data workers need not load it
+    import tensorflow.compat.v1 as tf  # here, so that data workers skip it
 
     return tf.io.gfile.GFile, tf.errors.OpError
   return _open_local, OSError
 
 
 def _open_local(path: str, mode: str):
-  """Opens a file of this machine, or standard input for "-".
+  """Opens a local file, or standard input for "-".
 
-  Unbuffered, so that reading a pipe gives what there is, and does not wait.
+  Unbuffered, so that reading a pipe returns the data that has arrived instead
+  of waiting for more.
   """
   if path == "-":
     return open(0, mode, buffering=0, closefd=False)
@@ -138,19 +139,19 @@ def _reason(error: Exception) -> str:
 
 
 def missing_special_tokens(vocab: Iterable[str]) -> list[str]:
-  """Returns those of [PAD] [UNK] [CLS] [SEP] [MASK] not in the vocabulary."""
+  """Returns which of [PAD] [UNK] [CLS] [SEP] [MASK] the vocabulary lacks."""
   return [token for token in SPECIAL_TOKENS if token not in vocab]
 
 
 def vocab_is_cased(vocab: Iterable[str]) -> bool | None:
-  """Tells a cased vocabulary from a lower-cased one by its Latin words.
+  """Guesses from its Latin words whether a vocabulary is cased.
 
-  Words are tokens of two Latin letters or more, outside brackets. Capitals in a
-  tenth of them make it cased; in under 2 %, they are strays.
+  A word is a token with two Latin letters in a row that does not start with
+  "[" or "<". If at least 10 % of the words have a capital, the vocabulary is
+  cased; if under 2 % do, it is lower-cased.
 
   Returns:
-    True, False, or None where it cannot be told: under 10 words, or a share
-    between the two.
+    True, False, or None if unclear: under 10 words, or a share in between.
   """
   two_letters = re.compile("[A-Za-z]{2}")
   words = [t for t in vocab if two_letters.search(t) and t[0] not in "[<"]
@@ -161,23 +162,23 @@ def vocab_is_cased(vocab: Iterable[str]) -> bool | None:
 
 
 def convert_by_vocab(vocab: dict, items: Iterable) -> list:
-  """Looks each item up; ValueError names the first that is not there."""
+  """Looks up each item; raises ValueError for the first that is missing."""
   try:
     return [vocab[item] for item in items]
   except KeyError as error:
     raise ValueError(
-      f"{error.args[0]!r} is not in the vocabulary of {len(vocab)}; "
-      "add it there, or use the vocabulary the text was tokenized with"
+      f"{error.args[0]!r} is not in the vocabulary of {len(vocab)} tokens; "
+      "add it, or use the vocabulary that tokenized the text"
     ) from None
 
 
 def convert_tokens_to_ids(vocab: dict, tokens: Iterable[str]) -> list[int]:
-  """Returns the ids of tokens; ValueError names a token that has none."""
+  """Returns the tokens' ids; raises ValueError for a token without one."""
   return convert_by_vocab(vocab, tokens)
 
 
 def convert_ids_to_tokens(inv_vocab: dict, ids: Iterable[int]) -> list[str]:
-  """Returns the tokens of ids; ValueError names an id that has none."""
+  """Returns the ids' tokens; raises ValueError for an id without one."""
   return convert_by_vocab(inv_vocab, ids)
 
 
@@ -185,17 +186,17 @@ def convert_ids_to_tokens(inv_vocab: dict, ids: Iterable[int]) -> list[str]:
 
 
 def expand_globs(patterns: str, flag: str = "--input_file") -> list[str]:
-  """Returns the files that comma-separated paths or globs name.
+  """Returns the files that match comma-separated paths or globs.
 
   Args:
-    patterns: such as "books/*.txt,news.txt"; TensorFlow expands those with a
-      scheme, such as gs://.
-    flag: where the patterns come from, for the error.
+    patterns: such as "books/*.txt,news.txt"; TensorFlow expands patterns with
+      a scheme, such as gs://.
+    flag: the flag that holds the patterns, for the error message.
 
   Returns:
-    Paths in the order of the patterns, those of one pattern sorted. Folders
-    are left out, and what was written halfway (".partial") unless it is named
-    in full.
+    Paths in the order of the patterns; the files of one pattern are sorted.
+    Leaves out folders, and half-written files (".partial") unless a pattern is
+    the exact path.
 
   Raises:
     ValueError: a pattern names no file.
@@ -207,7 +208,7 @@ def expand_globs(patterns: str, flag: str = "--input_file") -> list[str]:
       raise ValueError(f"{flag}: {pattern} names no file")
     files += found
   if not files:
-    raise ValueError(f"{flag} is empty: name files, by paths or globs")
+    raise ValueError(f"{flag} is empty: give paths or globs")
   return files
 
 
@@ -228,7 +229,7 @@ def _glob(pattern: str) -> list[str]:
 
 
 def file_size(path: str) -> int:
-  """Returns a file's bytes; ValueError if it cannot be read."""
+  """Returns a file's size in bytes; raises ValueError if it is unreadable."""
   opener, errors = _opener(path)
   try:
     with opener(path, "rb") as reader:
@@ -240,16 +241,18 @@ def file_size(path: str) -> int:
 def text_lines(
   path: str, start: int = 0, end: int | None = None
 ) -> Iterator[str]:
-  """Yields the lines of a utf-8 file, without their "\\n".
+  """Yields the lines of a UTF-8 file, without their "\\n".
 
   Args:
-    path: TensorFlow opens one with a scheme, such as gs://; "-" is standard
-      input, whose lines are given as they come.
-    start, end: only lines whose first byte is in [start, end): ranges that
-      follow on each other have every line once.
+    path: TensorFlow opens paths with a scheme, such as gs://; "-" is standard
+      input, whose lines are yielded as they arrive.
+    start: first byte of the range; only lines that begin in the range are
+      yielded, so adjacent ranges yield each line exactly once.
+    end: the byte after the range; None: the end of the file.
 
   Raises:
-    ValueError: the file cannot be read, or is not utf-8; the byte is named.
+    ValueError: the file cannot be read, or is not UTF-8; the message gives the
+      position of the bad byte.
   """
   opener, errors = _opener(path)
   try:
@@ -258,7 +261,7 @@ def text_lines(
         reader.seek(start - 1)
       lines = _byte_lines(reader, max(start - 1, 0))
       if start:
-        next(lines, None)  # began before
+        next(lines, None)  # it began before `start`
       for at, line in lines:
         if end is not None and at >= end:
           return
@@ -268,8 +271,8 @@ def text_lines(
 
 
 def _byte_lines(reader, at: int) -> Iterator[tuple[int, bytes]]:
-  """Yields lines and where they begin (GFile's readline drops "\\r")."""
-  begun, block = [], True  # the parts of a line that has not ended
+  """Yields (first byte, line) pairs; GFile's readline would drop "\\r"."""
+  begun, block = [], True  # begun: the parts of an unfinished line
   while block:
     block = reader.read(READ_BYTES)
     *lines, rest = block.split(b"\n")
@@ -299,7 +302,7 @@ def _decode(line: bytes, path: str, at: int) -> str:
 
 
 def convert_to_unicode(text: str | bytes) -> str:
-  """Returns str; bytes are read as utf-8, what cannot be decoded left out."""
+  """Returns str; decodes bytes as UTF-8 and drops invalid ones."""
   if isinstance(text, str):
     return text
   if isinstance(text, bytes):
@@ -308,12 +311,12 @@ def convert_to_unicode(text: str | bytes) -> str:
 
 
 def printable_text(text: str | bytes) -> str:
-  """Returns text in the form that print and logging take: str."""
+  """Returns text as str, for print and logging."""
   return convert_to_unicode(text)
 
 
 def whitespace_tokenize(text: str) -> list[str]:
-  """Splits at white space, as `str.split` has it."""
+  """Splits at white space, as `str.split` does."""
   return text.split()
 
 
@@ -326,7 +329,7 @@ def _is_control(char: str) -> bool:
 
 
 def _is_punctuation(char: str) -> bool:
-  """True for every ASCII symbol, "$" and "^" too, and Unicode's P classes."""
+  """True for all ASCII symbols (also "$" and "^") and Unicode's P classes."""
   if char.isascii():
     return "!" <= char <= "~" and not char.isalnum()
   return category(char).startswith("P")
@@ -349,7 +352,7 @@ def _strip_mark_split_punctuation(char: str) -> str:
 
 
 class _CharTable(dict):
-  """A table for `str.translate`, filled as characters are met."""
+  """A table for `str.translate` that adds a character on its first use."""
 
   def __init__(self, replace: Callable[[str], str]):
     self._replace = replace
@@ -365,7 +368,7 @@ _STRIPPED_AND_SPLIT = _CharTable(_strip_mark_split_punctuation)
 
 
 class BasicTokenizer:
-  """Splits text into words and punctuation, lower-cased if so asked."""
+  """Splits text into words and punctuation, and may lower-case them."""
 
   def __init__(self, do_lower_case: bool = True):
     self.do_lower_case = do_lower_case
@@ -384,9 +387,9 @@ class BasicTokenizer:
 
 
 class WordpieceTokenizer:
-  """Splits words into the longest pieces of a vocabulary, from the left.
+  """Splits words from the left into the longest pieces in a vocabulary.
 
-  The vocabulary is read once, here: later changes to it have no effect.
+  The constructor copies the vocabulary, so later changes to it have no effect.
   """
 
   def __init__(
@@ -403,21 +406,22 @@ class WordpieceTokenizer:
     self._longest = max(map(len, self._heads), default=0)
 
   def tokenize(self, text: str | bytes) -> list[str]:
-    """Returns the pieces of words that white space divides."""
+    """Returns the pieces of words separated by white space."""
     words = convert_to_unicode(text).split()
     return [piece for word in words for piece in self.split_word(word)]
 
   def split_word(self, word: str, continues: bool = False) -> list[str]:
-    """Returns the pieces of one word; [unk_token] where some part has none.
+    """Returns the pieces of one word; [unk_token] if a part has no piece.
 
     Args:
-      word: without white space.
-      continues: whether it is the rest of a word that began before.
+      word: text without white space.
+      continues: whether `word` is the rest of a word, so that every piece
+        starts with "##".
     """
     if len(word) > self.max_input_chars_per_word:
       return [self.unk_token]
     known = self._tails if continues else self._heads
-    if word in known:  # as most words are
+    if word in known:  # most words are
       return [known[word]]
     pieces, start = [], 0
     while start < len(word):
@@ -432,14 +436,14 @@ class WordpieceTokenizer:
 
 
 def split_chunks(text: str) -> list[str]:
-  """Returns what stands between white space: words are found within these."""
-  if text.isprintable():  # has no controls
+  """Splits text at white space; no word crosses from one chunk to the next."""
+  if text.isprintable():  # it has no control characters
     return text.split()
   return _CHUNK.findall(text)
 
 
 class _Memory(dict):
-  """What a function made of each chunk; emptied when full, and for pickling."""
+  """Remembers a function's result by chunk; emptied when full or pickled."""
 
   def __init__(self, function: Callable):
     self._function = function
@@ -475,17 +479,18 @@ class FullTokenizer:
     Args:
       vocab_file: one token a line.
       do_lower_case: lower-case the text and strip its accents.
-      never_split: tokens such as "[MASK]" or "@user", kept as they are where
-        the text has them, not as part of a longer word: "@user" is not found
-        in "@username". The vocabulary must hold them for them to have ids.
+      never_split: tokens such as "[MASK]" or "@user" that stay whole, except
+        inside a longer word: "@user" does not match in "@username". A token
+        has an id only if the vocabulary holds it.
 
     Raises:
-      ValueError: an unreadable vocabulary, or never_split is no list of tokens.
+      ValueError: the vocabulary cannot be read, or never_split is not a list
+        of tokens.
     """
     self.never_split = tuple(never_split)
     if isinstance(never_split, str) or not all(self.never_split):
       raise ValueError(
-        f"never_split must be a list of tokens, none empty: {never_split!r}"
+        f"never_split must be a list of non-empty tokens, not {never_split!r}"
       )
     self.vocab = load_vocab(vocab_file)
     self.inv_vocab = {index: token for token, index in self.vocab.items()}
@@ -506,14 +511,14 @@ class FullTokenizer:
   def tokenize_with_offsets(
     self, text: str | bytes
   ) -> tuple[list[str], list[tuple[int, int]]]:
-    """Returns the tokens of a text and where in it each one stands.
+    """Returns the tokens of a text and their positions in it.
 
     Returns:
       tokens: as `tokenize` returns them.
-      spans: (start, end) of each token, in characters (of the decoded text, if
-        it was bytes). A span takes in the accents stripped from its last
-        letter. An unknown word's span is the word; pieces of one character,
-        such as a Korean syllable taken apart, have the same span.
+      spans: (start, end) of each token, in characters (for bytes: of the
+        decoded text). A span includes the accents stripped from its last
+        letter. An unknown word's span is the whole word. If one character,
+        such as a Korean syllable, becomes several pieces, they share its span.
     """
     text = convert_to_unicode(text)
     tokens, spans, at = [], [], 0
@@ -527,15 +532,15 @@ class FullTokenizer:
     return tokens, spans
 
   def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
-    """Returns the ids of tokens; ValueError names a token that has none."""
+    """Returns the tokens' ids; raises ValueError for a token without one."""
     return convert_by_vocab(self.vocab, tokens)
 
   def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
-    """Returns the tokens of ids; ValueError names an id that has none."""
+    """Returns the ids' tokens; raises ValueError for an id without one."""
     return convert_by_vocab(self.inv_vocab, ids)
 
   def _chunks(self, text: str) -> list[str]:
-    """Returns what stands between white space or is never split."""
+    """Splits text at white space and around never_split tokens."""
     if not self.never_split:
       return split_chunks(text)
     chunks = []
@@ -573,11 +578,11 @@ class FullTokenizer:
     return len(self.basic_tokenizer.spaced(char))
 
   def _align_characters(self, chunk: str) -> tuple[list[int], list[int]]:
-    """Returns start and end in the chunk of each normalized character.
+    """Returns where each normalized character starts and ends in the chunk.
 
-    Lower-casing and NFD may look at neighbours to choose or order characters
-    (final sigma, stacked marks) but not to make more or fewer of them, so the
-    lengths of the characters' own normal forms add up.
+    Lower-casing and NFD may look at a character's neighbours to choose or order
+    characters (final sigma, stacked marks), but not to change how many there
+    are. So the lengths of the single characters' normal forms add up.
     """
     starts, ends = [], []
     sizes = self._spaced_sizes
@@ -591,7 +596,7 @@ class FullTokenizer:
 
 
 def _any_of(tokens: tuple[str, ...]) -> re.Pattern:
-  """Returns a pattern of one group that finds the tokens, the longest first."""
+  """Returns a pattern with one group that matches the longest token."""
   patterns = []
   for token in sorted(tokens, key=len, reverse=True):
     before = r"(?<!\w)" if re.match(r"\w", token) else ""

@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import modeling
+import optimization
 from bert.records import input_pipeline
 from bert.tasks import classification
 from bert.training import estimators, flags, progress
@@ -61,9 +62,9 @@ def make_estimator(args, task, output_dir):
     output_dir=output_dir, train_batch_size=BATCH_SIZE, eval_steps=1
   )
   graph = estimators.GraphOptions(
-    learning_rate=1e-4, num_train_steps=args.evaluations
+    optimizer=optimization.Options(1e-4, args.evaluations)
   )
-  model_fn = estimators.task_model_fn(task, config, graph)
+  model_fn = estimators.make_model_fn(task, config, graph)
   return estimators.estimator_for(options, model_fn, BATCH_SIZE)
 
 

@@ -5,9 +5,9 @@ In: a folder with train.tsv and dev.tsv in a GLUE task's columns, and a
 checkpoint. Out: a table of wall-clock time (script start to evaluation
 results) and accuracy, and JSON with --json_out. The contenders take turns in
 every round. With --transformers_model, a Hugging Face folder of the same
-checkpoint, the same training through transformers on PyTorch takes part:
-dynamic padding, examples grouped by length, the same batch, epochs, rate and
-precision. It runs in --transformers_python, where both are installed.
+checkpoint, transformers on PyTorch is also timed: dynamic padding, examples
+grouped by length, and the same batch size, epochs, learning rate and precision.
+It runs in --transformers_python, which needs both packages.
 
   python benchmarks/bench_finetune.py --data_dir=MRPC --model_dir=CHECKPOINT
 """
@@ -33,12 +33,14 @@ def parse_arguments():
   parser.add_argument(
     "--model_dir",
     required=True,
-    help="folder of bert_model.ckpt, bert_config.json and vocab.txt",
+    help="folder with bert_model.ckpt, bert_config.json and vocab.txt",
   )
-  parser.add_argument("--max_train_examples", type=int, help="for a quick look")
+  parser.add_argument(
+    "--max_train_examples", type=int, help="train on fewer, for a quick look"
+  )
   parser.add_argument("--rounds", type=int, default=1)
   parser.add_argument(
-    "--only", nargs="*", help="contenders, as the table names them"
+    "--only", nargs="*", help="contenders to run, by their names in the table"
   )
   parser.add_argument("--transformers_model")
   parser.add_argument("--transformers_python", default=sys.executable)
@@ -47,7 +49,7 @@ def parse_arguments():
 
 
 def our_command(options, output_dir, precision, buckets, seed):
-  """The command that fine-tunes with this project's script."""
+  """Returns the command that fine-tunes with this project's script."""
   limit = options.max_train_examples
   return [
     sys.executable,
@@ -72,7 +74,7 @@ def our_command(options, output_dir, precision, buckets, seed):
 
 
 def their_command(options, output_dir, precision, seed):
-  """The command that does the same through transformers."""
+  """Returns the command that does the same with transformers."""
   return [
     options.transformers_python,
     str(ROOT / "benchmarks" / "finetune_transformers.py"),
@@ -90,7 +92,7 @@ def their_command(options, output_dir, precision, seed):
 
 
 def contenders(options):
-  """{name: (output_dir, seed) -> command}."""
+  """Returns {name: function from (output_dir, seed) to a command}."""
   found = {}
   for precision in ("float32", "bfloat16"):
     for name, buckets in (("padded", "none"), ("bucketed", "auto")):
@@ -120,7 +122,7 @@ def run(command, output_dir):
 
 
 def measure(options):
-  """{name: [{seconds, accuracy} of each round]}."""
+  """Returns {name: [{"seconds", "accuracy"} of each round]}."""
   entries = contenders(options)
   runs = {name: [] for name in entries}
   for seed in range(1, options.rounds + 1):
@@ -137,7 +139,7 @@ def measure(options):
 
 
 def table(runs):
-  """Rows of medians, and of time against the first contender."""
+  """Returns rows: median seconds, mean accuracy, speed against the first."""
   rows = []
   for name, found in runs.items():
     seconds = statistics.median(r["seconds"] for r in found)

@@ -2,11 +2,11 @@
 """Measures the memory of a training step: the largest batch that fits.
 
 In: flags that choose model, precision and lengths. Out: a table, and JSON with
---json_out. For every length and every way of saving memory, two steps are taken
-at each of two batch sizes, in a process of its own, whose peak is read. Memory
-grows in a straight line with the batch, so the two give what a sequence takes,
-what the rest takes, and the largest batch in 8, 12 and 16 GB. Accumulating in k
-parts, the batch is k times what its parts are.
+--json_out. For every length and every way to save memory, a separate process
+takes two steps at each of two batch sizes and reports its peak memory. Memory
+grows linearly with the batch size, so two peaks give the memory per sequence,
+the fixed memory, and the largest batch in 8, 12 and 16 GB. With gradient
+accumulation, the batch counts all parts together.
 
   python benchmarks/bench_memory.py
 """
@@ -18,8 +18,8 @@ import pathlib
 import bench_step
 
 GIGABYTES = (8, 12, 16)
-# name: (parts, whether layers are computed again, how many times the tokens of
-# "plain" to measure with, for in small batches the weights take the most)
+# name: (parts, whether layers are recomputed, tokens relative to "plain": in
+# small batches, the weights would take most of the memory)
 WAYS = {
   "plain": (1, False, 1),
   "accumulating by 4": (4, False, 2),
@@ -34,14 +34,14 @@ def parse_arguments():
   parser.add_argument("--precision", default="float32")
   parser.add_argument("--lengths", default="128,256,384,512")
   parser.add_argument(
-    "--tokens", type=int, default=4096, help="in the larger of plain's batches"
+    "--tokens", type=int, default=4096, help="in the larger 'plain' batch"
   )
   parser.add_argument("--json_out", help="write the table as JSON here")
   return parser.parse_args()
 
 
 def peak(args, length, batch, way):
-  """The most memory of a process that takes two steps, in MB."""
+  """Returns the peak memory of a process that takes two steps, in MB."""
   slices, recompute, _ = WAYS[way]
   case = {
     "model": args.model,
@@ -58,7 +58,7 @@ def peak(args, length, batch, way):
 
 
 def measure(args, length, way):
-  """A row: MB of a sequence, MB of the rest, the largest batches."""
+  """Returns a row: MB per sequence, fixed MB, the largest batches."""
   most = max(8, WAYS[way][2] * args.tokens // length // 8 * 8)
   low, high = (peak(args, length, batch, way) for batch in (most // 2, most))
   each = (high - low) / (most - most // 2)

@@ -1,9 +1,9 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Times one question's search among many vectors, exactly and by an index.
+"""Times the search for one question among many vectors, exact and indexed.
 
-In: the vectors that run_ranker.py --do_interact kept (responses.txt.npy), of
-which as many are made as are wanted, by copies with some noise. Out: a table,
-and JSON beside it.
+In: the vectors that search_responses.py keeps (responses.txt.npy); noisy
+copies raise their number to each of --counts. Out: a table, and JSON with
+--json_out.
 
   python benchmarks/bench_search.py --vectors=responses.txt.npy
 """
@@ -18,9 +18,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-import run_ranker
+from bert.records import search
 
-_NOISE = 0.5  # length of what is added to a vector of length 1
+_NOISE = 0.5  # length of the noise added to a vector of length 1
 _QUESTIONS = 60
 _ANSWERS = 5
 
@@ -28,13 +28,15 @@ _ANSWERS = 5
 def parse_arguments():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--vectors", required=True, help="a .npy file")
-  parser.add_argument("--counts", default="500000,1000000")
+  parser.add_argument(
+    "--counts", default="500000,1000000", help="numbers of vectors to search"
+  )
   parser.add_argument("--json_out", help="write the table as JSON here")
   return parser.parse_args()
 
 
 def with_noise(vectors, rng):
-  """Vectors near others, of length 1."""
+  """Returns the vectors with noise added, at length 1."""
   noise = rng.standard_normal(vectors.shape, dtype=np.float32)
   vectors = vectors + _NOISE / np.sqrt(vectors.shape[1]) * noise
   return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("f")
@@ -50,7 +52,7 @@ def median_milliseconds(find, questions):
 
 
 def measure(given, count):
-  """A row of the table."""
+  """Returns the row of the table for `count` vectors made from `given`."""
   rng = np.random.default_rng(0)
   copies = -(-count // len(given)) - 1
   vectors = [given, *(with_noise(given, rng) for _ in range(copies))]
@@ -58,12 +60,12 @@ def measure(given, count):
   questions = with_noise(vectors[rng.integers(0, count, _QUESTIONS)], rng)
 
   def exact(queries, most):
-    return run_ranker.search(vectors, queries, most)
+    return search.exact(vectors, queries, most)
 
   started = time.perf_counter()
-  index = run_ranker.build_index(vectors)
+  index = search.build_index(vectors)
   made = time.perf_counter()
-  run_ranker.tune_index(index, vectors, _ANSWERS)
+  search.tune_index(index, vectors, _ANSWERS)
   tuned = time.perf_counter()
   _, true = exact(questions, _ANSWERS)
   _, found = index.search(questions, _ANSWERS)

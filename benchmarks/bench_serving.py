@@ -1,9 +1,10 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Times an exported model on one text, from its string and from its ids.
+"""Times an exported model on one text, given as a string and as ids.
 
-In: a version folder of export_model.py that has signatures for strings. Out:
-the median milliseconds of the signature `text`, of `ids` with the same ids, and
-their ratio. The two take turns, so that both meet the same machine.
+In: a version folder from export_model.py with signatures for strings. Out: the
+median milliseconds of the signature `text`, of the signature `ids` with the
+same ids, and their ratio. The two take turns, so that both run under the same
+load.
 """
 
 import os
@@ -29,9 +30,9 @@ _SENTENCE = (
 
 
 def define_flags():
-  flags.DEFINE_string("saved_model", None, "Such as export_dir/1.")
-  flags.DEFINE_string("text", _SENTENCE, "What is sent, again and again.")
-  flags.DEFINE_integer("runs", 500, "Of each signature.", lower_bound=1)
+  flags.DEFINE_string("saved_model", None, "Version folder: export_dir/1.")
+  flags.DEFINE_string("text", _SENTENCE, "The text to send in every run.")
+  flags.DEFINE_integer("runs", 500, "Runs of each signature.", lower_bound=1)
   flags.mark_flag_as_required("saved_model")
 
 
@@ -51,7 +52,7 @@ def main(_):
       name: session.make_callable(outputs, feed) for name, feed in feeds.items()
     }
     seconds = {name: [] for name in calls}
-    for run in range(FLAGS.runs + 20):  # the first ones warm up
+    for run in range(FLAGS.runs + 20):  # the first 20 are a warm-up
       for name, call in calls.items():
         started = time.perf_counter()
         call(*values[name])

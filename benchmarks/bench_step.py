@@ -1,14 +1,15 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Times training and inference steps against the machine's matrix product.
+"""Compares training and inference steps with the machine's matrix products.
 
 In: flags that choose models, lengths, precisions and modes. Out: a table, and
 JSON with --json_out. A training step is forward, gradients, clipping and AdamW
-on full-length random sequences, in a process of its own whose peak memory is
-shown. Steps take turns with large matrix products of the same precision; the
-median round counts, and the share is the step's GFLOP/s over the product's.
+on full-length random sequences. Each case runs in a separate process, whose
+peak memory is shown. Steps take turns with large matrix products of the same
+precision. The median round counts; the share is the step's GFLOP/s divided by
+the product's.
 
-GFLOP are the model's: 2 a multiplication in the encoder's dense layers and
-attention, three times that in training; nothing else is counted.
+GFLOP counts 2 operations for each multiplication in the encoder's dense layers
+and attention, and three times as many in training; it counts nothing else.
 
   python benchmarks/bench_step.py
   python benchmarks/bench_step.py --models=6-layer --lengths=128 --rounds=3
@@ -40,7 +41,7 @@ MODELS = {
 }
 BATCH_SIZES = {"6-layer": 32, "base": 8}
 PRODUCT_SIZE = 2048
-PRODUCTS = 4  # in one run, one after the other
+PRODUCTS = 4  # in a run, one after the other
 COLUMNS = {  # heading: (key of a result, format)
   "model": ("model", "{:8}"),
   "mode": ("mode", "{:>10}"),
@@ -64,33 +65,35 @@ def parse_arguments():
       name,
       type=lambda text: text.split(","),
       default=values,
-      help=f"some of {','.join(values)}",
+      help=f"any of {','.join(values)}",
     )
 
   choices("--models", list(MODELS))
   choices("--modes", ["train", "inference"])
   choices("--precisions", ["float32", "bfloat16"])
   choices("--lengths", ["64", "128", "384"])
-  parser.add_argument("--batch_size", type=int, help="instead of 32; base: 8")
+  parser.add_argument(
+    "--batch_size", type=int, help="default: 32 for 6-layer, 8 for base"
+  )
   parser.add_argument("--rounds", type=int, default=5)
   parser.add_argument("--threads", type=int, default=0, help="0: all cores")
   parser.add_argument(
     "--cpu_time",
     action="store_true",
-    help="count processor time, one thread's: steady on a machine that is busy",
+    help="count the processor time of one thread, steady on a busy machine",
   )
   parser.add_argument("--recompute_layers", action="store_true")
   parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
   parser.add_argument("--json_out", help="write the table as JSON here")
-  parser.add_argument("--one", help=argparse.SUPPRESS)  # what a process is for
+  parser.add_argument("--one", help=argparse.SUPPRESS)  # a process's case
   return parser.parse_args()
 
 
-# ------------------------------------------------------ in its own process
+# --------------------------------------------------- in a separate process
 
 
 def measure(case):
-  """Returns the case with what was measured; see COLUMNS."""
+  """Returns the case with its measured values; see COLUMNS."""
   import tensorflow.compat.v1 as tf
 
   tf.logging.set_verbosity(tf.logging.ERROR)
@@ -100,7 +103,7 @@ def measure(case):
   step()
   step()
   peak = peak_memory()
-  if not case["rounds"]:  # only the memory is asked for
+  if not case["rounds"]:  # bench_memory.py needs the memory only
     return {**case, "peak_mb": peak}
   product, product_flop = make_product(tf, case)
   product()
@@ -123,7 +126,7 @@ def measure(case):
 
 
 def make_step(tf, case):
-  """Returns a function that takes a step, and its floating point operations."""
+  """Returns a function that takes a step, and the step's operations."""
   import numpy as np
 
   import modeling
@@ -175,7 +178,7 @@ def model_flop(config, case):
 
 
 def make_product(tf, case):
-  """Returns a function that multiplies large matrices, and its operations."""
+  """Returns a function that multiplies large matrices, and the operations."""
   with tf.Graph().as_default():
     shape = [PRODUCT_SIZE, PRODUCT_SIZE]
     left, right = (
@@ -184,7 +187,7 @@ def make_product(tf, case):
       )
       for name in ("left", "right")
     )
-    corners = []  # each is awaited, so that no product can be left out
+    corners = []  # fetching one of each product keeps TensorFlow from pruning
     for _ in range(PRODUCTS):
       with tf.control_dependencies(corners[-1:]):
         product = tf.matmul(left.read_value(), right.read_value())
@@ -213,7 +216,7 @@ def seconds(run, case):
 
 
 def peak_memory():
-  """The most memory this process has held, in MB."""
+  """Returns the peak memory of this process, in MB."""
   status = pathlib.Path("/proc/self/status").read_text("utf-8")
   return int(re.search(r"VmHWM:\s*(\d+)", status)[1]) / 1024
 
@@ -243,7 +246,7 @@ def cases(args):
 
 
 def measured_apart(case):
-  """`measure` in a process of its own."""
+  """Runs `measure` in a separate process."""
   command = [sys.executable, __file__, "--one", json.dumps(case)]
   done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
   return json.loads(done.stdout.splitlines()[-1])

@@ -1,12 +1,12 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Times the tokenizer against the `tokenizers` package on one thread.
 
-In: a vocabulary and a text file of one sentence a line. Out: a table of
-sentences/s and words/s (words divided by white space), and JSON with
+In: a vocabulary and a text file with one sentence a line. Out: a table of
+sentences/s and words/s (words are split at white space), and JSON with
 --json_out. The contenders take turns in every round; the median round counts.
 "new" is a tokenizer made for the round, which remembers nothing (reading the
 vocabulary is not timed); "used" has seen the whole text in earlier rounds.
-`tokenizers` always works out ids and offsets as well as tokens.
+`tokenizers` always computes ids and offsets as well as tokens.
 
   python benchmarks/bench_tokenizer.py --vocab_file=V --text_file=T
 """
@@ -34,14 +34,16 @@ def parse_arguments():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--vocab_file", required=True)
   parser.add_argument("--text_file", required=True)
-  parser.add_argument("--cased", action="store_true", help="keep the case")
+  parser.add_argument(
+    "--cased", action="store_true", help="do not lower-case the text"
+  )
   parser.add_argument("--rounds", type=int, default=7)
   parser.add_argument("--json_out", help="write the table as JSON here")
   return parser.parse_args()
 
 
 def contenders(vocab_file, lower):
-  """Returns {name: make}, where make() gives a function to time on a text."""
+  """Returns {name: make}, where make() returns a function to time on lines."""
 
   def new():
     return tokenization.FullTokenizer(vocab_file, lower)
@@ -79,7 +81,7 @@ def encode_all(theirs, lines):
 
 
 def measure(makers, lines, rounds):
-  """Returns {name: median seconds}, after one round that does not count."""
+  """Returns {name: median seconds}, after one round of warm-up."""
   seconds = {name: [] for name in makers}
   for _ in range(rounds + 1):
     for name, make in makers.items():
@@ -91,7 +93,7 @@ def measure(makers, lines, rounds):
 
 
 def count_same(vocab_file, lower, lines):
-  """Returns how many lines both cut into the same tokens at the same places."""
+  """Counts the lines for which both return the same tokens and offsets."""
   ours = tokenization.FullTokenizer(vocab_file, lower)
   theirs = tokenizers.BertWordPieceTokenizer(vocab_file, lowercase=lower)
   same = 0

@@ -1,8 +1,8 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Fine-tunes a sentence-pair classifier with transformers, for comparison.
 
-In: MRPC-like train.tsv and dev.tsv, and a Hugging Face folder. Out:
-eval_results.json. It needs torch, transformers and accelerate.
+In: train.tsv and dev.tsv with MRPC's columns, and a Hugging Face folder. Out:
+eval_results.json. Needs torch, transformers and accelerate.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def parse_arguments():
 
 
 def read(path, tokenizer, length, most=None):
-  """Examples of a TSV file with label, texts in columns 0, 3 and 4."""
+  """Reads examples from a TSV file: label in column 0, texts in 3 and 4."""
   lines = pathlib.Path(path).read_text(encoding="utf-8").split("\n")[1:]
   rows = [line.rstrip("\r").split("\t") for line in lines if line.strip()]
   rows = rows[:most]

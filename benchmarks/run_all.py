@@ -1,10 +1,10 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Runs all benchmarks one after the other and shows their tables at the end.
+"""Runs the benchmarks of `make bench` and shows their tables at the end.
 
-In: a vocabulary and a text for the tokenizer; for fine-tuning end to end, where
-wanted, a folder in a GLUE task's columns and one with a checkpoint (and one
-with the same checkpoint for transformers). Out: the tables, and beside them
-JSON files in --output_dir. Most of an hour on two cores.
+In: a vocabulary and a text for the tokenizer; optionally, for fine-tuning, a
+folder with data in a GLUE task's columns and one with a checkpoint (and one
+with the same checkpoint for transformers). Out: the tables, and JSON files in
+--output_dir. Takes most of an hour on two cores.
 
   python benchmarks/run_all.py --vocab_file=V --text_file=T \
       --data_dir=MRPC --model_dir=CHECKPOINT
@@ -22,10 +22,10 @@ def parse_arguments():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--vocab_file", required=True)
   parser.add_argument("--text_file", required=True)
-  parser.add_argument("--data_dir", help="of fine-tuning; none: left out")
+  parser.add_argument("--data_dir", help="data to time fine-tuning with")
   parser.add_argument("--task_name", default="mrpc")
-  parser.add_argument("--model_dir", help="of fine-tuning, as bench_finetune's")
-  parser.add_argument("--transformers_model", help="as bench_finetune's")
+  parser.add_argument("--model_dir", help="as in bench_finetune.py")
+  parser.add_argument("--transformers_model", help="as in bench_finetune.py")
   parser.add_argument("--transformers_python", default=sys.executable)
   parser.add_argument("--output_dir", default="bench_output")
   args = parser.parse_args()
@@ -35,7 +35,7 @@ def parse_arguments():
 
 
 def benchmarks(args):
-  """{name: its arguments}."""
+  """Returns {benchmark: its arguments}."""
 
   def given(*names):
     values = {name: getattr(args, name) for name in names}
@@ -55,7 +55,7 @@ def benchmarks(args):
 
 
 def shown_and_kept(command):
-  """Runs a command; shows its output as it comes, and returns it."""
+  """Runs a command, shows its output as it arrives, and returns it."""
   lines = []
   process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
   for line in process.stdout:

@@ -103,3 +103,28 @@ def run_process(script: str, *arguments, stdin="", **options):
     text=True,
     **options,
   )
+
+
+def masked_row(ids, positions, length: int, predictions: int, is_random=0):
+  """A pre-training record whose ids at some positions are masked by id 4.
+
+  Args:
+    ids: the true ids, without padding.
+    positions: which of them are masked.
+    length: of the record.
+    predictions: how many masked words it has room for.
+    is_random: its `next_sentence_labels`.
+  """
+  masked = list(positions)
+  padding = [0] * (length - len(ids))
+  rest = [0] * (predictions - len(masked))
+  given = [4 if i in masked else token for i, token in enumerate(ids)]
+  return {
+    "input_ids": given + padding,
+    "input_mask": [1] * len(ids) + padding,
+    "segment_ids": [0] * length,
+    "masked_lm_positions": masked + rest,
+    "masked_lm_ids": [ids[position] for position in masked] + rest,
+    "masked_lm_weights": [1.0] * len(masked) + [0.0] * len(rest),
+    "next_sentence_labels": [is_random],
+  }

@@ -20,6 +20,8 @@ import tensorflow.compat.v1 as tf
 from helpers import ROOT
 
 from bert.records import input_pipeline, record_files
+from bert.tasks.classification_data import classification
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
 WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
@@ -184,9 +186,7 @@ def test_two_devices_train_as_one(data_dir, tmp_path, losses_alone):
 
 PRETRAIN = """
 import run_pretraining
-from bert.training import common_flags
-run_pretraining.define_flags()
-common_flags.run(run_pretraining.main)
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 """
 
 
@@ -208,7 +208,7 @@ def test_two_devices_pretrain_as_one(data_dir, tmp_path):
         "next_sentence_labels": int(rng.randint(2)),
       }
     )
-  schema = record_files.pretraining_schema(12, 3)
+  schema = Pretraining(PretrainingNote(12, 3)).schema(is_training=True)
   record_files.write_records(rows, schema, str(tmp_path / "records"))
   processes = [
     subprocess.Popen(
@@ -364,7 +364,7 @@ def test_workers_with_other_folders_are_told(data_dir, tmp_path, alone):
 
 def test_the_shares_of_workers_make_up_the_batches_of_one(tmp_path):
   lengths = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10, 4, 11]
-  schema = record_files.classification_schema(16)
+  schema = classification((), 16).schema(True)
   records = record_files.write_records(
     (
       {

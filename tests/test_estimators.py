@@ -2,12 +2,10 @@
 """Starting weights, training, progress, the best checkpoint and results."""
 
 import dataclasses
-import gc
 import json
 import pathlib
 import re
 import shutil
-import weakref
 
 import numpy as np
 import pytest
@@ -231,54 +229,6 @@ def test_what_is_shown_is_of_the_whole_batch_and_moves_no_weight(
   np.testing.assert_allclose(shown["train/size"][2], (6 + 22) / 7 / 2 / 2)
   assert "train/size" not in plain
   assert shown["train/slope"][4] > shown["train/slope"][2] > 0
-
-
-def test_graphs_of_training_and_prediction_are_freed(tmp_path):
-  graphs = []
-
-  def watched(*arguments):
-    graphs.append(weakref.ref(tf.get_default_graph()))
-    return forward(*arguments)
-
-  model_fn = estimators.make_model_fn(
-    watched, None, 0.1, 2, 0, False, loss_weights=lambda _: [4.0]
-  )
-  estimator = estimators.make_estimator(model_fn, 4, output_dir=str(tmp_path))
-  estimators.train(estimator, input_fn, 2, 8, 4, 10)
-  next(estimators.predict(estimator, input_fn, 8))
-  gc.collect()
-  assert [graph() for graph in graphs] == [None, None]
-
-
-def test_parts_are_compiled_off_tpu_but_never_in_an_export(tmp_path):
-  seen = []
-
-  def normalised(features, is_training, dropout_seed, compiled):
-    seen.append(compiled)
-    y = modeling.layer_norm(features["x"][:, tf.newaxis], compiled=compiled)
-    loss = tf.reduce_sum(y)
-    return estimators.Outputs(loss_sums=[loss], predictions={"y": y})
-
-  def serving_input_fn():
-    x = tf.placeholder(tf.float32, [None])
-    return tf.estimator.export.ServingInputReceiver({"x": x}, x)
-
-  model_fn = estimators.make_model_fn(
-    normalised, None, 0.1, 1, 0, False, loss_weights=lambda _: [4.0]
-  )
-  estimator = estimators.make_estimator(model_fn, 4, output_dir=str(tmp_path))
-  estimators.train(estimator, input_fn, 1, 8, 4, 10)
-  next(estimators.predict(estimator, input_fn, 8))
-  folder = estimator.export_saved_model(str(tmp_path / "a"), serving_input_fn)
-  assert seen[:2] == [True, True]
-  assert not any(seen[2:])
-  assert not estimators.can_compile(use_tpu=True)
-  exported = tf.saved_model.load(tf.Session(), ["serve"], folder.decode())
-  assert not [
-    function
-    for function in exported.graph_def.library.function
-    if "_XlaMustCompile" in function.attr
-  ]
 
 
 def test_training_goes_on_and_does_not_start_when_it_is_done(tmp_path, caplog):

@@ -1,5 +1,5 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Texts to vectors: the encoder's golden layers, formats, and whole runs."""
+"""Texts to vectors: the encoder's golden layers, and whole runs."""
 
 import json
 import os
@@ -7,18 +7,18 @@ import pathlib
 import subprocess
 import sys
 
-import h5py
+import helpers
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from helpers import GOLDEN
 
 import extract_features
 import modeling
 import tokenization
-from bert.training import estimators
+from bert.records import streams, vectors
+from bert.training import estimators, flags
 
-ROOT = pathlib.Path(__file__).parent.parent
-GOLDEN = ROOT / "tests" / "golden"
 TINY = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
 CONFIG_FILE = str(GOLDEN / "tiny_checkpoint" / "bert_config.json")
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the cat sat on a mat ##s . play ##ing"
@@ -121,7 +121,7 @@ def test_tokens_are_aligned_with_their_line(tokenizer, tmp_path):
 
 
 def golden_features():
-  """The golden batch, and as many names of tokens as each text has."""
+  """The golden batch as features; each token is called t."""
   golden = np.load(GOLDEN / "modeling.npz")
   inputs = [golden[f"in/{n}"].tolist() for n in ("input_ids", "input_mask")]
   segments = golden["in/segment_ids"].tolist()
@@ -137,26 +137,19 @@ def predict(input_fn, tmp_path, batch_size=3, checkpoint=TINY, **options):
   model_fn = extract_features.model_fn_builder(
     config, checkpoint, [-1, 0], False, False, **options
   )
-  estimator = estimators.make_estimator(
-    model_fn,
-    train_batch_size=batch_size,
-    predict_batch_size=batch_size,
-    output_dir=str(tmp_path / "empty"),
+  estimator = estimators.estimator_for(
+    flags.DeviceOptions(), model_fn, batch_size, str(tmp_path / "empty")
   )
   return estimators.predict(estimator, input_fn, None)
-
-
-def layout(**changes):
-  options = dict(layers=[-1, 0], width=32, is_pooled=False, is_aligned=False)
-  return extract_features.Layout(**{**options, "longest_token": 9, **changes})
 
 
 def test_json_holds_the_golden_layers_to_six_digits(tmp_path):
   golden, features = golden_features()
   path = str(tmp_path / "out.json")
   input_fn = extract_features.input_fn_builder(features, 24)
-  with extract_features.whole_output(path, "json", layout()) as writer:
-    extract_features.write_in_order(
+  layout = vectors.Layout([-1, 0], 32, False, False, longest_token=9)
+  with vectors.whole_output(path, "json", layout) as writer:
+    vectors.write_in_order(
       predict(input_fn, tmp_path), dict(enumerate(features)), writer, path
     )
     assert not pathlib.Path(path).exists()
@@ -179,7 +172,7 @@ def test_pooling_counts_real_tokens_only(pooling, tmp_path):
   golden, features = golden_features()
   rows = [extract_features._row(feature) for feature in features]
   schema = extract_features.schema(24)
-  input_fn = extract_features.input_pipeline.stream_input_fn([rows], schema)
+  input_fn = streams.stream_input_fn([rows], schema)
   found = {}
   for batch in predict(input_fn, tmp_path, pooling=pooling):
     found.update(zip(batch["example_index"], batch["layer_output_0"]))
@@ -229,7 +222,7 @@ def encoder_inputs():
 def test_training_is_refused():
   config = modeling.BertConfig.from_json_file(CONFIG_FILE)
   model_fn = extract_features.model_fn_builder(config, TINY, [0], False, False)
-  with pytest.raises(ValueError, match="only prediction is possible"):
+  with pytest.raises(ValueError, match="can only predict, not train"):
     model_fn(encoder_inputs(), None, tf.estimator.ModeKeys.TRAIN, {})
 
 
@@ -257,123 +250,27 @@ def test_a_tpu_is_given_static_shapes_that_xla_compiles(pooling):
     assert np.isfinite(session.run(outputs)).all()
 
 
-# ---------------------------------------------------------------- outputs
-
-
-@pytest.mark.parametrize("scale", [1e-6, 0.5, 8.0, 300.0, 5e4])
-def test_numbers_are_rounded_as_python_does(scale):
-  rows = (np.random.randn(40, 25) * scale).astype(np.float32)
-  rows[:, 0] = [0.0, 1.0] * 20
-  found = extract_features.decimal_rows(rows)
-  for text, row in zip(found, rows.tolist()):
-    values = json.loads(b"[" + bytes(text))
-    np.testing.assert_allclose(
-      values, [round(v, 6) for v in row], rtol=1e-12, atol=1e-12
-    )
-
-
-def made_up():
-  """Two texts, one vector of width 2 for each of two layers and token."""
-  features = [
-    extract_features.InputFeatures(
-      i, tokens, [], [], [], spans=[None, (3, 5)], words=[None, 1]
-    )
-    for i, tokens in enumerate((["[CLS]", 'é"'], ["[CLS]", "b"]))
-  ]
-  values = np.arange(16, dtype=np.float32).reshape(2, 2, 2, 2) / 8
-  return features, values
-
-
-def write_made_up(path, output_format):
-  """Writes them, in batches of one, the second text first."""
-  features, values = made_up()
-  batches = [
-    {
-      "example_index": np.array([i, -1]),
-      "layer_output_0": np.pad(
-        values[i : i + 1, :, 0], [(0, 1), (0, 3), (0, 0)]
-      ),
-      "layer_output_1": np.pad(
-        values[i : i + 1, :, 1], [(0, 1), (0, 3), (0, 0)]
-      ),
-    }
-    for i in (1, 0)
-  ]
-  form = layout(width=2, is_aligned=True)
-  with extract_features.whole_output(path, output_format, form) as writer:
-    extract_features.write_in_order(
-      batches, dict(enumerate(features)), writer, path
-    )
-  return values
-
-
-def test_json_has_spans_and_any_token(tmp_path):
-  path = tmp_path / "out.json"
-  write_made_up(str(path), "json")
-  first = json.loads(path.read_text().splitlines()[0])
-  assert first["features"][1] == {
-    "token": 'é"',
-    "layers": [
-      {"index": -1, "values": [0.5, 0.625]},
-      {"index": 0, "values": [0.75, 0.875]},
-    ],
-    "span": [3, 5],
-    "word": 1,
-  }
-
-
-@pytest.mark.parametrize("output_format", ["npz", "hdf5"])
-def test_arrays_are_read_back(output_format, tmp_path):
-  path = str(tmp_path / f"out.{output_format}")
-  values = write_made_up(path, output_format)
-  if output_format == "npz":
-    found, tokens = np.load(path), lambda column: column.tolist()
-    layers = found["layers"]
-  else:
-    found, tokens = h5py.File(path), lambda column: column.asstr()[:].tolist()
-    layers = found.attrs["layers"]
-  assert layers.tolist() == [-1, 0]
-  assert found["starts"][:].tolist() == [0, 2, 4]
-  np.testing.assert_array_equal(found["values"][:], values.reshape(4, 2, 2))
-  assert tokens(found["tokens"]) == ["[CLS]", 'é"', "[CLS]", "b"]
-  assert found["spans"][:].tolist() == [[-1, -1], [3, 5]] * 2
-  assert found["words"][:].tolist() == [-1, 1, -1, 1]
-
-
-def test_records_are_read_back(tmp_path):
-  path = str(tmp_path / "out.tfrecord")
-  values = write_made_up(path, "tfrecord")
-  records = list(tf.python_io.tf_record_iterator(path))
-  assert len(records) == 2
-  for place, record in enumerate(records):
-    found = tf.train.Example.FromString(record).features.feature
-    assert found["linex_index"].int64_list.value == [place]
-    shape = found["shape"].int64_list.value
-    read = np.reshape(found["values"].float_list.value, shape)
-    np.testing.assert_array_equal(read, values[place])
-    assert found["layers"].int64_list.value == [-1, 0]
-    assert found["spans"].int64_list.value == [-1, -1, 3, 5]
-  assert found["tokens"].bytes_list.value == [b"[CLS]", b"b"]
-
-
-@pytest.mark.parametrize("output_format", extract_features.FORMATS)
-def test_what_fails_leaves_the_old_file(output_format, tmp_path):
-  path = tmp_path / "out"
-  path.write_text("old")
-  with pytest.raises(ValueError, match="no more"):
-    with extract_features.whole_output(str(path), output_format, layout()):
-      raise ValueError("no more")
-  assert path.read_text() == "old"
-  assert [p.name for p in tmp_path.iterdir()] == ["out"]
+def test_a_checkpoint_that_matches_nothing_is_refused(tmp_path):
+  tf.get_variable("a", initializer=[0.0])
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    prefix = tf.train.Saver().save(session, str(tmp_path / "a.ckpt"))
+  tf.reset_default_graph()
+  config = modeling.BertConfig.from_json_file(CONFIG_FILE)
+  model_fn = extract_features.model_fn_builder(
+    config, prefix, [0], False, False
+  )
+  with pytest.raises(ValueError, match="has none of the model's variables"):
+    model_fn(encoder_inputs(), None, tf.estimator.ModeKeys.PREDICT, {})
 
 
 # ------------------------------------------------------------- whole runs
 
 
-def command(tmp_path, *more):
+def arguments(tmp_path, *more):
+  """The command line of a small run; a flag given again wins."""
   vocab = [*WORDS.split(), *(f"w{i}" for i in range(40))]
   return [
-    *(sys.executable, str(ROOT / "extract_features.py")),
     f"--vocab_file={write(tmp_path, 'v.txt', chr(10).join(vocab))}",
     f"--bert_config_file={CONFIG_FILE}",
     f"--init_checkpoint={TINY}",
@@ -382,17 +279,17 @@ def command(tmp_path, *more):
   ]
 
 
+def run(tmp_path, *more, **options):
+  return helpers.run(extract_features, *arguments(tmp_path, *more), **options)
+
+
 def test_a_run_keeps_the_order_and_counts_what_it_cut(tmp_path):
   texts = ["the cat sat on the mats .", "", "a cat ||| sat", "w1"] * 5
   path = write(tmp_path, "in.txt", "\n".join(texts))
   out = tmp_path / "out.json"
-  done = subprocess.run(
-    command(
-      *(tmp_path, f"--input_file={path}", f"--output_file={out}"),
-      *("--layers=-1,1", "--batch_size=3"),
-    ),
-    capture_output=True,
-    text=True,
+  done = run(
+    *(tmp_path, f"--input_file={path}", f"--output_file={out}"),
+    *("--layers=-1,1", "--batch_size=3"),
   )
   assert done.returncode == 0, done.stderr
   assert (
@@ -418,12 +315,15 @@ def test_a_run_keeps_the_order_and_counts_what_it_cut(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_standard_input_is_answered_line_by_line(tmp_path):
+  command = [
+    *(sys.executable, str(helpers.ROOT / "extract_features.py")),
+    *arguments(tmp_path, "--input_file=-", "--output_file=-", "--layers=-1"),
+    *("--pooling=mean", "--precision=bfloat16"),
+  ]
   with subprocess.Popen(
-    command(
-      *(tmp_path, "--input_file=-", "--output_file=-", "--layers=-1"),
-      *("--pooling=mean", "--precision=bfloat16"),
-    ),
+    command,
     stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
@@ -449,79 +349,67 @@ def test_standard_input_is_answered_line_by_line(tmp_path):
   assert running.returncode == 1
 
 
-CHECKS = """
-import sys
-sys.path.insert(0, {root!r})
-import extract_features
-from absl import flags
-from absl.testing import flagsaver
-extract_features.define_flags()
-flags.FLAGS([sys.argv[0], *{flags!r}])
-for more in {cases!r}:
-  with flagsaver.flagsaver():
-    flags.FLAGS([sys.argv[0], *more])
-    try:
-      extract_features.prepare()
-      print("nothing wrong")
-    except ValueError as error:
-      print(error)
-"""
+def test_a_run_writes_arrays_with_aligned_tokens(tmp_path):
+  path = write(tmp_path, "in.txt", "the cats\na mat\n")
+  out = tmp_path / "out"
+  done = run(
+    *(tmp_path, f"--input_file={path}", f"--output_file={out}"),
+    *("--layers=0", "--align_to_words", "--output_format=npz"),
+  )
+  assert done.returncode == 0, done.stderr
+  assert np.load(out)["words"].tolist() == [-1, 0, 1, 1, -1, -1, 0, 1, -1]
+  assert "2 texts, 9 tokens; 0 texts were longer" in done.stderr
 
 
-def test_flags_that_do_not_fit_are_said_in_one_sentence(tmp_path):
-  path = write(tmp_path, "in.txt", "the cat\n")
-  bad = write(tmp_path, "bad.txt", b"a\nb\xe9c\n")
-  empty = write(tmp_path, "empty.txt", "")
-  pipe = str(tmp_path / "pipe")
-  os.mkfifo(pipe)
-  cases = (
-    ([], "nothing wrong"),
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
     (["--layers=-1,-4"], "there is no layer '-4'"),
     (["--layers=first"], "which has 3: give 0 to 2 from below, or -1 to -3"),
-    (["--layers=-1", "--pooling=pooled"], "the pooler has the vector of no"),
-    (["--align_to_words", "--pooling=cls"], "--align_to_words is for"),
+    (["--layers="], "--layers is empty: give numbers"),
+    (["--pooling=pooled"], "which belongs to no layer: leave out --layers"),
+    (
+      ["--align_to_words", "--pooling=cls"],
+      "--align_to_words needs one vector",
+    ),
     (["--output_file=-", "--output_format=npz"], "--output_file=- is for JSON"),
     (["--output_file=no/where"], "its folder is missing"),
-    ([f"--output_file={pipe}"], "this is no plain file, and would be replaced"),
-    ([f"--output_file={tmp_path}/./in.txt"], "would replace --input_file"),
-    ([f"--input_file={bad}"], "bad.txt is not utf-8: byte 3 is 0xe9"),
-    ([f"--input_file={empty}"], "empty.txt is empty"),
+    (["--output_file=gs://a/b", "--output_format=hdf5"], "name a local file"),
+    (["--output_file=pipe"], "this is not a plain file, and would be replaced"),
+    (["--output_file=./in.txt"], "would replace --input_file"),
+    (["--input_file=bad.txt"], "bad.txt is not utf-8: byte 3 is 0xe9"),
+    (["--input_file=empty.txt"], "empty.txt is empty: give one text per line"),
     (["--input_file=no.txt"], "cannot read no.txt"),
-    ([f"--input_file={tmp_path}"], f"cannot read {tmp_path}"),
+    (["--input_file=."], "cannot read ."),
     (["--max_seq_length=99"], "max_position_embeddings"),
     (["--init_checkpoint=no.ckpt"], "no checkpoint no.ckpt"),
     (["--use_tpu"], "--use_tpu needs --tpu_name"),
     (["--use_tpu", "--tpu_name=a"], "which a TPU can't read"),
-  )
-  more = f"--input_file={path}", f"--output_file={tmp_path / 'out'}"
-  script = write(
-    tmp_path,
-    "checks.py",
-    CHECKS.format(
-      root=str(ROOT),
-      flags=[*command(tmp_path, *more)[2:], "--layers=-1"],
-      cases=[flags for flags, _ in cases],
-    ),
-  )
-  done = subprocess.run(
-    [sys.executable, script], capture_output=True, text=True, cwd=tmp_path
-  )
-  assert done.returncode == 0, done.stderr
-  found = done.stdout.splitlines()
-  assert len(found) == len(cases)
-  for line, (flags, message) in zip(found, cases):
-    assert message in line, flags
+    (["--output_format=csv"], "output_format"),
+    (["true"], "stray words on the command line: true"),
+  ],
+)
+def test_wrong_flags_get_one_clear_sentence(
+  tmp_path, monkeypatch, arguments, message
+):
+  monkeypatch.chdir(tmp_path)
+  write(tmp_path, "in.txt", "the cat\n")
+  write(tmp_path, "bad.txt", b"a\nb\xe9c\n")
+  write(tmp_path, "empty.txt", "")
+  os.mkfifo(tmp_path / "pipe")
+  given = ["--input_file=in.txt", "--output_file=out", "--layers=-1"]
+  done = run(tmp_path, *given, *arguments)
+  assert done.returncode == 1
+  assert message in done.stderr
+  assert not (tmp_path / "out").exists()
 
 
-def test_a_checkpoint_that_matches_nothing_is_refused(tmp_path):
-  tf.get_variable("a", initializer=[0.0])
-  with tf.Session() as session:
-    session.run(tf.global_variables_initializer())
-    prefix = tf.train.Saver().save(session, str(tmp_path / "a.ckpt"))
-  tf.reset_default_graph()
-  config = modeling.BertConfig.from_json_file(CONFIG_FILE)
-  model_fn = extract_features.model_fn_builder(
-    config, prefix, [0], False, False
-  )
-  with pytest.raises(ValueError, match="has none of the model's variables"):
-    model_fn(encoder_inputs(), None, tf.estimator.ModeKeys.PREDICT, {})
+@pytest.mark.parametrize(
+  "name", ["input_file", "output_file", "vocab_file", "init_checkpoint"]
+)
+def test_required_flags_are_named(tmp_path, name):
+  given = arguments(tmp_path, "--input_file=a", "--output_file=b")
+  given = [flag for flag in given if not flag.startswith(f"--{name}=")]
+  done = helpers.run(extract_features, *given)
+  assert done.returncode == 1
+  assert f"--{name} must have a value" in done.stderr

@@ -1,5 +1,5 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Batches from TFRecords: buckets, order, shuffling, padding."""
+"""Tests batches from TFRecords: buckets, order, shuffling, padding."""
 
 import itertools
 import os
@@ -10,14 +10,17 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from bert.records import corpora, input_pipeline, record_files, streams
+from bert.tasks.classification_data import classification
+from bert.tasks.pretraining import Pretraining, PretrainingNote
+from bert.tasks.ranking import RankerNote, Ranking
 
 LENGTHS = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10]
-SCHEMA = record_files.classification_schema(16)
+SCHEMA = classification((), 16).schema(True)
 
 
 @pytest.fixture
 def records(tmp_path):
-  """Records of LENGTHS whose label is their place and whose ids count up."""
+  """Records with LENGTHS tokens, whose label is their place in the file."""
   path = str(tmp_path / "a.tf_record")
   rows = [
     {
@@ -33,7 +36,7 @@ def records(tmp_path):
 
 
 def batches(path, limit=None, batch_size=4, **options):
-  """The batches that an input_fn gives, as arrays."""
+  """Returns the batches of an input_fn as arrays."""
   options = {
     "is_training": False,
     "drop_remainder": False,
@@ -54,14 +57,14 @@ def batches(path, limit=None, batch_size=4, **options):
   return found
 
 
-def test_integers_become_int32_and_one_value_a_record_is_a_vector(records):
+def test_integers_become_int32_and_single_values_become_vectors(records):
   batch = batches(records)[0]
   assert batch["input_ids"].dtype == np.int32
   assert batch["input_ids"].shape == (4, 16)
   assert batch["label_ids"].tolist() == [0, 1, 2, 3]
 
 
-def test_batches_are_cut_to_their_bucket_and_lose_no_token(records):
+def test_batches_are_cut_to_their_bucket_without_losing_tokens(records):
   found = batches(records, bounds=[4, 8, 16])
   seen = []
   for batch in found:
@@ -87,7 +90,7 @@ def test_predictions_come_back_in_input_order(records):
   assert [row["label_ids"] for row in rows] == list(range(10))
 
 
-def test_whole_batches_are_filled_with_zeros_that_are_told_apart(records):
+def test_the_zeros_that_fill_the_last_batch_have_index_minus_1(records):
   found = batches(records, drop_remainder=True)
   assert [batch["input_ids"].shape for batch in found] == [(4, 16)] * 3
   last = found[-1]
@@ -98,8 +101,10 @@ def test_whole_batches_are_filled_with_zeros_that_are_told_apart(records):
   assert len(rows) == 10
 
 
-def test_records_of_several_sequences_go_by_the_longest(tmp_path):
-  schema = record_files.candidates_schema(8, 2)
+def test_the_longest_sequence_of_a_record_chooses_its_bucket(tmp_path):
+  schema = Ranking(
+    RankerNote("ranker", "interaction", "mean", True, 8, "candidates"), 2
+  ).schema(True)
   path = str(tmp_path / "a.tf_record")
   lengths = [(2, 3), (7, 1), (4, 4)]
   rows = []
@@ -152,7 +157,7 @@ def test_the_same_seed_gives_the_same_order(records):
   assert order(3) != order(4)
 
 
-def test_training_buckets_fill_every_batch(records):
+def test_every_batch_of_a_training_bucket_is_full(records):
   found = batches(
     records, limit=12, is_training=True, bounds=[8, 16], random_seed=1
   )
@@ -191,7 +196,7 @@ def test_bucket_bounds_of_equal_lengths():
   assert input_pipeline.bucket_bounds([50, 3], 50, min_examples=2) == [50]
 
 
-def test_describe_tells_the_share_of_padding():
+def test_describe_gives_the_share_of_padding():
   # 4 + 12 tokens of 8 + 16 positions: a third is padding; of 32, a half.
   text = input_pipeline.describe([4, 12], 16, [8, 16])
   assert "33.3% of what is computed is padding (50.0% without)" in text
@@ -200,8 +205,8 @@ def test_describe_tells_the_share_of_padding():
 @pytest.mark.parametrize(
   ("is_training", "bounds"), [(False, [8, 16]), (True, [16])]
 )
-def test_bounds_are_chosen_for_the_records(records, is_training, bounds):
-  # 10 examples in batches of 2: a bucket for training has at least 8.
+def test_auto_bounds_follow_from_the_records(records, is_training, bounds):
+  # With 10 examples in batches of 2, a training bucket needs at least 8.
   file = record_files.RecordFile(records, LENGTHS)
   input_fn = input_pipeline.batch_input_fn(
     file, SCHEMA, is_training, 2, "auto", drop_remainder=False, random_seed=1
@@ -213,20 +218,20 @@ def test_bounds_are_chosen_for_the_records(records, is_training, bounds):
   assert widths == set(bounds)
 
 
-def test_records_of_another_length_are_named(records):
-  wanted = record_files.classification_schema(12)
+def test_the_error_for_records_of_another_length_gives_both(records):
+  wanted = classification((), 12).schema(True)
   with pytest.raises(ValueError, match=r"16 values of 'input_ids'.*for 12"):
     input_pipeline.check_records(records, wanted)
 
 
-def test_records_of_another_task_are_named(records):
+def test_records_of_another_task_are_refused(records):
   wanted = {**SCHEMA, "unique_ids": tf.FixedLenFeature([], tf.int64)}
   with pytest.raises(ValueError, match=r"no 'unique_ids' in its records"):
     input_pipeline.check_records(records, wanted)
 
 
 @pytest.mark.parametrize("data", [b"", b"not a record file at all"])
-def test_what_is_no_record_file_is_refused(tmp_path, data):
+def test_a_file_without_records_is_refused(tmp_path, data):
   path = tmp_path / "a.tf_record"
   path.write_bytes(data)
   with pytest.raises(ValueError, match=r"a.tf_record (is not|holds no)"):
@@ -240,7 +245,7 @@ FILE_SIZES = [7, 1, 12, 10]
 
 @pytest.fixture
 def shards(tmp_path):
-  """30 records in 4 files; label_ids counts them over all files."""
+  """30 records in 4 files; label_ids numbers them across the files."""
   rng, paths, place = np.random.RandomState(0), [], 0
   for i, size in enumerate(FILE_SIZES):
     rows = []
@@ -266,7 +271,7 @@ def with_number(number, example):
 
 
 def corpus_batches(shards, steps, first=0, context=None, workers=None, **given):
-  """`steps` batches of 5, from the one on that comes after `first` others."""
+  """Returns `steps` batches of 5, after skipping the `first` ones."""
   options = {"is_training": True, "drop_remainder": False, **given}
   input_fn = corpora.corpus_input_fn_builder(
     *(shards, SCHEMA),
@@ -287,7 +292,7 @@ def labels_of(batches):
   return [batch["label_ids"].tolist() for batch in batches]
 
 
-def test_a_corpus_is_counted_and_each_pass_has_an_order_of_its_own(shards):
+def test_a_corpus_is_counted_and_each_pass_has_its_own_order(shards):
   assert [shard.num_examples for shard in shards] == FILE_SIZES
   found = corpus_batches(shards, 12)
   order = np.concatenate(labels_of(found))
@@ -300,14 +305,16 @@ def test_a_corpus_is_counted_and_each_pass_has_an_order_of_its_own(shards):
 
 @pytest.mark.parametrize("bounds", [[], [4, 8, 16]])
 @pytest.mark.parametrize("first", [3, 6, 8])
-def test_a_corpus_goes_on_where_it_stopped(shards, monkeypatch, bounds, first):
+def test_a_corpus_resumes_where_it_stopped(shards, monkeypatch, bounds, first):
   monkeypatch.setattr(corpora, "_POOL_EXAMPLES", 20)  # 4 batches
   whole = labels_of(corpus_batches(shards, 12, bounds=bounds))
   rest = labels_of(corpus_batches(shards, 12 - first, first, bounds=bounds))
   assert rest == whole[first:]
 
 
-def test_pools_are_batched_by_length_and_lose_nothing(shards, monkeypatch):
+def test_pools_are_batched_by_length_without_losing_examples(
+  shards, monkeypatch
+):
   monkeypatch.setattr(corpora, "_POOL_EXAMPLES", 30)
   found = corpus_batches(shards, 6, bounds=[4, 8, 16])
   assert sorted(sum(labels_of(found), [])) == list(range(30))
@@ -319,13 +326,13 @@ def test_pools_are_batched_by_length_and_lose_nothing(shards, monkeypatch):
     assert width == min(bound for bound in (4, 8, 16) if bound >= longest)
 
 
-def test_a_length_that_the_sample_missed_is_not_cut(shards):
+def test_examples_longer_than_all_bounds_are_not_cut(shards):
   found = corpus_batches(shards, 6, bounds=[4])
   assert {batch["input_ids"].shape[1] for batch in found} == {4, 16}
 
 
 class Host:
-  """What TPUEstimator tells an input_fn of its host."""
+  """What TPUEstimator passes to an input_fn about its host."""
 
   num_hosts = 2
 
@@ -334,7 +341,7 @@ class Host:
 
 
 class Worker:
-  """What a tf.distribute strategy tells an input_fn of its worker."""
+  """What a tf.distribute strategy passes to an input_fn about its worker."""
 
   num_replicas_in_sync = num_input_pipelines = 5
 
@@ -369,7 +376,7 @@ def test_a_corpus_is_evaluated_once_and_in_order(shards):
 
 
 @pytest.mark.parametrize("is_cut", [True, False])
-def test_damaged_files_are_named_and_may_be_left_out(
+def test_the_error_names_a_damaged_file_and_a_flag_skips_its_rest(
   shards, tmp_path, caplog, is_cut
 ):
   paths = [shard.path for shard in shards]
@@ -388,7 +395,9 @@ def test_damaged_files_are_named_and_may_be_left_out(
   assert sorted(found) == [*range(19), *range(20, 30)]
 
 
-def test_counts_are_kept_until_a_file_changes(shards, tmp_path, monkeypatch):
+def test_record_counts_are_kept_until_a_file_changes(
+  shards, tmp_path, monkeypatch
+):
   paths, note = [shard.path for shard in shards], str(tmp_path / "note.json")
   corpora.count_examples(paths, note)
   read = []
@@ -405,7 +414,7 @@ def test_counts_are_kept_until_a_file_changes(shards, tmp_path, monkeypatch):
   assert changed[1].num_examples == 8
 
 
-def test_the_vocabulary_and_every_file_are_looked_at(shards):
+def test_sample_lengths_reads_every_file_and_checks_the_vocabulary(shards):
   lengths = corpora.sample_lengths(shards, SCHEMA, 17)
   assert len(lengths) == 30
   with pytest.raises(
@@ -414,8 +423,13 @@ def test_the_vocabulary_and_every_file_are_looked_at(shards):
     corpora.sample_lengths(shards, SCHEMA, 9)
 
 
-def test_masked_words_over_the_flag_are_named(tmp_path):
-  schema = record_files.pretraining_schema(8, 3)
+def pretraining_schema(predictions):
+  note = PretrainingNote(8, predictions)
+  return Pretraining(note).schema(is_training=True)
+
+
+def test_the_error_for_too_few_masked_words_names_the_flag(tmp_path):
+  schema = pretraining_schema(3)
   row = {name: [0] * spec.shape[0] for name, spec in schema.items()}
   path = str(tmp_path / "a.tf_record")
   record_files.write_records([row], schema, path)
@@ -423,7 +437,7 @@ def test_masked_words_over_the_flag_are_named(tmp_path):
   with pytest.raises(
     ValueError, match=r"with 3 values .*for 5.*change --max_predictions_per_seq"
   ):
-    wanted = record_files.pretraining_schema(8, 5)
+    wanted = pretraining_schema(5)
     corpora.sample_lengths(shards, wanted, 10)
 
 
@@ -446,7 +460,7 @@ def test_a_stream_is_sorted_by_length_within_its_windows():
 
 
 @pytest.mark.filterwarnings("ignore:To make it possible to preserve tf.data")
-def test_no_thread_is_left_that_a_closing_session_waits_for(records):
+def test_autotuning_is_off_so_sessions_close_at_once(records):
   """tf.data's autotuner can sleep for a minute before it sees the end."""
   rows = [{"input_ids": [1] * 4}]
   schema = {"input_ids": tf.FixedLenFeature([4], tf.int64)}
@@ -471,29 +485,29 @@ def test_examples_in_memory_keep_their_order_and_length():
   assert [b["input_ids"][:, 0].tolist() for b in found] == [[0, 1], [2, 0]]
 
 
-def test_what_comes_too_early_waits():
+def test_early_results_wait_for_their_turn():
   order = streams.InputOrder()
   assert list(order.add(1, "b")) == []
   assert list(order.add(0, "a")) == ["a", "b"]
   assert list(order.add(2, "c")) == ["c"]
 
 
-# ------------------------------------------------------- what comes by and by
+# ----------------------------------------------------- things as they arrive
 
 
-def test_what_has_come_is_given_at_once_and_waits_for_no_more():
+def test_arrived_things_are_yielded_without_waiting_for_more():
   reader, writer = os.pipe()
   with os.fdopen(reader, "rb") as stream:
     batches = streams.as_they_come(stream, 3)
     os.write(writer, b"1\n")
-    assert next(batches) == [b"1\n"]  # though the stream goes on
+    assert next(batches) == [b"1\n"]  # while the stream is still open
     os.write(writer, b"2\n3\n4\n5\n")
     os.close(writer)
     rest = sum(batches, [])
     assert rest == [b"%d\n" % i for i in range(2, 6)]
 
 
-def test_what_waits_is_taken_together():
+def test_waiting_things_are_yielded_together():
   go_on, is_full = threading.Event(), threading.Event()
 
   def things():
@@ -511,7 +525,7 @@ def test_what_waits_is_taken_together():
   assert sum(batches, []) == [4, 5]
 
 
-def test_what_reading_raises_comes_after_what_was_read():
+def test_a_read_error_is_raised_after_the_things_before_it():
   def broken():
     yield 1
     raise ValueError("not utf-8")
@@ -522,7 +536,7 @@ def test_what_reading_raises_comes_after_what_was_read():
     next(batches)
 
 
-def test_a_stream_that_is_over_is_not_waited_for():
+def test_an_unneeded_stream_is_not_waited_for():
   reader, writer = os.pipe()
   with os.fdopen(reader, "rb") as stream:
     batches = streams.as_they_come(stream, 2, lambda: True)

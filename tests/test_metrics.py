@@ -1,5 +1,5 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Scores against values worked out by hand, and inputs at the edges."""
+"""Tests scores against values computed by hand, and edge cases."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 
 from bert.tasks import metrics
 
-# Scores must not warn either: what scikit-learn prints, users would read.
+# Scores must not warn: users would see scikit-learn's warnings.
 pytestmark = pytest.mark.filterwarnings("error")
 
 # Two classes, ten examples.        true 1s: 4, predicted 1s: 5
@@ -43,7 +43,7 @@ def test_matthews():
   assert score(LABELS, GUESSES, "matthews") == pytest.approx(10 / 600**0.5)
 
 
-def test_macro_f1_counts_a_class_never_predicted():
+def test_macro_f1_counts_a_class_that_is_never_predicted():
   # class 0: tp 2, fp 1, fn 1: 2/3; class 1: tp 1, fp 2, fn 1: 2/5; class 2: 0
   expected = (2 / 3 + 2 / 5 + 0) / 3
   assert score(LABELS_3, GUESSES_3, "macro_f1") == pytest.approx(expected)
@@ -53,7 +53,7 @@ def test_micro_f1_of_single_labels_is_accuracy():
   assert score(LABELS_3, GUESSES_3, "micro_f1") == pytest.approx(3 / 6)
 
 
-def test_scores_come_in_the_order_asked_as_plain_floats():
+def test_scores_are_plain_floats_in_the_requested_order():
   scores = metrics.classification_scores(LABELS, GUESSES, ["f1", "accuracy"])
   assert list(scores) == ["f1", "accuracy"]
   assert [type(value) for value in scores.values()] == [float, float]
@@ -73,13 +73,13 @@ def test_one_class_only(name, expected):
   assert score([0, 0], [0, 0], name) == expected
 
 
-def test_f1_of_three_classes_says_what_to_ask_for():
-  with pytest.raises(ValueError, match="here is a class 2: ask for macro_f1"):
+def test_f1_of_three_classes_suggests_other_scores():
+  with pytest.raises(ValueError, match="there is a class 2: use macro_f1"):
     score(LABELS_3, GUESSES_3, "f1")
 
 
 def test_unknown_score_lists_the_known_ones():
-  with pytest.raises(ValueError, match="'auc'; known are accuracy, f1, macro"):
+  with pytest.raises(ValueError, match="'auc'; choose from accuracy, f1, mac"):
     score(LABELS, GUESSES, "auc")
 
 
@@ -121,7 +121,7 @@ def test_nearly_constant_predictions_do_not_warn():
 
 
 def test_nan_predictions_are_refused():
-  with pytest.raises(ValueError, match="predictions to score hold nan"):
+  with pytest.raises(ValueError, match="predictions to score contain NaN"):
     metrics.regression_scores([1.0, 2.0], [1.0, float("nan")])
 
 
@@ -146,7 +146,7 @@ def test_multilabel_of_a_single_label():
 
 
 def test_multilabel_takes_decisions_not_probabilities():
-  with pytest.raises(ValueError, match="predictions of several to score must"):
+  with pytest.raises(ValueError, match="multi-label predictions must be 0"):
     metrics.multilabel_scores([[1, 0]], [[0.9, 0.2]])
 
 
@@ -177,7 +177,9 @@ def test_classification_report_lists_absent_classes():
 
 
 def test_classification_report_refuses_a_class_without_a_name():
-  with pytest.raises(ValueError, match=r"class 2 is not one of the 2 \['a'"):
+  with pytest.raises(
+    ValueError, match=r"class 2 has no name .* 2 labels \['a'"
+  ):
     metrics.classification_report([0, 2], [0, 1], ["a", "b"])
 
 
@@ -204,8 +206,10 @@ def test_multilabel_report_of_a_single_label():
   assert report["confusion_matrices"] == {"x": [[0, 1], [0, 1]]}
 
 
-def test_multilabel_report_wants_a_name_a_column():
-  with pytest.raises(ValueError, match=r"3 columns to score, but labels \['x'"):
+def test_multilabel_report_needs_one_name_per_column():
+  with pytest.raises(
+    ValueError, match=r"3 columns to score, but 2 labels: \['x'"
+  ):
     metrics.multilabel_report(DECISIONS, GUESSED_DECISIONS, ["x", "y"])
 
 
@@ -225,7 +229,7 @@ def test_multilabel_report_wants_a_name_a_column():
     ),
   ],
 )
-def test_results_can_be_written_as_json(result):
+def test_results_are_json(result):
   assert json.loads(json.dumps(result)) == result
 
 
@@ -244,7 +248,7 @@ def test_no_examples_is_an_error(scorer, empty):
     scorer(empty, empty)
 
 
-def test_shapes_that_differ_are_named():
+def test_the_error_for_different_shapes_names_both():
   with pytest.raises(ValueError, match=r"labels \[2\] and predictions \[3\]"):
     score([0, 1], [0, 1, 1], "accuracy")
 
@@ -256,7 +260,7 @@ def squad(references, predictions, null_odds=None):
   return metrics.squad_scores(references, predictions, null_odds)
 
 
-def test_squad_compares_words_without_case_punctuation_and_articles():
+def test_squad_ignores_case_punctuation_and_articles():
   assert squad([["The U.S. Army!"]], ["us  army"]) == {
     "exact_match": 100.0,
     "f1": 100.0,
@@ -265,8 +269,8 @@ def test_squad_compares_words_without_case_punctuation_and_articles():
   assert squad([["theatre"]], ["atre"])["f1"] == 0.0
 
 
-def test_squad_f1_counts_each_word_as_often_as_both_have_it():
-  # Of 3 predicted and 4 wanted words 2 are the same: 2 * 2 / (3 + 4).
+def test_squad_f1_counts_repeated_words_as_often_as_both_texts_have_them():
+  # 2 of 3 predicted words match 2 of 4 true words: 2 * 2 / (3 + 4).
   scores = squad([["red fish blue fish"]], ["fish fish fish"])
   assert scores["exact_match"] == 0.0
   assert scores["f1"] == pytest.approx(400 / 7)
@@ -280,12 +284,12 @@ def test_squad_takes_the_best_of_several_references():
 
 
 def test_squad_1_and_2_differ_on_references_without_words():
-  # The first script knows no empty answers, the second has them as "".
+  # SQuAD 1.1 has no empty answers; in 2.0, an empty answer is "".
   assert squad([["A"]], ["a"]) == {"exact_match": 100, "f1": 0, "total": 1}
   assert squad([["A"]], ["a"], [0.0])["f1"] == 100.0
 
 
-def test_squad_2_scores_questions_without_an_answer_apart():
+def test_squad_2_scores_questions_without_an_answer_separately():
   references = [["one"], [], [], ["four words are here"]]
   scores = squad(references, ["one", "", "guess", ""], [0.0] * 4)
   assert scores == {
@@ -301,12 +305,12 @@ def test_squad_2_scores_questions_without_an_answer_apart():
   }
 
 
-def test_squad_thresholds_part_answers_from_none_at_their_best():
+def test_squad_thresholds_give_the_best_scores():
   references = [["one"], [], ["three"], [], ["right wrong"]]
   answers = ["one", "x", "three", "y", "right"]
   odds = [-3.0, 2.0, -1.0, -2.0, 1.0]
-  # By rising odds: one, y, three, right, x. "" for all gets 2 of 5, then
-  # 3, 2, 3, 3 (F1: 3 + 2/3), 2 (2 + 2/3): the first best counts.
+  # By rising odds: one, y, three, right, x. "" for all scores 2 of 5, then
+  # 3, 2, 3, 3 (F1: 3 + 2/3), 2 (2 + 2/3). The first of the best counts.
   found = metrics.squad_best_thresholds(references, answers, odds)
   assert found == {
     "best_exact_match": 60.0,
@@ -316,7 +320,7 @@ def test_squad_thresholds_part_answers_from_none_at_their_best():
   }
 
 
-def test_squad_thresholds_where_no_answer_is_better_than_none():
+def test_squad_thresholds_are_zero_if_no_answer_helps():
   found = metrics.squad_best_thresholds([[], ["a b"]], ["x", "c"], [1.0, 2.0])
   assert found["best_f1"] == 50.0
   assert found["best_f1_threshold"] == 0.0
@@ -330,8 +334,8 @@ def test_squad_needs_a_prediction_for_each_question():
 # ---------------------------------------------------------------- rankings
 
 
-def test_rankings_are_scored_as_worked_out_by_hand():
-  # Ranks of the relevant ones: 2; then 1 and 4.
+def test_ranking_scores_by_hand():
+  # The relevant candidates rank 2 in the first query, 1 and 4 in the second.
   labels = [[0, 1, 0], [1, 0, 0, 1]]
   scores = [[0.9, 0.5, 0.1], [4.0, 3.0, 2.0, 1.0]]
   found = metrics.ranking_scores(labels, scores, cutoffs=(1, 2, 4))
@@ -350,7 +354,7 @@ def test_rankings_are_scored_as_worked_out_by_hand():
   assert json.dumps(found)
 
 
-def test_the_average_precision_of_rankings_is_scikit_learns():
+def test_map_and_ndcg_equal_scikit_learns():
   from sklearn.metrics import average_precision_score, ndcg_score
 
   rng = np.random.RandomState(0)
@@ -363,7 +367,7 @@ def test_the_average_precision_of_rankings_is_scikit_learns():
   assert found["ndcg"] == pytest.approx(ndcg_score(labels, scores))
 
 
-def test_ties_count_against_us():
+def test_ties_count_against_the_model():
   found = metrics.ranking_scores([[1, 0, 0]], [[0.5, 0.5, 0.1]])
   assert found["recall_at_1"] == 0.0
   assert found["mrr"] == 0.5
@@ -376,22 +380,22 @@ def test_ties_count_against_us():
   [
     ([], [], "0 rankings"),
     ([[1, 0]], [], "0 rankings to score for 1 queries"),
-    ([[1, 0]], [[1.0]], "one shape"),
+    ([[1, 0]], [[1.0]], "the same shape"),
     ([[0, 0]], [[1.0, 2.0]], "no relevant candidate"),
     ([[1, 0]], [[1.0, np.nan]], "NaN"),
   ],
 )
-def test_rankings_that_cannot_be_scored(labels, scores, message):
+def test_rankings_without_a_score_are_refused(labels, scores, message):
   with pytest.raises(ValueError, match=message):
     metrics.ranking_scores(labels, scores)
 
 
-def test_trec_files_are_ranked_as_trec_eval_does():
+def test_trec_files_rank_as_trec_eval_does():
   names = ["a-0", "a-1", "a-2"]
   run = list(metrics.trec_run(["a"], [names], [[0.5, 0.75, 0.5]], "mine"))
   assert run == [
     "a Q0 a-1 1 0.75 mine",
-    "a Q0 a-2 2 0.5 mine",  # of equal scores the higher id
+    "a Q0 a-2 2 0.5 mine",  # on a tie, the higher id comes first
     "a Q0 a-0 3 0.5 mine",
   ]
   assert list(metrics.trec_qrels(["a"], [names], [[1, 0, 0]])) == [
@@ -420,7 +424,7 @@ def test_the_scheme_of_tags(tags, scheme):
   assert metrics.tag_scheme(tags) == scheme
 
 
-def test_bilou_is_not_taken_for_types():
+def test_bilou_tags_are_not_read_as_types():
   with pytest.raises(ValueError, match="look like BILOU: write L-"):
     metrics.tag_scheme({"O", "B-A", "I-A", "L-A", "U-B"})
 
@@ -437,14 +441,14 @@ def test_bilou_is_not_taken_for_types():
     ("O O", []),
   ],
 )
-def test_entities_are_those_of_conlleval(tags, entities):
+def test_entities_equal_conllevals(tags, entities):
   assert metrics.tagged_entities(tags.split()) == entities
 
 
 def test_entity_scores_by_hand():
   labels = [["B-A", "I-A", "O", "B-B"], ["B-A", "O"]]
   guesses = [["B-A", "I-A", "O", "B-A"], ["I-A", "B-B"]]
-  # Right are the two A; predicted are four (three A, one B), true three.
+  # Both A are right; 4 are predicted (3 A, 1 B), 3 are true.
   scores, report = metrics.entity_scores(labels, guesses, "bio")
   assert scores == pytest.approx(
     {"precision": 2 / 4, "recall": 2 / 3, "f1": 4 / 7}
@@ -472,7 +476,7 @@ def test_token_scores_by_hand():
   )
 
 
-def test_sentences_to_score_have_a_tag_for_each_word():
+def test_sentences_need_one_tag_per_word():
   with pytest.raises(ValueError, match="differ in length"):
     metrics.token_scores([["O", "O"]], [["O"]], "bio")
   with pytest.raises(ValueError, match="no words to score"):

@@ -12,7 +12,11 @@ from tensorflow.python.tpu import tpu_function
 
 import modeling
 import optimization
-from bert.tasks import heads
+from bert.tasks import layers
+from bert.tasks.pretraining import (
+  get_masked_lm_output,
+  get_next_sentence_output,
+)
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
@@ -37,7 +41,7 @@ def tiny_model(batch, use_one_hot=False):
 def pretraining_losses(batch, use_one_hot=False):
   """Masked-LM and next-sentence losses of the golden batch or a part of it."""
   config, model = tiny_model(batch, use_one_hot)
-  masked, per_token, _ = heads.get_masked_lm_output(
+  masked, per_token, _ = get_masked_lm_output(
     config,
     model.get_sequence_output(),
     model.get_embedding_table(),
@@ -45,7 +49,7 @@ def pretraining_losses(batch, use_one_hot=False):
     batch["masked_lm_ids"],
     batch["masked_lm_weights"],
   )
-  following, per_pair, _ = heads.get_next_sentence_output(
+  following, per_pair, _ = get_next_sentence_output(
     config, model.get_pooled_output(), batch["next_sentence_labels"]
   )
   return masked + following, per_token, per_pair
@@ -128,9 +132,9 @@ def test_fine_tuning_steps_are_the_originals(batch):
     del index
     _, model = tiny_model(part)
     # The golden run had no dropout on the pooled output either.
-    logits = heads.classification(model.get_pooled_output(), 3, False)
+    logits = layers.labels_product(model.get_pooled_output(), 3)
     labels = tf.constant(golden["labels"])
-    return tf.reduce_mean(heads.single_label_loss(logits, labels))
+    return tf.reduce_mean(layers.cross_entropy(logits, labels))
 
   train = optimization.train_step(loss_fn, batch, golden_options(golden))
   with tf.Session() as session:

@@ -1,32 +1,30 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Pre-training: losses of the original, masks by the rule, whole runs."""
+"""Pre-training: the original's losses and steps, scores, and whole runs."""
 
 import json
 import math
 import pathlib
-import random
-import subprocess
-import sys
+import re
 
+import helpers
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from absl import flags
 
 import modeling
 import optimization
 import run_pretraining
 from bert.records import corpora, record_files
-from bert.training import common_flags, estimators
+from bert.tasks.pretraining import Pretraining, PretrainingNote
+from bert.training import cluster, estimators, flags
 
-ROOT = pathlib.Path(__file__).parent.parent
-GOLDEN = ROOT / "tests" / "golden"
+GOLDEN = helpers.GOLDEN
 CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
 LENGTH, PREDICTIONS = 16, 4
-SCHEMA = record_files.pretraining_schema(LENGTH, PREDICTIONS)
+TASK = Pretraining(PretrainingNote(LENGTH, PREDICTIONS))
+SCHEMA = TASK.schema(is_training=True)
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TOKENS += [*"abcdefgh", "##i", "##j", "##k", "##l"]
-PIECES = range(13, 17)
 CONFIG = {
   "vocab_size": len(TOKENS),
   "hidden_size": 8,
@@ -61,7 +59,7 @@ def batch(golden):
 
 @pytest.fixture
 def config():
-  """Of the golden checkpoint, without dropout."""
+  """The golden checkpoint's configuration, without dropout."""
   kept = json.loads(
     (GOLDEN / "tiny_checkpoint" / "bert_config.json").read_text()
   )
@@ -145,153 +143,6 @@ def test_scores_worked_by_hand():
   assert found["next_sentence_accuracy"] == pytest.approx(2 / 3)
 
 
-# ------------------------------------------------------------------ masks
-
-
-def row_of(ids, positions=(), is_random=0):
-  """A record; ids at `positions` are masked."""
-  given, masked = list(ids), list(positions)
-  for position in masked:
-    given[position] = 4
-  padding = [0] * (LENGTH - len(ids))
-  rest = [0] * (PREDICTIONS - len(masked))
-  return {
-    "input_ids": given + padding,
-    "input_mask": [1] * len(ids) + padding,
-    "segment_ids": [0] * LENGTH,
-    "masked_lm_positions": masked + rest,
-    "masked_lm_ids": [ids[position] for position in masked] + rest,
-    "masked_lm_weights": [1.0] * len(masked) + [0.0] * len(rest),
-    "next_sentence_labels": [is_random],
-  }
-
-
-SENTENCE = [2, 5, 13, 14, 6, 7, 15, 3, 16, 8, 9, 10, 3]  # with [CLS], [SEP]
-
-
-def masked(row, count, **options):
-  """Arrays of `count` masks drawn for a record."""
-  masker = run_pretraining.Masker(
-    {token: i for i, token in enumerate(TOKENS)}, PREDICTIONS, **options
-  )
-  example = {
-    name: tf.constant(value, tf.float32 if "weights" in name else tf.int32)
-    for name, value in row.items()
-  }
-  dataset = tf.data.Dataset.range(count).map(lambda n: masker(n, example))
-  shapes = tf.data.get_output_shapes(dataset)
-  assert all(shape.is_fully_defined() for shape in shapes.values())
-  drawn = tf.data.make_one_shot_iterator(dataset.batch(count)).get_next()
-  with tf.Session() as session:
-    return session.run(drawn)
-
-
-def test_the_true_tokens_are_put_back():
-  example = {
-    name: tf.constant(value, tf.float32 if "weights" in name else tf.int32)
-    for name, value in row_of(SENTENCE, [1, 6, 9]).items()
-  }
-  with tf.Session() as session:
-    ids = session.run(run_pretraining.unmasked_ids(example))
-  assert ids.tolist() == SENTENCE + [0] * 3
-
-
-def test_masks_follow_the_rule_and_its_rates():
-  found = masked(row_of(SENTENCE, [1, 6]), 3000, masked_lm_prob=0.25)
-  # round(13 * 0.25) = 3 of the ten pieces that are no [CLS] or [SEP].
-  assert (found["masked_lm_weights"] == [1, 1, 1, 0]).all()
-  positions = found["masked_lm_positions"]
-  assert not positions[:, 3].any()
-  assert (np.diff(positions[:, :3], axis=1) > 0).all()
-  counts = np.bincount(positions[:, :3].ravel(), minlength=13)
-  assert (counts[[0, 7, 12]] == 0).all()
-  others = np.delete(counts, [0, 7, 12])
-  assert (abs(others / 3000 - 0.3) < 0.04).all()  # 5 standard deviations
-  truth = np.array(SENTENCE)
-  assert (found["masked_lm_ids"][:, :3] == truth[positions[:, :3]]).all()
-  rows = np.arange(3000)[:, None]
-  given = found["input_ids"][rows, positions[:, :3]]
-  true = found["masked_lm_ids"][:, :3]
-  # 1 of 17 random pieces is [MASK], and 1 is the true one.
-  assert abs((given == 4).mean() - (0.8 + 0.1 / 17)) < 0.02
-  assert abs((given == true).mean() - (0.1 + 0.1 / 17)) < 0.02
-  is_random = (given != 4) & (given != true)
-  assert set(given[is_random]) == set(range(17)) - {4}
-  untouched = found["input_ids"].copy()
-  untouched[rows, positions[:, :3]] = true
-  assert (untouched == SENTENCE + [0] * 3).all()
-
-
-@pytest.mark.parametrize(
-  ("probability", "expected"), [(0.0, 1), (0.19, 2), (0.2, 3), (1.0, 4)]
-)
-def test_the_number_of_masked_words(probability, expected):
-  # 13 tokens: 2.47 and 2.6 are rounded; at least 1, and 4 by the flag.
-  found = masked(row_of(SENTENCE), 3, masked_lm_prob=probability)
-  assert found["masked_lm_weights"].sum(axis=1).tolist() == [expected] * 3
-
-
-def test_masks_are_new_each_pass_and_repeat():
-  first = masked(row_of(SENTENCE), 8, random_seed=1)["input_ids"]
-  again = masked(row_of(SENTENCE), 8, random_seed=1)["input_ids"]
-  other = masked(row_of(SENTENCE), 8, random_seed=2)["input_ids"]
-  assert (first == again).all()
-  assert (first != other).any()
-  assert len({tuple(ids) for ids in first}) > 1
-
-
-def chosen_one_by_one(order, can_be, continues, count):
-  """The rule as it is written: words in turn, skipping what is too long."""
-  words = []
-  for position in np.flatnonzero(can_be):
-    if continues[position] and words:
-      words[-1].append(position)
-    else:
-      words.append([position])
-  chosen = set()
-  for word in sorted(words, key=lambda word: order[word[0]]):
-    if len(chosen) + len(word) <= count:
-      chosen.update(word)
-  return [position in chosen for position in range(len(order))]
-
-
-def test_words_are_chosen_as_one_by_one():
-  shapes = tf.float32, tf.bool, tf.bool, tf.int32
-  inputs = [
-    tf.placeholder(dtype, [] if dtype == tf.int32 else [LENGTH])
-    for dtype in shapes
-  ]
-  chosen = run_pretraining.choose_words(*inputs)
-  draw = random.Random(1)
-  with tf.Session() as session:
-    for _ in range(300):
-      values = (
-        [draw.random() for _ in range(LENGTH)],
-        [draw.random() < 0.8 for _ in range(LENGTH)],
-        [draw.random() < 0.5 for _ in range(LENGTH)],
-        draw.randint(1, 8),
-      )
-      found = session.run(chosen, dict(zip(inputs, values)))
-      assert found.tolist() == chosen_one_by_one(*values)
-
-
-def test_whole_words_are_masked_together():
-  found = masked(
-    row_of(SENTENCE), 50, masked_lm_prob=0.3, do_whole_word_mask=True
-  )
-  words = [{1, 2, 3}, {4}, {5, 6, 8}, {9}, {10}, {11}]  # 8 goes over [SEP]
-  seen = set()
-  for positions, weights in zip(
-    found["masked_lm_positions"], found["masked_lm_weights"]
-  ):
-    positions = set(positions[weights > 0].tolist())
-    for word in words:
-      assert word <= positions or not word & positions
-      seen |= word & positions
-    assert len(positions) <= 4
-  assert seen == set().union(*words)
-
-
 # ------------------------------------------------------------------- runs
 
 
@@ -300,11 +151,13 @@ def write_rows(path, rows):
 
 
 def sentence(rng):
-  """One word again and again, so that a masked one can be told."""
+  """One word again and again, so that a masked one can be guessed."""
   length = rng.randint(4, 14)
   positions = rng.choice(range(1, length + 1), 1 + length // 6, False)
   ids = [2, *[int(rng.randint(5, 13))] * length, 3]
-  return row_of(ids, sorted(map(int, positions)), int(rng.randint(2)))
+  positions = sorted(map(int, positions))
+  is_random = int(rng.randint(2))
+  return helpers.masked_row(ids, positions, LENGTH, PREDICTIONS, is_random)
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +175,7 @@ def data(tmp_path_factory):
 
 
 def arguments(data, output_dir, *others):
-  """A command line; a flag that is given again counts last."""
+  """A command line; of a flag given twice, the last value counts."""
   return [
     f"--input_file={data}/[ab].tfrecord,{data}/c.tfrecord",
     f"--bert_config_file={data}/bert_config.json",
@@ -335,28 +188,13 @@ def arguments(data, output_dir, *others):
   ]
 
 
-@pytest.fixture
-def run():
-  """Runs the script in this process, and takes its flags away again."""
-  before = set(flags.FLAGS)
-
-  def run(*arguments, main=run_pretraining.main):
-    forget()
-    run_pretraining.define_flags()
-    flags.FLAGS(["run_pretraining.py", *arguments])
-    return main([])
-
-  def forget():
-    flags.FLAGS.remove_flag_values(
-      [name for name in flags.FLAGS if name not in before]
-    )
-
-  yield run
-  forget()
+def prepare(*arguments):
+  options, _ = flags.parse(run_pretraining.Options, arguments)
+  return run_pretraining.prepare(options)
 
 
 def summaries(folder, tag):
-  """{step: value} of a tag."""
+  """{step: value} of a tag of the summaries."""
   return {
     event.step: value.simple_value
     for path in sorted(pathlib.Path(folder).glob("events*"))
@@ -366,6 +204,7 @@ def summaries(folder, tag):
   }
 
 
+@pytest.mark.slow
 def test_a_run_trains_evaluates_and_keeps_the_best(data, tmp_path):
   command = arguments(
     *(data, tmp_path, "--do_eval", f"--eval_input_file={data}/dev.tfrecord"),
@@ -373,12 +212,7 @@ def test_a_run_trains_evaluates_and_keeps_the_best(data, tmp_path):
     *("--keep_best=masked_lm_accuracy", "--max_eval_steps=1"),
     *("--train_batch_size=16", "--gradient_accumulation_steps=2"),
   )
-  done = subprocess.run(
-    [sys.executable, str(ROOT / "run_pretraining.py"), *command],
-    capture_output=True,
-    text=True,
-    cwd=tmp_path,
-  )
+  done = helpers.run_process("run_pretraining.py", *command, cwd=tmp_path)
   assert done.returncode == 0, done.stderr
   assert "train: 3 files, 40 examples" in done.stderr
   assert "batch 16, 40 examples = 120.00 epochs" in done.stderr
@@ -413,35 +247,38 @@ def test_a_run_trains_evaluates_and_keeps_the_best(data, tmp_path):
   assert (tmp_path / "bert_config.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--mask_dynamically",)])
-def test_ten_steps_are_five_and_after_a_restart_five(
-  data, tmp_path, run, monkeypatch, options
+def test_a_run_that_is_interrupted_takes_the_same_steps(
+  data, tmp_path, monkeypatch, options
 ):
   monkeypatch.setattr(corpora, "_POOL_EXAMPLES", 24)  # 3 batches
   options = (*options, f"--vocab_file={data}/vocab.txt")
-  run(*arguments(data, tmp_path / "whole", *options))
-  whole = summaries(tmp_path / "whole", "train/loss")
   train = estimators.train
-  for last in (5, 10):  # the schedule is that of ten steps
+
+  def run(folder, last):  # the schedule is that of ten steps
     monkeypatch.setattr(
-      estimators,
-      "train",
-      lambda e, i, steps, *args, last=last: train(e, i, last, *args),
+      estimators, "train", lambda e, i, steps, *args: train(e, i, last, *args)
     )
-    tf.reset_default_graph()
-    run(*arguments(data, tmp_path / "parts", *options))
-  parts = summaries(tmp_path / "parts", "train/loss")
-  assert parts == whole
+    command = arguments(data, tmp_path / folder, *options)
+    done = helpers.run(run_pretraining, *command)
+    assert done.returncode == 0, done.stderr
+    return summaries(tmp_path / folder, "train/loss")
+
+  whole = run("whole", 10)
+  run("parts", 5)
+  assert run("parts", 10) == whole
   assert len(whole) == 10
   assert len(set(whole.values())) > 5
 
 
-def test_evaluation_on_training_records_is_said(data, tmp_path, run, caplog):
-  run(
+def test_evaluation_on_training_records_gives_a_warning(data, tmp_path):
+  done = helpers.run(
+    run_pretraining,
     *arguments(data, tmp_path, "--do_train=False", "--do_eval"),
     f"--init_checkpoint={initial(data, tmp_path)}",
   )
-  assert "evaluation runs on training records (--input_file)" in caplog.text
+  assert "evaluation runs on training records (--input_file)" in done.stderr
   found = json.loads((tmp_path / "eval_results.json").read_text())
   assert found["global_step"] == 0
   assert found["masked_lm_loss"] == pytest.approx(math.log(17), rel=0.5)
@@ -456,7 +293,7 @@ def initial(data, tmp_path):
       for name, spec in SCHEMA.items()
     }
     rows["masked_lm_weights"] = tf.zeros([1, PREDICTIONS])
-    run_pretraining.forward(config, rows, False, None, False, {})
+    TASK.build(config, rows)
     with tf.Session() as session:
       session.run(tf.global_variables_initializer())
       saver = tf.train.Saver()
@@ -489,48 +326,53 @@ def test_the_originals_input_fn_trains_in_whole_batches(data):
     (("--do_train=False",), "give at least one of --do_train, --do_eval"),
     (("--mask_dynamically",), "--mask_dynamically needs --vocab_file"),
     (("--do_whole_word_mask",), "--do_whole_word_mask needs --mask_dynamic"),
-    (("--keep_best=f1",), "no score of this task: give one of loss, masked"),
+    (
+      ("--keep_best=f1",),
+      "not a score of this task: give one of loss, masked",
+    ),
     (
       ("--use_tpu", "--tpu_name=t", "--output_dir=gs://b/o"),
       "--input_file=.* is a local path, which a TPU can't read",
     ),
   ],
 )
-def test_flags_that_do_not_fit_are_named(data, tmp_path, run, options, message):
-  with pytest.raises(ValueError, match=message):
-    run(*arguments(data, tmp_path, *options), main=prepare)
+def test_flags_that_do_not_fit_are_named(data, tmp_path, options, message):
+  done = helpers.run(run_pretraining, *arguments(data, tmp_path, *options))
+  assert done.returncode == 1
+  assert re.search(message, done.stderr)
   assert not list(tmp_path.glob("*.ckpt*"))
 
 
-def prepare(_):
-  return run_pretraining.prepare()
-
-
-def test_vocabularies_that_do_not_fit_are_named(data, tmp_path, run):
+def test_vocabularies_that_do_not_fit_are_named(data, tmp_path):
   vocab = tmp_path / "vocab.txt"
   dynamic = "--mask_dynamically", f"--vocab_file={vocab}"
-  vocab.write_text("\n".join(TOKENS[:4]) + "\n")
-  with pytest.raises(ValueError, match=r"vocab.txt lacks \[MASK\]"):
-    run(*arguments(data, tmp_path, *dynamic), main=prepare)
-  vocab.write_text("\n".join(TOKENS[:13]) + "\n")
-  with pytest.raises(ValueError, match=r"has no pieces that begin with ##"):
-    options = *dynamic, "--do_whole_word_mask"
-    run(*arguments(data, tmp_path, *options), main=prepare)
-  vocab.write_text("\n".join([*TOKENS, "more"]) + "\n")
-  with pytest.raises(ValueError, match=r"has 18 tokens but vocab_size is 17"):
-    run(*arguments(data, tmp_path, *dynamic), main=prepare)
+  for tokens, options, message in (
+    (TOKENS[:4], (), "vocab.txt lacks [MASK]"),
+    (
+      TOKENS[:13],
+      ("--do_whole_word_mask",),
+      "has no pieces that begin with ##",
+    ),
+    ([*TOKENS, "more"], (), "has 18 tokens but vocab_size is 17"),
+  ):
+    vocab.write_text("\n".join(tokens) + "\n")
+    command = arguments(data, tmp_path, *dynamic, *options)
+    assert message in helpers.run(run_pretraining, *command).stderr
 
 
-def test_damage_is_named_and_what_follows_can_be_left_out(data, tmp_path, run):
+def test_damage_is_named_and_the_rest_of_the_file_can_be_skipped(
+  data, tmp_path
+):
   file = tmp_path / "bad.tfrecord"
   whole = (data / "a.tfrecord").read_bytes()
   file.write_bytes(whole[:-5])
-  options = f"--input_file={file},{data}/b.tfrecord,{data}/?.tfrecord"
-  with pytest.raises(ValueError, match=r"bad.tfrecord is damaged .* after 14"):
-    run(*arguments(data, tmp_path, options), main=prepare)
-  job = run(
-    *arguments(data, tmp_path, options, "--skip_corrupted"), main=prepare
+  command = arguments(
+    *(data, tmp_path),
+    f"--input_file={file},{data}/b.tfrecord,{data}/?.tfrecord",
   )
+  done = helpers.run(run_pretraining, *command)
+  assert re.search("bad.tfrecord is damaged .* after 14", done.stderr)
+  job = prepare(*command, "--skip_corrupted")
   assert job.train.num_examples == 14 + 40  # each file once
 
 
@@ -541,12 +383,15 @@ def test_damage_is_named_and_what_follows_can_be_left_out(data, tmp_path, run):
     ("--distribution=mirrored", "--precision=bfloat16"),
   ],
 )
-def test_the_readmes_recipes_for_devices_fit_each_other(run, recipe):
-  run(
-    "--input_file=gs://b/records/*",
-    "--eval_input_file=gs://b/held_out/*",
-    "--bert_config_file=gs://b/bert_config.json",
-    *("--output_dir=gs://b/out", "--do_train", "--do_eval"),
-    *("--train_batch_size=256", "--eval_batch_size=256", *recipe),
-    main=lambda _: common_flags.check_devices(("input_file",)),
+def test_the_documented_recipes_for_devices_are_accepted(recipe):
+  options, _ = flags.parse(
+    run_pretraining.Options,
+    [
+      "--input_file=gs://b/records/*",
+      "--eval_input_file=gs://b/held_out/*",
+      "--bert_config_file=gs://b/bert_config.json",
+      *("--output_dir=gs://b/out", "--do_train", "--do_eval"),
+      *("--train_batch_size=256", "--eval_batch_size=256", *recipe),
+    ],
   )
+  cluster.check_devices(options, ("input_file", "eval_input_file"))

@@ -112,7 +112,7 @@ def test_questions_are_read_from_json_lines(tmp_path):
   assert (first.answers, second.answers) == (None, ["Ann"])
 
 
-def test_answers_that_are_elsewhere_are_left_out_and_counted(tmp_path, caplog):
+def test_answers_not_at_their_place_are_left_out_and_counted(tmp_path, caplog):
   data = squad(
     (
       "one two three",
@@ -199,7 +199,7 @@ ANSWER = (*QUESTION, "answers", 0)
     ),
   ],
 )
-def test_what_is_not_squad_is_named_with_its_place(tmp_path, data, message):
+def test_errors_name_the_place_in_the_file(tmp_path, data, message):
   path = write(tmp_path, "a.json", data)
   with pytest.raises(ValueError, match=message):
     run_squad.read_squad_examples(path, True)
@@ -257,7 +257,7 @@ def test_features_equal_the_originals(tokenizer, version, mode):
 
 
 class Words:
-  """A tokenizer whose pieces are words, and that counts its calls."""
+  """A tokenizer whose pieces are words; it keeps what it was given."""
 
   def __init__(self):
     self.calls = []
@@ -288,7 +288,7 @@ def test_a_piece_is_scored_where_it_has_the_most_context(count, stride):
     [example([str(i) for i in range(count)])], Words(), 10, stride, 1
   )
   room = 10 - 1 - 3
-  spans, start = [], 0  # by the contract's words
+  spans, start = [], 0  # as the contract defines them
   while True:
     spans.append((start, min(room, count - start)))
     if start + room >= count:
@@ -344,7 +344,7 @@ def test_a_window_without_the_whole_answer_trains_at_0():
   found, counts = windows(
     [whole, impossible], Words(), 10, 4, 1, is_training=True
   )
-  # Windows 0 to 5 and 4 to 9: the first has the 5 alone.
+  # Windows 0 to 5 and 4 to 9: the first holds only the 5.
   positions = [(f.start_position, f.end_position) for f in found]
   assert positions == [(0, 0), (4, 5), (0, 0), (0, 0)]
   assert counts.without_answer == 3
@@ -424,7 +424,7 @@ def test_predictions_equal_the_originals_to_the_byte(tokenizer, tmp_path, name):
   run_squad.write_predictions(
     examples,
     found,
-    results[::-1],  # their order has no part in it
+    results[::-1],  # their order does not matter
     given["n_best_size"],
     given["max_answer_length"],
     given["do_lower_case"],
@@ -448,7 +448,7 @@ def test_final_texts_equal_the_originals():
 
 
 def logits(size, **values):
-  """Logits of -9 but for those given, as p3=1.5."""
+  """Logits of -9, except those given, such as p3=1.5."""
   found = np.full(size, -9.0, np.float32)
   for name, value in values.items():
     found[int(name[1:])] = value
@@ -486,8 +486,8 @@ def test_an_answer_has_its_place_in_the_context():
   )
 
 
-def test_what_is_no_span_of_the_context_is_passed_over():
-  # Starts in the question, at [CLS] and behind the end; too long a span.
+def test_only_spans_of_the_context_are_answers():
+  # Starts in the question, at [CLS] and behind the end; a span too long.
   starts = logits(16, p0=9, p1=8, p9=3)
   found = answer(starts, logits(16, p4=9, p9=2, p10=8))
   assert [a.text for a in found.answers] == ["left"]
@@ -509,14 +509,14 @@ def test_no_answer_is_predicted_by_its_odds():
   assert found.answer.text == "Army"
 
 
-def test_no_answer_is_predicted_where_nothing_else_is_left():
+def test_no_answer_is_predicted_if_nothing_else_is_left():
   starts, ends = logits(16, p0=1, p1=9, p2=8), logits(16, p0=1, p1=9, p2=8)
   found = answer(starts, ends, version_2=True)
   assert (found.answer.text, found.null_odds) == ("", 2.0)
   assert [a.text for a in found.answers] == [""]
 
 
-def test_a_context_of_no_pieces_has_an_empty_answer():
+def test_a_context_without_pieces_has_an_empty_answer():
   question = example(["\u200b"])
   tokenizer = Words()
   tokenizer.tokenize = tokenization.BasicTokenizer().tokenize
@@ -529,7 +529,7 @@ def test_a_context_of_no_pieces_has_an_empty_answer():
     assert prediction.answer.text == text
 
 
-def test_logits_that_are_missing_or_no_numbers_are_named():
+def test_missing_results_and_nan_logits_are_errors():
   with pytest.raises(ValueError, match="the logits are NaN"):
     answer(logits(16, p3=np.nan), logits(16))
   found, _ = windows([example(["a"])], Words(), 16, 8, 4)
@@ -568,7 +568,7 @@ def test_thresholds_are_searched_over_the_best_texts():
 
 
 def number_questions(rng, count, name):
-  """Contexts of fillers, with one number or none: "how many" of them."""
+  """Contexts of filler words with at most one number, asked "how many"."""
   paragraphs = []
   for i in range(count):
     words = [str(word) for word in rng.choice(FILLERS, rng.randint(2, 14))]

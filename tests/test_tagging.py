@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """The tagger's layers and losses, its records, and rows turned into answers."""
 
+import helpers
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -10,7 +11,6 @@ import tokenization
 from bert.records import packing
 from bert.tasks import tagging
 from bert.training import estimators
-from tests import helpers
 
 TOKENS = "[PAD] [UNK] [CLS] [SEP] [MASK] ann fox . ##s ##t x ##x"
 CONFIG = modeling.BertConfig(
@@ -162,7 +162,7 @@ def test_without_a_crf_only_scored_words_cost():
 
 @pytest.mark.parametrize("use_crf", [False, True])
 def test_the_loss_is_the_mean_over_the_words_of_all_windows(use_crf):
-  model_fn = estimators.task_model_fn(
+  model_fn = estimators.make_model_fn(
     tagger(use_crf=use_crf), CONFIG, estimators.GraphOptions()
   )
   specs = []

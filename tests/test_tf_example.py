@@ -1,5 +1,5 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Records encoded without TensorFlow are the bytes that protobuf writes."""
+"""Tests that records encoded without TensorFlow equal protobuf's bytes."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_bytes_equal_protobufs(ints):
   assert ENCODE(values) == by_protobuf(values)
 
 
-def test_lists_of_over_127_bytes_have_longer_lengths():
+def test_lists_over_127_bytes_have_lengths_of_several_bytes():
   layout = {"x": (40000, "int")}
   encoded = tf_example.ExampleEncoder(layout)({"x": list(range(40000))})
   example = tf.train.Example.FromString(encoded)
@@ -48,11 +48,11 @@ def test_lists_of_over_127_bytes_have_longer_lengths():
   assert list(found) == list(range(40000))
 
 
-def test_a_wrong_number_of_values_is_named():
+def test_the_error_for_a_wrong_number_of_values_gives_both_numbers():
   with pytest.raises(ValueError, match="b has 2 values instead of 3"):
     ENCODE({"a": [1.0, 2.0], "b": [1, 2], "longer_name": 7})
 
 
-def test_a_fraction_is_no_integer():
+def test_a_fraction_in_an_integer_list_is_refused():
   with pytest.raises(TypeError):
     ENCODE({"a": [1.0, 2.0], "b": [1, 2, 0.5], "longer_name": 7})

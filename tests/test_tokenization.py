@@ -34,7 +34,7 @@ def tokenizer(request):
 
 @pytest.fixture
 def make(tmp_path):
-  """Returns a function from tokens to a tokenizer that has just those."""
+  """Returns a function that makes a tokenizer with the given tokens only."""
 
   def make_tokenizer(tokens, **options):
     path = tmp_path / "vocab.txt"
@@ -56,7 +56,7 @@ def random_texts(seed, count):
 
 
 def slow_tokens(text, vocab, lower):
-  """The contract's section on the tokenizer, letter by letter."""
+  """Follows the contract's section on the tokenizer letter by letter."""
   cleaned = ""
   for char in text:
     kind = unicodedata.category(char)
@@ -112,7 +112,7 @@ def test_golden_words_tokens_and_ids(lower):
     assert full.tokenize_with_offsets(case["text"])[0] == tokens
 
 
-def test_random_texts_agree_with_the_steps_done_letter_by_letter(tokenizer):
+def test_random_texts_give_the_tokens_of_a_letter_by_letter_version(tokenizer):
   lower = tokenizer.basic_tokenizer.do_lower_case
   basic, wordpiece = tokenizer.basic_tokenizer, tokenizer.wordpiece_tokenizer
   for text in random_texts(1, 2000):
@@ -122,7 +122,7 @@ def test_random_texts_agree_with_the_steps_done_letter_by_letter(tokenizer):
     assert tokens == wordpiece.tokenize(" ".join(basic.tokenize(text)))
 
 
-def test_control_characters_that_split_splits_at_join_words(tokenizer):
+def test_control_characters_are_dropped_and_join_words(tokenizer):
   for char in "\x0b\x0c\x1c\x1d\x1e\x1f\x85":
     assert "a b".replace(" ", char).split() == ["a", "b"]
     assert tokenizer.tokenize(f"a{char}b") == ["a", "##b"]
@@ -130,7 +130,7 @@ def test_control_characters_that_split_splits_at_join_words(tokenizer):
     assert tokenizer.tokenize(f"a{char}b") == ["a", "b"]
 
 
-def test_chunks_end_at_all_white_space_and_only_there():
+def test_chunks_end_at_white_space_only():
   for code in range(sys.maxunicode + 1):
     char = chr(code)
     dropped = tokenization._is_control(char)
@@ -196,12 +196,12 @@ def test_unicode_from_bytes():
     tokenization.convert_to_unicode(5)
 
 
-def test_module_level_conversions():
+def test_conversion_functions_of_the_module():
   vocab = {"a": 0, "b": 1}
   assert tokenization.convert_tokens_to_ids(vocab, ["b", "a", "b"]) == [1, 0, 1]
   assert tokenization.convert_ids_to_tokens({0: "a", 1: "b"}, [1]) == ["b"]
   assert tokenization.convert_by_vocab(vocab, ()) == []
-  with pytest.raises(ValueError, match="'c' is not in the vocabulary of 2"):
+  with pytest.raises(ValueError, match="'c' is not in the vocabulary of 2 tok"):
     tokenization.convert_by_vocab(vocab, ["a", "c"])
 
 
@@ -224,7 +224,7 @@ def test_a_token_or_id_outside_the_vocabulary_is_named(tokenizer):
     ("multi_cased_L-12_H-768_A-12", False),
   ],
 )
-def test_released_models_of_the_other_case_are_refused(model, lower):
+def test_released_models_for_the_other_case_are_refused(model, lower):
   validate = tokenization.validate_case_matches_checkpoint
   for checkpoint in (
     f"gs://a/{model}/bert_model.ckpt",
@@ -275,12 +275,12 @@ def test_offsets_worked_by_hand(text, expected):
     assert [(t, *span) for t, span in zip(tokens, spans)] == expected
 
 
-def test_offsets_of_bytes_are_of_the_decoded_text(tokenizer):
+def test_offsets_for_bytes_refer_to_the_decoded_text(tokenizer):
   tokens, spans = tokenizer.tokenize_with_offsets("文 the".encode())
   assert (tokens, spans) == (["文", "the"], [(0, 1), (2, 5)])
 
 
-def test_a_character_taken_apart_has_one_span(make):
+def test_pieces_of_one_character_share_its_span(make):
   jamo = unicodedata.normalize("NFD", "한")
   tokenizer = make(["[UNK]", jamo[0], "##" + jamo[1:], "a"])
   tokens, spans = tokenizer.tokenize_with_offsets("a 한")
@@ -289,7 +289,7 @@ def test_a_character_taken_apart_has_one_span(make):
 
 
 def test_the_text_at_a_span_normalizes_to_its_piece(tokenizer):
-  def fold(text):  # a sigma's form depends on what follows it
+  def fold(text):  # a sigma's form depends on the next letter
     return text.replace("ς", "σ")
 
   for text in random_texts(2, 2000):
@@ -348,14 +348,14 @@ def test_never_split_leaves_other_text_alone():
 
 @pytest.mark.parametrize("never_split", ["[MASK]", [""]])
 def test_never_split_must_be_a_list_of_tokens(never_split):
-  with pytest.raises(ValueError, match="must be a list of tokens"):
+  with pytest.raises(ValueError, match="must be a list of non-empty tokens"):
     tokenization.FullTokenizer(VOCAB_FILE, never_split=never_split)
 
 
 # Memory and processes
 
 
-def test_the_memory_is_bounded(monkeypatch):
+def test_the_memory_has_a_limit(monkeypatch):
   monkeypatch.setattr(tokenization, "MEMORY_SIZE", 50)
   small = tokenization.FullTokenizer(VOCAB_FILE)
   memories = (small._pieces, small._pieces_and_spans)
@@ -374,7 +374,7 @@ def test_long_chunks_are_not_remembered(tokenizer):
   assert list(tokenizer._pieces) == ["a" * 32]
 
 
-def test_pickling_keeps_everything_but_the_memory():
+def test_pickling_keeps_everything_except_the_memory():
   options = {"do_lower_case": False, "never_split": ["[MASK]"]}
   original = tokenization.FullTokenizer(VOCAB_FILE, **options)
   text = "The [MASK] unaffable Thé"
@@ -418,7 +418,7 @@ def test_benchmark_prints_its_table_and_writes_json(tmp_path):
 # The vocabulary
 
 
-def test_vocabulary_lines_end_at_newline_only_and_ids_do_not_shift(tmp_path):
+def test_vocabulary_lines_end_only_at_newlines_so_ids_do_not_shift(tmp_path):
   path = tmp_path / "vocab.txt"
   path.write_bytes("a\n\nb\u2028c\n \u2028\nd\r\n  e \na\n\u0085x\n".encode())
   vocab = tokenization.load_vocab(path)
@@ -430,7 +430,7 @@ def test_vocabulary_lines_end_at_newline_only_and_ids_do_not_shift(tmp_path):
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
-def test_last_vocabulary_line_with_and_without_its_end(tmp_path, end):
+def test_last_vocabulary_line_with_and_without_a_newline(tmp_path, end):
   path = tmp_path / "vocab.txt"
   path.write_bytes(b"\xef\xbb\xbf[PAD]\nb" + end)
   assert tokenization.load_vocab(str(path)) == {"[PAD]": 0, "b": 1}
@@ -450,7 +450,9 @@ def test_golden_vocabulary(tokenizer):
     (b"a\nb\n\xff\xfe\n", r"vocab.txt:3: not utf-8 text"),
   ],
 )
-def test_unusable_vocabulary_is_one_sentence(tmp_path, content, message):
+def test_an_unusable_vocabulary_gives_a_one_line_error(
+  tmp_path, content, message
+):
   path = tmp_path / "vocab.txt"
   if content is not None:
     path.write_bytes(content)
@@ -459,12 +461,12 @@ def test_unusable_vocabulary_is_one_sentence(tmp_path, content, message):
   assert "\n" not in str(error.value)
 
 
-def test_vocabulary_folder_is_one_sentence(tmp_path):
+def test_a_folder_as_vocabulary_gives_a_one_line_error(tmp_path):
   with pytest.raises(ValueError, match="cannot read .*: Is a directory"):
     tokenization.load_vocab(str(tmp_path))
 
 
-def test_vocabulary_path_with_a_scheme_opens_through_tensorflow():
+def test_tensorflow_opens_vocabulary_paths_with_a_scheme():
   with tf.io.gfile.GFile("ram://vocab.txt", "w") as writer:
     writer.write("[UNK]\nthe\n")
   tokenizer = tokenization.FullTokenizer("ram://vocab.txt")
@@ -473,7 +475,7 @@ def test_vocabulary_path_with_a_scheme_opens_through_tensorflow():
     tokenization.load_vocab("ram://none.txt")
 
 
-def test_a_vocabulary_without_special_tokens_is_taken(make):
+def test_a_vocabulary_without_special_tokens_is_accepted(make):
   tokenizer = make(["the", "[MASK]", "[PAD]"])
   missing = tokenization.missing_special_tokens(tokenizer.vocab)
   assert missing == ["[UNK]", "[CLS]", "[SEP]"]
@@ -504,12 +506,12 @@ def test_vocab_is_cased(tokens, cased):
   assert tokenization.vocab_is_cased(vocab) is cased
 
 
-def test_a_vocabulary_for_both_cases_is_neither():
+def test_a_vocabulary_for_both_cases_is_unclear():
   vocab = tokenization.load_vocab(VOCAB_FILE)
   assert tokenization.vocab_is_cased(vocab) is None
 
 
-def test_the_rest_of_a_word_has_pieces_of_its_own():
+def test_the_rest_of_a_word_splits_into_continuation_pieces():
   vocab = ["ab", "##a", "##b", "##abc", "b"]
   wordpiece = tokenization.WordpieceTokenizer(vocab)
   assert wordpiece.split_word("abab", continues=True) == ["##a", "##b"] * 2
@@ -521,7 +523,7 @@ def test_the_rest_of_a_word_has_pieces_of_its_own():
 # Files of text
 
 
-def test_globs_name_files_in_order(tmp_path):
+def test_globs_give_files_in_order(tmp_path):
   for name in ("b.txt", "a.txt", "c[1].txt", "notes"):
     (tmp_path / name).write_text("text", "utf-8")
   (tmp_path / "d.txt").mkdir()
@@ -535,7 +537,7 @@ def test_globs_name_files_in_order(tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_what_a_killed_run_left_is_not_matched(tmp_path, scheme):
+def test_half_written_files_are_not_matched(tmp_path, scheme):
   for name in ("a", "b.partial"):
     (tmp_path / name).write_text("text", "utf-8")
   (tmp_path / "a.partial-x1").mkdir()
@@ -548,19 +550,19 @@ def test_what_a_killed_run_left_is_not_matched(tmp_path, scheme):
 
 
 @pytest.mark.parametrize("name", ["*.csv", "a.csv", "folder", "[b"])
-def test_a_pattern_that_names_no_file_is_told(tmp_path, name):
+def test_a_pattern_that_matches_no_file_is_an_error(tmp_path, name):
   (tmp_path / "a.txt").write_text("text", "utf-8")
   (tmp_path / "folder").mkdir()
   patterns = f"{tmp_path}/a.txt,{tmp_path}/{name}"
   with pytest.raises(ValueError) as error:
     tokenization.expand_globs(patterns, "--text")
   assert str(error.value) == f"--text: {tmp_path}/{name} names no file"
-  with pytest.raises(ValueError, match="^--input_file is empty: name files"):
+  with pytest.raises(ValueError, match="^--input_file is empty: give paths"):
     tokenization.expand_globs(" ,")
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_byte_ranges_have_each_line_once(tmp_path, monkeypatch, scheme):
+def test_byte_ranges_yield_each_line_once(tmp_path, monkeypatch, scheme):
   lines = ["one", "", "zwei\u2028drei", "\r", "четыре", "五"]
   data = "\n".join(lines).encode("utf-8")
   (tmp_path / "text").write_bytes(data)
@@ -574,7 +576,7 @@ def test_byte_ranges_have_each_line_once(tmp_path, monkeypatch, scheme):
     assert found == lines, size
 
 
-def test_text_that_is_not_utf8_is_told_with_its_byte(tmp_path):
+def test_the_error_for_bad_utf8_gives_the_byte(tmp_path):
   path = tmp_path / "latin1.txt"
   path.write_bytes("é\n".encode() + b"caf\xe9 au lait\n")
   for start in (0, 3):

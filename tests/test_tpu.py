@@ -24,6 +24,9 @@ import run_ranker
 import run_squad
 from bert.records import input_pipeline, record_files, streams
 from bert.tasks import tagging
+from bert.tasks.classification_data import classification
+from bert.tasks.pretraining import Pretraining, PretrainingNote
+from bert.tasks.ranking import RankerNote, Ranking
 from bert.training import estimators, progress
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
@@ -96,21 +99,28 @@ def tagger(options):
     optimizer=options,
     encoder={"use_one_hot_embeddings": True},
   )
-  return estimators.task_model_fn(TAGGER, CONFIG, graph)
+  return estimators.make_model_fn(TAGGER, CONFIG, graph)
 
 
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
-CANDIDATES = record_files.candidates_schema(LENGTH, 3)
+CANDIDATES = Ranking(
+  RankerNote("ranker", "interaction", "mean", True, LENGTH, "candidates"), 3
+).schema(True)
 SCRIPTS = {
   "pretraining": Script(
     pretraining,
-    record_files.pretraining_schema(LENGTH, 3),
+    Pretraining(PretrainingNote(LENGTH, 3)).schema(is_training=True),
     {"input_ids": 20, "masked_lm_positions": LENGTH, "masked_lm_ids": 20},
     num_weights=2,
-    shown=run_pretraining.SHOWN,
+    shown=(
+      "masked_lm_loss",
+      "masked_lm_accuracy",
+      "next_sentence_loss",
+      "next_sentence_accuracy",
+    ),
   ),
   "classifier": Script(
-    classifier, record_files.classification_schema(LENGTH), {"input_ids": 20}
+    classifier, classification((), LENGTH).schema(True), {"input_ids": 20}
   ),
   "squad": Script(
     squad,
@@ -336,14 +346,14 @@ def write_records(tmp_path, count):
     }
     for place in range(count)
   )
-  schema = record_files.classification_schema(LENGTH)
+  schema = classification((), LENGTH).schema(True)
   return record_files.write_records(rows, schema, str(tmp_path / "a.tf_record"))
 
 
 def read(tmp_path, count, is_training, params, steps):
   input_fn = input_pipeline.input_fn_builder(
     [write_records(tmp_path, count).path],
-    record_files.classification_schema(LENGTH),
+    classification((), LENGTH).schema(True),
     is_training,
     drop_remainder=True,
     num_examples=count,

@@ -1,9 +1,9 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Batches from a corpus: more records than fit in memory, in many files.
 
-In: record files and their layout. Out: an `input_fn(params)`. Each pass over
-the files has an order of its own that follows from the seed and the number of
-the pass, so that training that goes on finds its place again.
+In: record files and their layout. Out: an `input_fn(params)`. The order of a
+pass over the files depends only on the seed and the number of the pass, so that
+training that resumes finds its place again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from absl import logging
 
 from bert.records import files, input_pipeline
 
-_THREADS = 8  # files that are read at a time, to count their records
-_SAMPLE = 10000  # records of a corpus that are looked at before training
-_FILES_AT_A_TIME = 16  # whose records are mixed
+_THREADS = 8  # files that are read at the same time to count their records
+_SAMPLE = 10000  # records of a corpus that are checked before training
+_FILES_AT_A_TIME = 16  # files whose records are mixed
 _SHUFFLED = 10000  # records that are shuffled at a time
 
 
@@ -42,20 +42,20 @@ def count_examples(
   note_file: str | None = None,
   skip_corrupted: bool = False,
 ) -> list[Shard]:
-  """Reads record files through once, to count and to verify what they hold.
+  """Reads record files once, to count their records and check them.
 
   Args:
     paths: TFRecord files, each once.
-    note_file: JSON file that keeps the counts, so that only files that have
-      changed since are read again. None: counts are not kept.
-    skip_corrupted: leave out what follows on the first damaged record of a
-      file, and tell how much that is.
+    note_file: JSON file that keeps the counts, so that files that have not
+      changed are not read again. None: the counts are not kept.
+    skip_corrupted: use only the records before the first damaged one of a
+      file, and log how much is lost.
 
   Returns:
-    Those files that have records, in order.
+    The files that have records, in order.
 
   Raises:
-    ValueError: a file is damaged, or holds no record; it is named.
+    ValueError: a file is damaged, or holds no record; the message names it.
   """
   # {path: [mark, count, damaged byte or None]}
   kept = files.read_note(note_file) if note_file else {}
@@ -79,20 +79,22 @@ def count_examples(
 
 
 def _check_file(path, size, count, damaged_byte, skip_corrupted):
-  """Tells what is damaged, as an error or as a warning."""
+  """Raises ValueError if a file is damaged, or warns with `skip_corrupted`."""
   if damaged_byte is None:
     if not count:
       raise ValueError(f"{path} holds no record")
     return
-  told = (
+  damage = (
     f"{path} is damaged at byte {damaged_byte} of {size}, after {count} records"
   )
   if not skip_corrupted:
     raise ValueError(
-      f"{told}: make or copy it again, or leave out the rest of it with"
+      f"{damage}: make or copy it again, or leave out the rest of it with"
       " --skip_corrupted"
     )
-  logging.warning(f"{told}: its last {size - damaged_byte} bytes are left out")
+  logging.warning(
+    f"{damage}: its last {size - damaged_byte} bytes are left out"
+  )
 
 
 def _count(path):
@@ -110,18 +112,18 @@ def _count(path):
 def sample_lengths(
   shards: Sequence[Shard], schema: Mapping, vocab_size: int
 ) -> list[int]:
-  """Checks the first records of every file, and tells their lengths.
+  """Checks the first records of every file, and returns their lengths.
 
   Args:
     shards: the files.
     schema: {name: tf.FixedLenFeature}, the layout they should have.
-    vocab_size: what ids have to be under.
+    vocab_size: ids have to be below it.
 
   Returns:
-    How many tokens each record has.
+    The number of tokens in each record.
 
   Raises:
-    ValueError: a record has another layout, or an id over the vocabulary.
+    ValueError: a record has another layout, or an id outside the vocabulary.
   """
   lengths = []
   for shard in shards:
@@ -152,22 +154,22 @@ def corpus_input_fn_builder(
 ):
   """An `input_fn` of a corpus of record files.
 
-  Training reads the corpus again and again. The order of each pass follows
-  from the seed and its number: that of the files, of the records of several
-  files by turns, and of records within a window. What was used before is
-  skipped unparsed, and an example's place in this order is its number, on all
-  hosts and workers alike: each takes its own of the same order.
+  Training reads the corpus again and again. The seed and the number of a pass
+  decide its order: the files are shuffled, records of several files take turns,
+  and records are shuffled within a window. Examples that were used before are
+  skipped. All hosts and workers number the examples alike, and each takes its
+  own share.
 
   Args:
     shards: the files.
     schema: {name: tf.FixedLenFeature}.
-    is_training: or else each example comes once, in the order of the files.
-    drop_remainder: as `bounds`, of `input_pipeline.input_fn_builder`.
-    bounds: empty: never cut.
+    is_training: if not, each example comes once, in the order of the files.
+    drop_remainder: like `bounds`, see `input_pipeline.input_fn_builder`.
+    bounds: empty: batches are never cut.
     random_seed: of the order.
-    first_example: how many were used before, in training.
-    num_examples: how many come, if not in training; None: all.
-    transform: `(place in the order, an int64 scalar, example) -> example`.
+    first_example: the number of examples that training used before.
+    num_examples: how many to read when not training; None: all.
+    transform: `(example's number, int64 scalar, example) -> example`.
 
   Returns:
     `input_fn(params, input_context=None)`, as of `input_fn_builder`.
@@ -177,20 +179,14 @@ def corpus_input_fn_builder(
     parsed = input_pipeline.parse(record, schema)
     return transform(number, parsed) if transform else parsed
 
-  def evaluation(batch_size):
-    count = sum(shard.num_examples for shard in shards)
-    count = min(count, num_examples or count)
-    dataset = tf.data.Dataset.from_tensor_slices(_columns(shards))
-    dataset = dataset.flat_map(_records).take(count).enumerate()
-    dataset = dataset.map(example, tf.data.AUTOTUNE)
-    return input_pipeline.batch_in_order(
-      dataset, count, batch_size, drop_remainder, bounds, schema
-    )
-
   def input_fn(params, input_context=None):
     batch_size = params["batch_size"]
     if not is_training:
-      return input_pipeline.ahead(evaluation(batch_size), tf.data.AUTOTUNE)
+      dataset, count = _examples_in_order(shards, example, num_examples)
+      dataset = input_pipeline.batch_in_order(
+        dataset, count, batch_size, drop_remainder, bounds, schema
+      )
+      return input_pipeline.ahead(dataset, tf.data.AUTOTUNE)
     dataset = _training_batches(
       *(shards, example, schema, params.get("context"), batch_size),
       *(bounds, random_seed, first_example),
@@ -201,6 +197,15 @@ def corpus_input_fn_builder(
     return input_pipeline.ahead(dataset, tf.data.AUTOTUNE)
 
   return input_fn
+
+
+def _examples_in_order(shards, example, num_examples):
+  """A dataset of the first examples, and how many it has."""
+  count = sum(shard.num_examples for shard in shards)
+  count = min(count, num_examples or count)
+  dataset = tf.data.Dataset.from_tensor_slices(_columns(shards))
+  dataset = dataset.flat_map(_records).take(count).enumerate()
+  return dataset.map(example, tf.data.AUTOTUNE), count
 
 
 def _training_batches(
@@ -240,7 +245,7 @@ def _records(path, count):
 
 
 def _endless(shards, random_seed, first_example):
-  """Dataset of (number, record), from `first_example` on without end."""
+  """Endless dataset of (number, record), from `first_example` on."""
   columns = _columns(shards)
   each_pass = sum(shard.num_examples for shard in shards)
   first_pass, used = divmod(first_example, each_pass)
@@ -276,10 +281,10 @@ def _pool_size(batch_size):
 def _batch_pools(
   dataset, schema, bounds, batch_size, random_seed, first_example
 ):
-  """Batches of like length: pools are sorted, cut and put out of order.
+  """Batches of similar length: pools are sorted, cut into batches and shuffled.
 
-  Unlike buckets that fill, a pool holds nothing back, so that where training
-  stands follows from the number of its steps.
+  A bucket would hold examples back until it is full; a pool holds none back, so
+  the number of steps says which examples training has used.
   """
   size = _pool_size(batch_size)
   # A sample may have missed the longest examples.

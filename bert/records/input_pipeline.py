@@ -1,18 +1,14 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Turns TFRecord files into batches for TPUEstimator.
 
-In: files of padded tf.Examples and the table that declares their layout. Out:
-an `input_fn(params)` whose dataset gives `{name: [B, ...]}`, int32 for int64.
+In: files of padded tf.Examples and their schema. Out: an `input_fn(params)`
+whose dataset yields `{name: [B, ...]}`, with int64 values cast to int32.
 
 On TPU every batch has the same static shape. Elsewhere, examples are grouped
-by length into buckets and each batch is cut to its bucket's bound, so that
-little padding is computed. Batches for evaluation and prediction carry
-`example_index`, the record's place in the files, so that results can be put
-back in order; it is -1 for the padding that fills the last batch on TPU.
-
-A corpus is more than fits in memory, in many files. Each pass over it has an
-order of its own that follows from the seed and the number of the pass, so that
-training that goes on finds its place again.
+by length into buckets and each batch is cut to its bucket's bound, which saves
+computing padding. Batches for evaluation and prediction carry `example_index`,
+the record's position in the files, which puts results back in order. It is -1
+for the zero examples that fill up the last batch on TPU.
 """
 
 from __future__ import annotations
@@ -28,7 +24,7 @@ from google.protobuf.message import DecodeError
 from bert.records import record_files
 
 _MAX_BUCKETS = 8
-BOUND_MULTIPLE = 8  # lengths that suit vector units
+BOUND_MULTIPLE = 8  # bounds are multiples of 8, which suit vector units
 
 
 def bucket_bounds(
@@ -40,17 +36,17 @@ def bucket_bounds(
   """Chooses the bounds that leave the least padding in `lengths`.
 
   A dynamic programme over the histogram of lengths, rounded up to multiples
-  of 8: best[k][j] is the least number of positions that k buckets need for
-  all examples of up to the j-th rounded length.
+  of 8: best[k][j] is the smallest number of positions that k buckets need for
+  all examples up to the j-th rounded length.
 
   Args:
-    lengths: tokens of each example.
-    max_seq_length: the padded length, which no bound exceeds.
-    min_examples: of a bucket; fewer go into the next longer one.
-    max_buckets: at most this many bounds.
+    lengths: the number of tokens in each example.
+    max_seq_length: the padded length; no bound exceeds it.
+    min_examples: the fewest examples in a bucket, where possible.
+    max_buckets: the largest number of bounds.
 
   Returns:
-    Ascending bounds, none below the longest example.
+    Ascending bounds; the last one fits the longest example.
   """
   rounded = -(-np.asarray(lengths) // BOUND_MULTIPLE) * BOUND_MULTIPLE
   values, counts = np.unique(
@@ -80,7 +76,7 @@ def bucket_bounds(
 def describe(
   lengths: Sequence[int], max_seq_length: int, bounds: Sequence[int]
 ) -> str:
-  """How many examples of what length there are, and how much is padding."""
+  """Describes the number of examples, their lengths and the padding."""
   text = f"{len(lengths)} examples, {np.mean(lengths):.1f} tokens on average"
   padded = _padding_share(lengths, [max_seq_length])
   if not bounds:
@@ -93,38 +89,42 @@ def describe(
 
 
 def _padding_share(lengths, bounds):
-  """The share of positions that are padding if batches are cut to `bounds`."""
+  """Returns the share of padding among positions if cut to `bounds`."""
   places = np.searchsorted(bounds, lengths)
   return float(1 - np.sum(lengths) / np.sum(np.asarray(bounds)[places]))
 
 
 def check_records(path: str, schema: Mapping) -> None:
-  """Compares the first record of a file with the layout it should have.
+  """Checks that the first record of a file fits `schema`.
 
   Raises:
-    ValueError: the file holds no record, is corrupted, or was made with other
-      lengths than `schema` says; both numbers are named.
+    ValueError: the file has no record, is damaged, or was made for another
+      task or with other lengths; the message gives both lengths.
   """
   try:
     record = next(tf.python_io.tf_record_iterator(path), None)
   except tf.errors.DataLossError:
-    raise ValueError(f"{path} is not a TFRecord file, or damaged") from None
+    raise ValueError(f"{path} is not a TFRecord file, or is damaged") from None
   if record is None:
     raise ValueError(f"{path} holds no record")
   read_checked(path, record, schema)
 
 
 def read_checked(path, record, schema):
-  """{name: values} of a record that has the layout of `schema`."""
+  """Returns the {name: values} of a record.
+
+  Raises:
+    ValueError: the record does not fit `schema`.
+  """
   try:
     found = tf.train.Example.FromString(record).features.feature
   except DecodeError:
-    raise ValueError(f"{path} holds records that are no tf.Examples") from None
+    raise ValueError(f"the records of {path} are not tf.Examples") from None
   values = {}
   for name, spec in schema.items():
     if name not in found:
       raise ValueError(
-        f"{path} has no {name!r} in its records, which hold"
+        f"{path} has no {name!r} in its records, only"
         f" {', '.join(sorted(found))}: was it made for another task?"
       )
     values[name] = found[name].int64_list.value or found[name].float_list.value
@@ -134,14 +134,11 @@ def read_checked(path, record, schema):
       if name.startswith("masked_lm_"):
         flag = "max_predictions_per_seq"
       raise ValueError(
-        f"{path} was made with {len(values[name])} values of {name!r} a record,"
-        f" but the flags ask for {wanted}: make the records again or change"
+        f"{path} has records with {len(values[name])} values of {name!r}, but"
+        f" the flags ask for {wanted}: make the records again or change"
         f" --{flag}"
       )
   return values
-
-
-# ----------------------------------------------------------------- corpora
 
 
 # ----------------------------------------------------------------- batches
@@ -161,19 +158,18 @@ def input_fn_builder(
   Args:
     files: TFRecord files, read in this order.
     schema: {name: tf.FixedLenFeature}.
-    is_training: shuffle all examples anew each epoch, and repeat for ever.
-    drop_remainder: give whole batches only (static shapes, for TPU); when not
-      training, the last batch is filled with zeros and `example_index` -1.
-    num_examples: how many records the files hold.
-    bounds: ascending lengths that batches are cut to; empty: never cut.
-    random_seed: of the order of examples.
+    is_training: shuffle all examples in every epoch, and repeat forever.
+    drop_remainder: make only whole batches (static shapes, for TPU). Evaluation
+      and prediction fill the last batch with zeros and `example_index` -1.
+    num_examples: the number of records in the files.
+    bounds: ascending lengths to cut batches to; empty: no cutting.
+    random_seed: the seed of the order of examples.
 
   Returns:
-    `input_fn(params, input_context=None)` -> tf.data.Dataset;
-    `params["batch_size"]` is the batch size over all replicas,
-    `params["context"]`, where there is one, the TPU host's share, and
-    `input_context` the share of one of the workers of a tf.distribute
-    strategy.
+    `input_fn(params, input_context=None)` -> tf.data.Dataset.
+    `params["batch_size"]` is the batch size over all replicas.
+    `params["context"]`, if present, says which share a TPU host reads, and
+    `input_context` which share a worker of a tf.distribute strategy reads.
   """
 
   def input_fn(params, input_context=None):
@@ -207,20 +203,22 @@ def batch_input_fn(
   drop_remainder: bool,
   random_seed: int | None = None,
 ):
-  """`input_fn_builder` over one file, with bounds that suit its examples.
+  """Makes an `input_fn` from one file, with bounds that suit its examples.
+
+  Logs the number of examples, their lengths and the share of padding.
 
   Args:
-    records: `features.RecordFile`; its lengths are told in the log.
+    records: `record_files.RecordFile`.
     schema: {name: tf.FixedLenFeature}.
-    is_training: as of `input_fn_builder`.
-    train_batch_size: examples a training step.
-    buckets: ascending lengths, none, or "auto": chosen from the lengths.
-    drop_remainder: as of `input_fn_builder`.
-    random_seed: of the order of examples.
+    is_training: as in `input_fn_builder`.
+    train_batch_size: examples in a training step.
+    buckets: ascending bounds, maybe none, or "auto": chosen by length.
+    drop_remainder: as in `input_fn_builder`.
+    random_seed: the seed of the order of examples.
   """
   longest = schema["input_ids"].shape[-1]
   if buckets == "auto":
-    # While training, a bucket should not wait for long until it is full.
+    # In training, a bucket should fill up soon.
     fewest = 4 * train_batch_size if is_training else 1
     buckets = bucket_bounds(records.lengths, longest, fewest)
   name = os.path.basename(records.path).partition(".")[0]
@@ -239,15 +237,15 @@ def batch_input_fn(
 def array_input_fn(
   rows: Sequence[Mapping], schema: Mapping, drop_remainder: bool
 ):
-  """Makes an `input_fn` from examples in memory, in their order, never cut.
+  """Makes an `input_fn` from examples in memory; keeps order and length.
 
   Args:
-    rows: {name: int or list}, by `schema`.
+    rows: {name: int or list} with the names of `schema`.
     schema: {name: tf.FixedLenFeature} of integers.
-    drop_remainder: as of `input_fn_builder`.
+    drop_remainder: as in `input_fn_builder`.
 
   Returns:
-    `input_fn(params)`, as of `input_fn_builder`, not for training.
+    `input_fn(params)` as in `input_fn_builder`, but not for training.
   """
   arrays = {
     name: np.array([row[name] for row in rows], np.int32) for name in schema
@@ -266,7 +264,7 @@ def array_input_fn(
 def batch_in_order(
   dataset, num_examples, batch_size, drop_remainder, bounds, schema
 ):
-  """Batches with `example_index`, the last filled up if batches are whole."""
+  """Makes batches with `example_index`; `drop_remainder` fills up the last."""
   dataset = dataset.enumerate().map(_with_index)
   if drop_remainder:
     dataset = dataset.concatenate(_padding(dataset, -num_examples % batch_size))
@@ -280,7 +278,7 @@ def _batch(dataset, batch_size, drop_remainder, bounds, schema):
 
 
 def parse(record, schema):
-  """One serialised example as {name: tensor}, int64 narrowed to int32."""
+  """Parses a serialised example to {name: tensor}; casts int64 to int32."""
   example = tf.io.parse_single_example(record, dict(schema))
   return {
     name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
@@ -289,10 +287,10 @@ def parse(record, schema):
 
 
 def ahead(dataset, count):
-  """Makes `count` batches ahead of their use (AUTOTUNE: as many as suit).
+  """Prefetches `count` batches (AUTOTUNE: as many as useful).
 
-  Nothing else is tuned: tf.data's autotuner looks at its pipeline ever more
-  rarely, up to once a minute, and a session that closes waits for that.
+  Turns autotuning off: tf.data's autotuner sleeps longer and longer, up to a
+  minute, and a closing session waits for it.
   """
   options = tf.data.Options()
   options.autotune.enabled = False
@@ -304,7 +302,7 @@ def _with_index(index, example):
 
 
 def _padding(dataset, count):
-  """`count` all-zero examples of the form of `dataset`, with index -1."""
+  """Returns `count` all-zero examples shaped like `dataset`'s, index -1."""
   zeros = {
     name: tf.zeros(spec.shape, spec.dtype)
     for name, spec in dataset.element_spec.items()
@@ -314,17 +312,17 @@ def _padding(dataset, count):
 
 
 def host_share(dataset, context):
-  """The share of records that this host of a TPU pod reads."""
+  """Returns the share of records that this host of a TPU pod reads."""
   if context is None or context.num_hosts == 1:
     return dataset
   return dataset.shard(context.num_hosts, context.current_host)
 
 
 def replica_shares(dataset, batch_size, context):
-  """Cuts each batch into a part a replica, and gives those of this worker.
+  """Splits each batch into a part for each replica; keeps this worker's parts.
 
-  Every worker makes the same batches, by the seed, so that together they see
-  what one process would.
+  All workers make the same batches from the seed, so together they see what
+  one process would see.
   """
   size = batch_size // context.num_replicas_in_sync
   replicas = context.num_replicas_in_sync // context.num_input_pipelines
@@ -341,10 +339,10 @@ def replica_shares(dataset, batch_size, context):
 
 
 def _batch_by_length(dataset, bounds, batch_size, schema):
-  """Batches of examples from one bucket each, cut to the bucket's bound."""
+  """Makes each batch from one bucket and cuts it to the bucket's bound."""
 
   def bucket(example):
-    # Of a record that has several sequences, the longest counts.
+    # If a record has several sequences, the longest counts.
     length = tf.reduce_max(tf.reduce_sum(example["input_mask"], axis=-1))
     return tf.searchsorted(bounds, [length], out_type=tf.int64)[0]
 
@@ -358,7 +356,7 @@ def _batch_by_length(dataset, bounds, batch_size, schema):
 
 
 def cut(batch, bound, schema):
-  """A batch's first `bound` positions."""
+  """Cuts the per-position values of a batch to `bound` positions."""
   names = record_files.positional(schema)
   return {
     name: value[..., :bound] if name in names else value

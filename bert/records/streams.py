@@ -1,8 +1,8 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Examples that come by and by, and results put back in their order.
+"""Batches examples as they arrive, and puts results back in input order.
 
 In: examples that need not fit in memory, or predicted batches. Out: an
-`input_fn(params)`, and one result after the other.
+`input_fn(params)`, or one result at a time.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import tensorflow.compat.v1 as tf
 
 from bert.records import input_pipeline
 
-_LOOK_SECONDS = 0.2  # between two looks whether more is wanted
+_LOOK_SECONDS = 0.2  # between two checks whether the reader is done
 
 
 def stream_input_fn(windows: Iterable[Sequence[Mapping]], schema: Mapping):
-  """Makes an `input_fn` from examples that need not fit in memory; once.
+  """Makes a one-pass `input_fn` from examples that need not fit in memory.
 
-  The examples of a window are sorted by length, and each batch of them is cut
-  to its longest. A batch is made as soon as its window is there.
+  Sorts the examples of a window by length and cuts each batch to its longest
+  example. Makes a window's batches as soon as the window arrives.
 
   Args:
-    windows: lists of {name: int or list}, by `schema`.
-    schema: {name: tf.FixedLenFeature} of integers; lists are cut as long as
-      `input_mask` says.
+    windows: lists of {name: int or list} with the names of `schema`.
+    schema: {name: tf.FixedLenFeature} of integers. `input_mask` gives the
+      length of an example's lists.
 
   Returns:
-    `input_fn(params)`, as of `input_fn_builder`, not for TPU.
+    `input_fn(params)` as in `input_fn_builder`, but not for TPU.
   """
 
   names = [*schema, "example_index"]
@@ -66,7 +66,7 @@ def stream_input_fn(windows: Iterable[Sequence[Mapping]], schema: Mapping):
 
 
 def _stack(rows, name, bound):
-  """A column of rows; lists are cut."""
+  """Returns a column of the rows as an array; cuts lists to `bound`."""
   values = [row[name] for row in rows]
   if isinstance(values[0], list):
     values = [value[:bound] for value in values]
@@ -76,18 +76,18 @@ def _stack(rows, name, bound):
 def as_they_come(
   things: Iterable, most: int, is_over: Callable[[], bool] | None = None
 ) -> Iterator[list]:
-  """Yields lists of what has come, without waiting for more.
+  """Yields lists of the things that have arrived, without waiting for more.
 
   Args:
-    things: read in a thread of its own, which may wait for each.
-    most: of the longest list, and read ahead.
-    is_over: whether no more are wanted; None: all are.
+    things: read in a separate thread, which may wait for each of them.
+    most: the most things in a list, and the most to read ahead.
+    is_over: returns True when the caller needs no more; None: read them all.
 
   Yields:
-    Lists of one thing or more.
+    Lists of one or more things.
 
   Raises:
-    What reading raises, once the things before are given.
+    Any error from reading `things`, after the things before it.
   """
   arrived, end, errors = queue.Queue(most), object(), []
 
@@ -118,13 +118,13 @@ def as_they_come(
 
 
 class InputOrder:
-  """Gives things in the order of their places, from 0 on."""
+  """Puts things in the order of their places, which count from 0."""
 
   def __init__(self):
     self._waiting, self._following = {}, 0
 
   def add(self, place: int, thing) -> Iterator:
-    """Yields what is next, once it is there."""
+    """Adds a thing; yields every thing whose turn has come."""
     self._waiting[place] = thing
     while self._following in self._waiting:
       yield self._waiting.pop(self._following)
@@ -134,13 +134,14 @@ class InputOrder:
 def in_input_order(batches, names: Sequence[str]) -> Iterator[dict]:
   """Puts the examples of predicted batches back in the order of the files.
 
+  Keeps in memory only the examples that arrive early.
+
   Args:
     batches: iterable of {name: array [B, ...]}, with `example_index` [B].
-    names: which of them to give.
+    names: the names to yield.
 
   Yields:
-    {name: array [...]} of one example after the other. Only what came too
-    early is held in memory.
+    {name: array [...]} for one example at a time.
   """
   order = InputOrder()
   for batch in batches:

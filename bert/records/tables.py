@@ -20,7 +20,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_text(path: str) -> str:
-  """The text of a data file, without a byte-order mark.
+  """Returns the text of a data file, without a byte-order mark.
 
   Raises:
     ValueError: there is no such file, or it is not UTF-8.
@@ -39,14 +39,14 @@ def read_text(path: str) -> str:
 
 
 def number(value, name: str) -> float:
-  """A number that float32 can hold.
+  """Converts a value to a number that float32 can hold.
 
   Args:
-    value: a number, or text that reads as one.
-    name: what the message calls it.
+    value: a number, or text that can be read as one.
+    name: the value's name in the error message.
 
   Raises:
-    ValueError: it is not such a number.
+    ValueError: `value` is not such a number.
   """
   try:
     found = float(value)
@@ -60,16 +60,16 @@ def number(value, name: str) -> float:
 
 
 class Table:
-  """Rows of a TSV, CSV or JSON-lines file, by its ending, with line numbers.
+  """The rows of a TSV, CSV or JSON-lines file, with line numbers.
 
-  A byte-order mark, blank lines and CRLF are read as they are meant; quotes
-  are text in TSV and quoting in CSV.
+  Skips a byte-order mark and blank lines, and accepts CRLF. Quotes are plain
+  text in TSV; in CSV they enclose cells.
 
   Args:
-    path: file; `.csv` has commas, `.jsonl` and `.json` an object a line, all
-      others tabs.
+    path: the file. Its ending gives the format: `.csv` has commas, `.jsonl` and
+      `.json` have one JSON object a line, all others have tabs.
     has_header: whether the first row names the columns.
-    is_json: whether there is an object a line; None: by the ending.
+    is_json: whether each line is a JSON object; None: the ending decides.
 
   Raises:
     ValueError: there is no such file, or it is not UTF-8.
@@ -91,10 +91,11 @@ class Table:
     return self._rows
 
   def cell(self, line: int, row, column: int | str):
-    """The value of a column in a row.
+    """Returns the value of a column in a row.
 
     Raises:
-      ValueError: there is no such column; the line and what it has are named.
+      ValueError: the row has no such column; the message names the line and
+        the columns that it has.
     """
     if self._is_json:
       if str(column) in row:
@@ -108,13 +109,13 @@ class Table:
       if self.header:
         found += f" (the header names {', '.join(self.header)})"
       elif len(row) == 1 and not self.path.endswith(".csv"):
-        found += " (columns are parted by tabs; name a comma file .csv)"
+        found += " (tabs separate columns here; for commas, name the file .csv)"
     raise ValueError(
       f"{self.path}:{line}: no column {column!r}: this line has {found}"
     )
 
   def _place(self, column):
-    """The index of a column, by number or name; None if it has none."""
+    """Returns a column's index from its number or name; None if unknown."""
     if self.header and column in self.header:
       return self.header.index(column)
     if isinstance(column, int):

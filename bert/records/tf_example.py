@@ -2,8 +2,8 @@
 """Encodes tf.train.Examples as bytes, without TensorFlow.
 
 In: for each record, lists of numbers by name. Out: its bytes, as protobuf
-writes them with sorted names (protobuf.dev/programming-guides/encoding). A
-process that makes records need not import TensorFlow, nor wait for its classes.
+writes them with sorted names (protobuf.dev/programming-guides/encoding). So a
+process that makes records needs neither TensorFlow nor its slow classes.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import operator
 import struct
 from collections.abc import Mapping
 
-# Tags of protobuf fields: number and wire type. Every field but a number in a
-# packed list is a stretch of bytes behind its tag and its length.
+# Tags of protobuf fields: number and wire type. A field is its tag, its length
+# and its bytes; only the numbers of a packed list have no tag and length.
 _FEATURES = b"\x0a"  # of Example
 _ENTRY = b"\x0a"  # of Features, a map
 _NAME, _FEATURE = b"\x0a", b"\x12"  # of an entry
@@ -22,7 +22,7 @@ _VALUES = b"\x0a"  # of a FloatList or Int64List
 
 
 def varint(value: int) -> bytes:
-  """An int64 in protobuf's variable-length form, least significant first."""
+  """Encodes an int64 in protobuf's variable-length form, low bits first."""
   value = operator.index(value) & ((1 << 64) - 1)
   encoded = bytearray()
   while value > 127:
@@ -33,7 +33,7 @@ def varint(value: int) -> bytes:
 
 
 class _Varints(dict):
-  """Remembers the form of numbers met, for ids and positions come again."""
+  """Remembers encoded numbers, because ids and positions repeat."""
 
   def __missing__(self, value: int) -> bytes:
     encoded = varint(value)
@@ -50,7 +50,7 @@ def _field(tag: bytes, content: bytes) -> bytes:
 
 
 class ExampleEncoder:
-  """Writes records of one layout; may be sent to other processes.
+  """Encodes records of one layout; can be sent to other processes.
 
   Args:
     layout: {name: (number of values, "int" or "float")}.
@@ -66,11 +66,11 @@ class ExampleEncoder:
     """Returns a record's bytes.
 
     Args:
-      values: {name: number, list or tuple}; names outside the layout are left
-        out.
+      values: {name: number, list or tuple}; ignores names that are not in the
+        layout.
 
     Raises:
-      ValueError: a name has more or fewer values than the layout says.
+      ValueError: a name has the wrong number of values.
     """
     entries = []
     for name, count, kind, name_field in self._fields:
@@ -85,15 +85,15 @@ class ExampleEncoder:
 
 
 def _feature(numbers, kind: str) -> bytes:
-  """The bytes of a Feature: a list of numbers, packed."""
+  """Encodes a Feature: a packed list of numbers."""
   if kind == "float":
     packed = struct.pack(f"<{len(numbers)}f", *numbers)
     return _field(_FLOATS, _field(_VALUES, packed))
   try:
     packed = bytes(numbers)
     is_short = packed.isascii()
-  except ValueError:  # not all are in 0 to 255
+  except ValueError:  # a number is outside 0 to 255
     is_short = False
-  if not is_short:  # else each of them is its own varint, as in masks
+  if not is_short:  # a number under 128, as in masks, is its own varint
     packed = b"".join(map(_VARINTS.__getitem__, numbers))
   return _field(_INTS, _field(_VALUES, packed))

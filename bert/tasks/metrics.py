@@ -1,13 +1,13 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Scores predictions: labels and predictions come in as arrays, scores go out.
+"""Scores predictions.
 
-What goes out is made of plain dicts, lists, floats and ints, so that it can be
-written as JSON. Where a score would divide by zero (a class never predicted, a
-constant input) it is 0.0, and nothing is printed. scikit-learn and scipy are
-imported when a score is first asked for, so that importing this file is free.
+In: labels and predictions as arrays. Out: scores as plain dicts, lists, floats
+and ints, ready for JSON. A score that would divide by zero (a class that is
+never predicted, a constant input) is 0.0, without a warning. scikit-learn and
+scipy are imported on first use, so importing this file is cheap.
 """
 
-# N examples, C classes, L labels of which an example may have several
+# N examples, C classes, L labels (an example may have several)
 
 import functools
 import re
@@ -17,7 +17,7 @@ from collections import Counter
 
 import numpy as np
 
-# What SQuAD's scores do not look at in an answer.
+# SQuAD's scores ignore punctuation and articles.
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -30,23 +30,24 @@ def classification_scores(labels, predictions, names):
     predictions: int [N], the predicted classes.
     names: the scores to compute, keys of CLASSIFICATION_SCORES: "accuracy";
       "f1" of class 1 against class 0 (two classes only); "macro_f1", the mean
-      of the F1 of every class that occurs in either array; "micro_f1";
-      "matthews", the correlation coefficient of Matthews (1975), for any
-      number of classes as in Gorodkin (2004).
+      F1 of the classes that occur in either array; "micro_f1"; "matthews", the
+      correlation coefficient of Matthews (1975), extended to more than two
+      classes by Gorodkin (2004).
 
   Returns:
     {name: float} in the order of `names`.
 
   Raises:
-    ValueError: an unknown name, arrays that are empty or differ in shape, or
-      "f1" of more than two classes.
+    ValueError: a name is unknown, the arrays are empty or differ in shape, or
+      "f1" meets a class other than 0 and 1.
   """
   labels, predictions = _paired(labels, predictions, rank=1)
   scores = {}
   for name in names:
     if name not in CLASSIFICATION_SCORES:
       raise ValueError(
-        f"unknown score {name!r}; known are {', '.join(CLASSIFICATION_SCORES)}"
+        f"unknown score {name!r}; choose from"
+        f" {', '.join(CLASSIFICATION_SCORES)}"
       )
     scores[name] = float(CLASSIFICATION_SCORES[name](labels, predictions))
   return scores
@@ -60,12 +61,13 @@ def regression_scores(labels, predictions):
     predictions: float [N].
 
   Returns:
-    {"pearson", "spearman", "mse"}: the correlation of the values, that of
-    their ranks (ties share the mean rank), and the mean squared error. Both
-    correlations are 0.0 where either array is constant.
+    {"pearson", "spearman", "mse"}: the correlation of the values, the
+    correlation of their ranks (ties share the mean rank), and the mean squared
+    error. Both correlations are 0.0 if either array is constant.
 
   Raises:
-    ValueError: arrays that are empty, differ in shape, or hold nan or inf.
+    ValueError: the arrays are empty, differ in shape, or contain NaN or
+      infinity.
   """
   from scipy import stats
 
@@ -74,7 +76,7 @@ def regression_scores(labels, predictions):
   predictions = predictions.astype(np.float64)
   for name, values in (("labels", labels), ("predictions", predictions)):
     if not np.isfinite(values).all():
-      raise ValueError(f"{name} to score hold nan or infinity")
+      raise ValueError(f"the {name} to score contain NaN or infinity")
   return {
     "pearson": _correlation(stats.pearsonr, labels, predictions),
     "spearman": _correlation(stats.spearmanr, labels, predictions),
@@ -91,12 +93,12 @@ def multilabel_scores(labels, predictions):
 
   Returns:
     {"subset_accuracy", "micro_f1", "macro_f1", "hamming_loss"}: the share of
-    examples whose labels are all right, F1 over all N * L decisions, the mean
-    of the F1 of each of the L labels (0.0 for one that never occurs), and the
-    share of decisions that are wrong.
+    examples with every label right, F1 over all N * L decisions, the mean F1
+    of the L labels (0.0 for a label that never occurs), and the share of wrong
+    decisions.
 
   Raises:
-    ValueError: arrays that are empty, differ in shape, or hold other values.
+    ValueError: the arrays are empty, differ in shape, or hold other values.
   """
   labels, predictions = _paired_decisions(labels, predictions)
   wrong = labels != predictions
@@ -110,23 +112,23 @@ def multilabel_scores(labels, predictions):
 
 
 def classification_report(labels, predictions, label_names):
-  """Describes how each class was predicted.
+  """Reports how well each class was predicted.
 
   Args:
-    labels: int [N], the true classes, as positions in `label_names`.
+    labels: int [N], the true classes, as indexes into `label_names`.
     predictions: int [N], the predicted classes.
     label_names: [C] strings, all different.
 
   Returns:
     {"labels": label_names, "classes": {name: {"precision", "recall", "f1",
     "support"}}, "confusion_matrix": [C][C] ints}. Support is the number of
-    examples of the class; rows of the matrix are true classes and columns
-    predicted ones, both in the order of "labels". Every class is listed,
-    whether it occurs or not.
+    examples in the class. Matrix rows are true classes and columns are
+    predicted classes, both in the order of "labels". Every class is listed,
+    even if it never occurs.
 
   Raises:
-    ValueError: arrays that are empty or differ in shape, or a class that is
-      no position in `label_names`.
+    ValueError: the arrays are empty or differ in shape, or a class has no name
+      in `label_names`.
   """
   from sklearn import metrics
 
@@ -136,7 +138,7 @@ def classification_report(labels, predictions, label_names):
     outside = values[(values < 0) | (values >= len(names))]
     if outside.size:
       raise ValueError(
-        f"class {outside[0]} is not one of the {len(names)} {names}"
+        f"class {outside[0]} has no name among the {len(names)} labels {names}"
       )
   classes = range(len(names))
   columns = metrics.precision_recall_fscore_support(
@@ -151,7 +153,7 @@ def classification_report(labels, predictions, label_names):
 
 
 def multilabel_report(labels, predictions, label_names):
-  """Describes how each label was predicted, where an example has several.
+  """Reports how well each label was predicted if examples have several.
 
   Args:
     labels: 0 or 1 [N, L], 1 where the example has the label.
@@ -164,18 +166,20 @@ def multilabel_report(labels, predictions, label_names):
     positives], [false negatives, true positives]]}}.
 
   Raises:
-    ValueError: arrays that are empty, differ in shape, hold other values, or
-      have not one column a name.
+    ValueError: the arrays are empty, differ in shape, hold other values, or
+      the number of columns is not the number of names.
   """
   from sklearn import metrics
 
   labels, predictions = _paired_decisions(labels, predictions)
   names = list(label_names)
   if labels.shape[1] != len(names):
-    raise ValueError(f"{labels.shape[1]} columns to score, but labels {names}")
+    raise ValueError(
+      f"{labels.shape[1]} columns to score, but {len(names)} labels: {names}"
+    )
   classes, matrices = {}, {}
   for name, *column in zip(names, labels.T, predictions.T):
-    # Of the two classes of the column, "has it not" and "has it", the second.
+    # Scores class 1 of the column: the example has the label.
     columns = metrics.precision_recall_fscore_support(
       *column, labels=[1], zero_division=0
     )
@@ -189,31 +193,32 @@ def multilabel_report(labels, predictions, label_names):
 
 
 def ranking_scores(labels, scores, cutoffs=(1, 2, 5, 10)):
-  """Scores how candidates are ranked for each query.
+  """Scores how the candidates of each query are ranked.
 
-  Ties count against us: of equal scores, what is less relevant stands first.
+  Ties count against the model: of two candidates with equal scores, the less
+  relevant one ranks first.
 
   Args:
-    labels: [N] arrays [M] of a query's candidates, over 0 where they are
-      relevant; M can differ.
-    scores: [N] arrays [M], high where a candidate is predicted.
-    cutoffs: of the recall.
+    labels: [N] arrays [M], one for each query, over 0 where a candidate is
+      relevant; M may differ.
+    scores: [N] arrays [M], higher for candidates predicted to be relevant.
+    cutoffs: each k to compute "recall_at_k" for.
 
   Returns:
     {name: float}, means over the queries: "recall_at_k", the share of the
-    relevant candidates among the first k; "mrr", one over the rank of the first
-    relevant one; "map", the mean of the precisions at the ranks of the relevant
-    ones; "ndcg", of the whole ranking, with the labels as gains and 1 / log2(1
-    + rank) as discount (Jarvelin and Kekalainen, 2002).
+    relevant candidates that rank in the first k; "mrr", 1 / rank of the first
+    relevant candidate; "map", the mean precision at the ranks of the relevant
+    candidates; "ndcg" of the whole ranking, with the labels as gains and
+    1 / log2(1 + rank) as discount (Jarvelin and Kekalainen, 2002).
 
   Raises:
-    ValueError: there are no queries, arrays differ in shape, a query has no
-      relevant candidate, or a score is no number.
+    ValueError: there are no queries, the arrays differ in number or shape, a
+      query has no relevant candidate, or a score is NaN.
   """
   if len(labels) != len(scores) or not len(labels):
     raise ValueError(
-      f"{len(scores)} rankings to score for {len(labels)} queries: both must be"
-      " as many, and at least one"
+      f"{len(scores)} rankings to score for {len(labels)} queries: give one"
+      " ranking per query, and at least one query"
     )
   rows = [
     _ranking_row(*_paired(*pair, rank=1), cutoffs)
@@ -223,9 +228,9 @@ def ranking_scores(labels, scores, cutoffs=(1, 2, 5, 10)):
 
 
 def _ranking_row(labels, scores, cutoffs):
-  """The scores of one query."""
+  """Returns the scores of one query."""
   if np.isnan(scores).any():
-    raise ValueError("the scores of a ranking hold NaN")
+    raise ValueError("the scores of a ranking contain NaN")
   if not (labels > 0).any():
     raise ValueError("a ranking has no relevant candidate")
   gains = labels[np.lexsort((labels, -scores))]  # best first
@@ -241,15 +246,15 @@ def _ranking_row(labels, scores, cutoffs):
 
 
 def trec_run(query_ids, document_ids, scores, tag):
-  """Yields the lines of a TREC run file, as trec_eval reads it.
+  """Yields the lines of a TREC run file, ranked as trec_eval ranks them.
 
-  trec_eval ranks by score, and puts the higher id first where scores are equal.
+  trec_eval sorts by score; on a tie, the higher id comes first.
 
   Args:
-    query_ids: [N] texts without spaces.
-    document_ids: [N] lists [M] of such texts.
+    query_ids: [N] strings without spaces.
+    document_ids: [N] lists [M] of strings without spaces.
     scores: [N] arrays [M].
-    tag: names the run.
+    tag: the name of the run.
   """
   for query, documents, row in zip(query_ids, document_ids, scores):
     order = sorted(
@@ -260,11 +265,11 @@ def trec_run(query_ids, document_ids, scores, tag):
 
 
 def trec_qrels(query_ids, document_ids, labels):
-  """Yields the lines of a TREC qrels file: what is relevant.
+  """Yields the lines of a TREC qrels file, which lists relevant documents.
 
   Args:
-    query_ids: as the next, of `trec_run`.
-    document_ids: [N] lists [M].
+    query_ids: [N] strings without spaces.
+    document_ids: [N] lists [M] of strings without spaces.
     labels: [N] int arrays [M], over 0 where a document is relevant.
   """
   for query, documents, row in zip(query_ids, document_ids, labels):
@@ -276,25 +281,25 @@ TAG_SCHEMES = ("io", "bio", "bioes", "none")
 
 
 def tag_scheme(tags):
-  """Tells how tags mark entities.
+  """Returns the scheme by which tags mark entities.
 
   Args:
-    tags: the different tags of a data set.
+    tags: the distinct tags of a data set.
 
   Returns:
-    "bioes" (begin, inside, end, single), "bio" or "io", by the letters before
-    a hyphen; "io" too where types stand bare beside "O"; "none" where there is
-    no "O", as with parts of speech.
+    "bioes" (begin, inside, end, single), "bio" or "io", if every tag except
+    "O" starts with such a letter and a hyphen. Other tags are "io" if "O" is
+    among them, and "none" otherwise, as with parts of speech.
 
   Raises:
-    ValueError: they are in BILOU, which has other letters for BIOES.
+    ValueError: the tags are BILOU, which is BIOES with other letters.
   """
   marked = [tag for tag in tags if tag != "O"]
   letters = {tag[0] for tag in marked if re.match("[BILU]-.", tag)}
   if {"B", "I"} & letters and {"L", "U"} & letters:
     raise ValueError(
-      "the tags look like BILOU: write L- (last) as E- and U- (unit) as S-, as"
-      " BIOES has them"
+      "the tags look like BILOU: write L- (last) as E- and U- (unit) as S- to"
+      " make them BIOES"
     )
   if marked and all(re.match("[BIES]-.", tag) for tag in marked):
     letters = {tag[0] for tag in marked}
@@ -305,11 +310,11 @@ def tag_scheme(tags):
 
 
 def tagged_entities(tags):
-  """The entities of a sentence, as CoNLL's conlleval finds them.
+  """Finds the entities of a sentence as CoNLL's conlleval does.
 
-  What begins with "I-" or "E-", behind "O" or another type, is an entity too. A
-  tag without a letter and hyphen is the type of its word. Several tags joined
-  by commas, as WNUT-17 has, are one type with a comma.
+  An "I-" or "E-" after "O" or after another type also starts an entity. A tag
+  without a letter and a hyphen is a bare type. Tags joined by commas, as in
+  WNUT-17, form one type that contains a comma.
 
   Args:
     tags: [N] strings.
@@ -325,16 +330,17 @@ def tagged_entities(tags):
 
 
 def entity_fields(tags, text=None, spans=()):
-  """The entities of a sentence as predictions tell them.
+  """Returns the entities of a sentence in the form that predictions have.
 
   Args:
     tags: [N] strings.
-    text: what the words were found in, or None.
+    text: the text that contains the words, or None.
     spans: [N] (start, end) of the words in the text, in characters.
 
   Returns:
-    [{"type", "first", "last"}], of the first and the last word; where there is
-    a text, also "start", "end" and "text", by characters.
+    [{"type", "first", "last"}] with the indexes of the first and last word. If
+    there is a text, also "start" and "end" in characters, and the "text"
+    between them.
   """
   entities = []
   for kind, first, last in tagged_entities(tags):
@@ -347,20 +353,20 @@ def entity_fields(tags, text=None, spans=()):
 
 
 def entity_scores(labels, predictions, scheme):
-  """Scores tagged entities: right are those of the same words and type.
+  """Scores tagged entities; a right entity has the true words and type.
 
   Args:
-    labels: lists of tags, one a sentence.
+    labels: lists of tags, one for each sentence.
     predictions: lists of the predicted tags.
-    scheme: of TAG_SCHEMES, but not "none".
+    scheme: one of TAG_SCHEMES except "none".
 
   Returns:
     {"precision", "recall", "f1"} over all entities, and a report: {"entities":
     {type: {"precision", "recall", "f1", "support"}}, "repaired": {"labels",
-    "predictions"}}, as `count_repaired` counts them.
+    "predictions"}}, where the last two are counts from `count_repaired`.
 
   Raises:
-    ValueError: there are no sentences, or they differ in length.
+    ValueError: there are no words, or labels and predictions differ in length.
   """
   _check_sentences(labels, predictions)
   entities = [
@@ -384,17 +390,17 @@ def entity_scores(labels, predictions, scheme):
 
 
 def count_repaired(sentences, scheme):
-  """How many entities begin with "I-" or "E-", which their scheme has not.
+  """Counts the entities that begin with "I-" or "E-" against their scheme.
 
   Args:
     sentences: lists of tags.
-    scheme: of TAG_SCHEMES.
+    scheme: one of TAG_SCHEMES; "io" and "none" always count 0.
   """
   return _count_repaired(sentences, map(tagged_entities, sentences), scheme)
 
 
 def _count_repaired(sentences, entities, scheme):
-  """`count_repaired` of sentences whose entities are known."""
+  """Does the work of `count_repaired`, given the sentences' entities."""
   if scheme not in ("bio", "bioes"):
     return 0
   return sum(
@@ -408,17 +414,17 @@ def token_scores(labels, predictions, scheme):
   """Scores the tag of each word.
 
   Args:
-    labels: lists of tags, one a sentence.
+    labels: lists of tags, one for each sentence.
     predictions: lists of the predicted tags.
-    scheme: of TAG_SCHEMES.
+    scheme: one of TAG_SCHEMES.
 
   Returns:
-    {"token_accuracy"}; for entities also "token_precision", "token_recall" and
-    "token_f1" of all tags but "O"; for others "token_macro_f1", the mean of the
-    F1 of every tag that occurs.
+    {"token_accuracy"}. With scheme "none" also "token_macro_f1", the mean F1 of
+    the tags that occur; with any other scheme also "token_precision",
+    "token_recall" and "token_f1" over all tags except "O".
 
   Raises:
-    ValueError: there are no sentences, or they differ in length.
+    ValueError: there are no words, or labels and predictions differ in length.
   """
   _check_sentences(labels, predictions)
   true = np.concatenate([np.array(tags, object) for tags in labels])
@@ -438,7 +444,7 @@ def token_scores(labels, predictions, scheme):
 
 
 def _count_scores(counts):
-  """Precision, recall, F1 and support of numbers of right, predicted, true."""
+  """Returns the scores for [right, predicted, true] counts."""
   right, predicted, true = map(int, counts)
   return {
     "precision": right / predicted if predicted else 0.0,
@@ -461,23 +467,23 @@ def _check_sentences(labels, predictions):
 def squad_scores(references, predictions, null_odds=None):
   """Scores one predicted text per question, as SQuAD's own scripts do.
 
-  Texts are compared in lower case, without punctuation, articles and surplus
-  white space. A question's score is the best over its reference answers.
+  Compares texts in lower case, without punctuation, articles and extra white
+  space. A question's score is the best over its reference answers.
 
   Args:
-    references: [N] lists of reference answers; [] where a question has none.
-    predictions: [N] texts, "" where none is answered.
-    null_odds: float [N] or None, how much better no answer scored than the
-      best one. If given, the scores are those of SQuAD 2.0 (Rajpurkar et al.,
-      2018), or else of 1.1 (2016).
+    references: [N] lists of reference answers; [] if a question has none.
+    predictions: [N] texts; "" means no answer.
+    null_odds: float [N] or None, the score of no answer minus the score of the
+      best answer. With it, the scores follow SQuAD 2.0 (Rajpurkar et al.,
+      2018); without it, 1.1 (2016).
 
   Returns:
     {name: float or int}, scores in percent: "exact_match", "f1" and "total",
-    the number of questions; for 2.0 also "HasAns_..." and "NoAns_..." of the
-    questions with and without an answer, where there are any.
+    the number of questions; for 2.0 also "HasAns_..." and "NoAns_..." for the
+    questions with and without an answer, if there are any.
 
   Raises:
-    ValueError: there are no questions, or of another number.
+    ValueError: there are no questions, or not one prediction for each.
   """
   exact, f1 = _squad_pairs(references, predictions, null_odds is not None)
   has_answer = np.array([bool(texts) for texts in references])
@@ -494,25 +500,25 @@ def squad_scores(references, predictions, null_odds=None):
 
 
 def squad_best_thresholds(references, answers, null_odds):
-  """Searches the null odds over which leaving "" scores best, of SQuAD 2.0.
+  """Finds the null odds above which predicting "" scores best on SQuAD 2.0.
 
   Args:
-    references: [N] lists of reference answers; [] where a question has none.
-    answers: [N] texts, the best answer of each question other than "".
-    null_odds: float [N], as of `squad_scores`.
+    references: [N] lists of reference answers; [] if a question has none.
+    answers: [N] texts, the best answer to each question other than "".
+    null_odds: float [N], as in `squad_scores`.
 
   Returns:
     {"best_exact_match", "best_exact_match_threshold", "best_f1",
-    "best_f1_threshold"}: the score in percent if "" is predicted where the
-    odds are over the threshold, which is 0.0 if nothing is better than
-    predicting "" for every question.
+    "best_f1_threshold"}: the score in percent if "" is predicted for odds over
+    the threshold. A threshold is 0.0 if no threshold beats predicting "" for
+    every question.
 
   Raises:
-    ValueError: there are no questions, or of another number.
+    ValueError: there are no questions, or not one answer for each.
   """
   order = np.argsort(null_odds, kind="stable")
   has_answer = np.array([bool(texts) for texts in references])
-  # Answering a question that has no answer loses what "" would have scored.
+  # Answering a question that has no answer loses the point that "" scores.
   loses = -np.array([bool(answer) for answer in answers], float)
   found = {}
   pairs = _squad_pairs(references, answers, is_version_2=True)
@@ -529,17 +535,17 @@ def squad_best_thresholds(references, answers, null_odds):
 
 
 def _squad_pairs(references, predictions, is_version_2):
-  """Exact match and F1 [N] of predicted texts, each 0.0 to 1.0."""
+  """Returns exact match [N] and F1 [N] of the predictions, 0.0 to 1.0."""
   if len(references) != len(predictions) or not references:
     raise ValueError(
       f"{len(predictions)} predictions to score for {len(references)}"
-      " questions: both must be as many, and at least one"
+      " questions: give one prediction per question, and at least one question"
     )
   exact, f1 = [], []
   for texts, prediction in zip(references, predictions):
     predicted = _squad_words(prediction)
     wanted = [_squad_words(text) for text in texts]
-    if is_version_2:  # where "" is an answer, a reference of no words is none
+    if is_version_2:  # 2.0 drops reference answers that have no words
       wanted = [words for words in wanted if words]
     pairs = [(predicted, words) for words in wanted or [[]]]
     exact.append(max(float(found == words) for found, words in pairs))
@@ -548,7 +554,7 @@ def _squad_pairs(references, predictions, is_version_2):
 
 
 def _squad_f1(predicted, wanted, is_version_2):
-  """F1 of the words of two texts, however they are ordered."""
+  """Returns the F1 of two texts' words; their order does not count."""
   if is_version_2 and not (predicted and wanted):
     return float(predicted == wanted)
   same = sum((Counter(predicted) & Counter(wanted)).values())
@@ -559,7 +565,7 @@ def _squad_f1(predicted, wanted, is_version_2):
 
 
 def _squad_words(text):
-  """The words of a text that count when answers are compared."""
+  """Returns the words that count when texts are compared."""
   text = text.lower().translate(_NO_PUNCTUATION)
   return _ARTICLES.sub(" ", text).split()
 
@@ -574,8 +580,8 @@ def _f1(labels, predictions):
   other = np.setdiff1d(np.union1d(labels, predictions), (0, 1))
   if other.size:
     raise ValueError(
-      f"the score f1 is for classes 0 and 1, and here is a class {other[0]}: "
-      "ask for macro_f1 or micro_f1"
+      f"the score f1 is for classes 0 and 1, but there is a class {other[0]}: "
+      "use macro_f1 or micro_f1"
     )
   return metrics.f1_score(labels, predictions, zero_division=0)
 
@@ -604,12 +610,12 @@ CLASSIFICATION_SCORES = {
 
 
 def _paired(labels, predictions, rank):
-  """Both as arrays, once they are known to go together."""
+  """Returns both as arrays; raises ValueError if their shapes do not fit."""
   labels, predictions = np.asarray(labels), np.asarray(predictions)
   if labels.shape != predictions.shape or labels.ndim != rank:
     raise ValueError(
       f"labels {list(labels.shape)} and predictions "
-      f"{list(predictions.shape)} to score must have one shape, of rank {rank}"
+      f"{list(predictions.shape)} must have the same shape, of rank {rank}"
     )
   if not labels.size:
     raise ValueError("there are no examples to score")
@@ -617,25 +623,25 @@ def _paired(labels, predictions, rank):
 
 
 def _paired_decisions(labels, predictions):
-  """Both as int arrays [N, L] of 0 and 1."""
+  """Returns both as int arrays [N, L] of 0 and 1."""
   labels, predictions = _paired(labels, predictions, rank=2)
   for name, values in (("labels", labels), ("predictions", predictions)):
     if not np.isin(values, (0, 1)).all():
-      raise ValueError(f"{name} of several to score must be 0 or 1")
+      raise ValueError(f"multi-label {name} must be 0 or 1")
   return labels.astype(int), predictions.astype(int)
 
 
 def _correlation(coefficient, x, y):
-  """A scipy coefficient of two arrays [N], 0.0 where either is constant."""
+  """Returns scipy's coefficient of two arrays [N]; 0.0 if one is constant."""
   if np.ptp(x) == 0 or np.ptp(y) == 0:
     return 0.0
   with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # scipy's, about nearly constant input
+    warnings.simplefilter("ignore")  # scipy warns about nearly constant input
     return float(coefficient(x, y)[0])
 
 
 def _rows(names, columns):
-  """Turns scikit-learn's four columns into one dict of numbers per name."""
+  """Turns scikit-learn's four columns into a dict of scores for each name."""
   return {
     name: {
       "precision": float(precision),

@@ -1,8 +1,8 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Checkpoints: found, compared with the model, and the best one kept.
+"""Finds checkpoints, compares them with the model and keeps the best one.
 
-In: paths of the user's, and the variables of a graph. Out: prefixes, and what
-each variable starts from.
+In: paths from the user, and the variables of a graph. Out: checkpoint prefixes,
+and the weights that each variable starts from.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _WORDS = "bert/embeddings/word_embeddings"
 _POSITIONS = "bert/embeddings/position_embeddings"
 
 
-# --------------------------------------------------------------- which one
+# ----------------------------------------------------- finding checkpoints
 
 
 def checkpoint_prefix(path: str | None) -> str | None:
-  """The prefix of the checkpoint that `path` means.
+  """Returns the prefix of the checkpoint at `path`.
 
   Args:
     path: a prefix such as `dir/bert_model.ckpt`, one of the checkpoint's
@@ -51,7 +51,7 @@ def checkpoint_prefix(path: str | None) -> str | None:
       found = indexes[0][: -len(".index")]
     if not found:
       raise ValueError(
-        f"folder {path} holds {len(indexes)} checkpoints: name the prefix of"
+        f"folder {path} holds {len(indexes)} checkpoints: give the prefix of"
         " one, such as dir/bert_model.ckpt"
       )
     return found
@@ -64,11 +64,11 @@ def checkpoint_prefix(path: str | None) -> str | None:
 def find_checkpoint(
   path: str | None, config: modeling.BertConfig, config_file: str
 ) -> str | None:
-  """`checkpoint_prefix`, once its sizes are compared with the configuration.
+  """Returns `checkpoint_prefix(path)` after comparing its sizes with `config`.
 
   Raises:
-    ValueError: there is no such checkpoint, it is damaged, or its sizes are
-      others; both numbers are named.
+    ValueError: there is no such checkpoint, it is damaged, or a size differs;
+      the message gives both sizes.
   """
   checkpoint = checkpoint_prefix(path)
   if not checkpoint:
@@ -76,7 +76,7 @@ def find_checkpoint(
   try:
     shapes = dict(tf.train.list_variables(checkpoint))
     _check_size(checkpoint)
-  except (tf.errors.OpError, IndexError):  # what a damaged index can raise
+  except (tf.errors.OpError, IndexError):  # a damaged index can raise either
     raise ValueError(f"checkpoint {checkpoint} is damaged") from None
   layers = {
     int(match.group(1))
@@ -98,19 +98,19 @@ def find_checkpoint(
     if wanted != found:
       raise ValueError(
         f"{name} is {wanted} in {config_file} but {found} in checkpoint"
-        f" {checkpoint}: give the --bert_config_file that came with it"
+        f" {checkpoint}: give the --bert_config_file that belongs to it"
       )
   return checkpoint
 
 
 def _check_size(checkpoint):
-  """Raises ValueError if a checkpoint's data are not all there."""
+  """Raises ValueError if a checkpoint's data files are too short."""
   reader = tf.train.load_checkpoint(checkpoint)
   types = reader.get_variable_to_dtype_map()
   wanted = sum(
     math.prod(shape) * types[name].size
     for name, shape in reader.get_variable_to_shape_map().items()
-    if types[name] != tf.string  # whose size is not told
+    if types[name] != tf.string  # the size of strings is unknown
   )
   folder, prefix = os.path.split(checkpoint)
   found = sum(
@@ -120,13 +120,13 @@ def _check_size(checkpoint):
   )
   if found < wanted:
     raise ValueError(
-      f"checkpoint {checkpoint} is damaged: its data files have {found} bytes"
-      f" and its variables {wanted}: copy or download it again"
+      f"checkpoint {checkpoint} is damaged: its data files have {found} bytes,"
+      f" but its variables need {wanted}: copy or download it again"
     )
 
 
 def current_step(path: str) -> int:
-  """The step of a checkpoint or of a folder's newest, 0 if there is none."""
+  """Returns the step of a checkpoint or a folder's newest one; 0 if none."""
   checkpoint = path
   if not tf.io.gfile.exists(path + ".index"):
     checkpoint = tf.train.latest_checkpoint(path)
@@ -146,30 +146,33 @@ def check_trained(output_dir: str, init_checkpoint: str | None) -> None:
   if not init_checkpoint and not tf.train.latest_checkpoint(output_dir):
     raise ValueError(
       f"{output_dir} holds no trained model: train first (--do_train), or give"
-      " an --init_checkpoint that has the task's weights"
+      " an --init_checkpoint with the task's weights"
     )
 
 
 def load_note(kind, output_dir: str, init_checkpoint: str | None):
-  """What `task.json` notes of a trained model.
+  """Reads the `task.json` of a trained model.
+
+  Searches `output_dir`, if it holds a checkpoint, then the folder of
+  `init_checkpoint`; after each of them the folder above.
 
   Args:
-    kind: dataclass of the note.
-    output_dir: looked into, and into the folder above, if it holds a model.
-    init_checkpoint: prefix of the weights that are used otherwise, or None.
+    kind: the dataclass of the note.
+    output_dir: the output folder.
+    init_checkpoint: a prefix, or None.
 
   Returns:
-    A `kind`; None if there is no note.
+    A `kind`, or None if there is no note.
 
   Raises:
-    ValueError: the note has other fields.
+    ValueError: the note is not JSON or has other fields.
   """
   folders = []
   if tf.train.latest_checkpoint(output_dir):
     folders += [output_dir, os.path.dirname(output_dir)]
   if init_checkpoint:
     folder = os.path.dirname(init_checkpoint)
-    folders += [folder, os.path.dirname(folder)]  # out/best has it in out
+    folders += [folder, os.path.dirname(folder)]  # out/best: out has the note
   for folder in folders:
     path = os.path.join(folder, "task.json")
     if tf.io.gfile.exists(path):
@@ -179,8 +182,7 @@ def load_note(kind, output_dir: str, init_checkpoint: str | None):
         return kind(**json.loads(text))
       except (TypeError, ValueError):
         raise ValueError(
-          f"{path} is damaged, or of another script's model: give another"
-          " folder"
+          f"{path} is damaged, or of another script's model: use another folder"
         ) from None
   return None
 
@@ -191,23 +193,23 @@ def load_note(kind, output_dir: str, init_checkpoint: str | None):
 def starting_weights(
   init_checkpoint: str | None, model_dir: str | None, is_training: bool
 ) -> tuple[dict, str]:
-  """Finds where the graph's variables start from.
+  """Decides which weights the graph's variables start from.
 
-  A checkpoint in `model_dir` wins (the Estimator restores it itself);
-  otherwise the variables that `init_checkpoint` has start from it.
+  A checkpoint in `model_dir` wins (the Estimator restores it itself).
+  Otherwise variables start from `init_checkpoint` if it has them.
 
   Args:
     init_checkpoint: prefix or None.
     model_dir: output folder or None.
-    is_training: new variables are allowed only while training.
+    is_training: only training may have new variables.
 
   Returns:
     The assignment map for `tf.train.init_from_checkpoint` (empty: nothing to
     assign), and one line for the log.
 
   Raises:
-    ValueError: shapes differ, nothing matches, or a variable that prediction
-      needs is in no checkpoint.
+    ValueError: shapes differ, no variable matches, or a variable that
+      prediction needs is missing.
   """
   variables = tf.trainable_variables()
   resumed = model_dir and tf.train.latest_checkpoint(model_dir)
@@ -223,7 +225,7 @@ def starting_weights(
   if not assignment:
     raise ValueError(
       f"checkpoint {init_checkpoint} has none of the model's variables: is it"
-      " a BERT checkpoint in TensorFlow's names (see convert_checkpoint.py)?"
+      " a BERT checkpoint with TensorFlow's names (see convert_checkpoint.py)?"
     )
   _check_shapes(
     [v for v in variables if v.op.name in assignment], init_checkpoint
@@ -232,7 +234,7 @@ def starting_weights(
   if new and not is_training:
     raise ValueError(
       f"checkpoint {init_checkpoint} lacks {_some(new)}: train first"
-      " (--do_train), or give a checkpoint that has all"
+      " (--do_train), or give a complete checkpoint"
     )
   unused = [
     name
@@ -246,18 +248,18 @@ def starting_weights(
 
 
 def _check_shapes(variables, checkpoint, prefix=""):
-  """Raises ValueError where a variable's shape is not the checkpoint's."""
+  """Raises ValueError if a variable is missing or has another shape."""
   shapes = dict(tf.train.list_variables(checkpoint))
   for variable in variables:
     name, shape = variable.op.name, variable.shape.as_list()
     if name not in shapes:
       raise ValueError(
-        f"{prefix}checkpoint {checkpoint} has no variable {name}; give another"
+        f"{prefix}checkpoint {checkpoint} has no variable {name}; use another"
         " --output_dir"
       )
     if shape != shapes[name]:
       if name.startswith("bert/"):
-        cause = "--bert_config_file or the vocabulary is another one's"
+        cause = "--bert_config_file or the vocabulary is another model's"
       else:
         cause = "the number of labels or features has changed"
       raise ValueError(
@@ -267,24 +269,24 @@ def _check_shapes(variables, checkpoint, prefix=""):
 
 
 def _some(names, most=4):
-  """The first of `names` in words."""
+  """Lists the first `most` names and counts the others."""
   if not names:
     return "none"
   more = f" and {len(names) - most} more" if len(names) > most else ""
   return ", ".join(names[:most]) + more
 
 
-# --------------------------------------------------------------- the best
+# ---------------------------------------------------- the best checkpoint
 
 
 class BestCheckpoint:
   """Keeps a copy of the best checkpoint in `output_dir`/best.
 
   Args:
-    output_dir: of the training.
-    score: name of the score, as in eval_results.txt. Losses and errors are
-      better when lower, all others when higher.
-    patience: stop after this many evaluations without a better one; 0: never.
+    output_dir: the output folder of the training.
+    score: the score's name in eval_results.txt. Lower is better for losses and
+      errors, higher for all other scores.
+    patience: stop after this many evaluations without a better score; 0: never.
   """
 
   def __init__(self, output_dir: str, score: str, patience: int = 0):
@@ -302,7 +304,7 @@ class BestCheckpoint:
 
   @property
   def checkpoint(self) -> str | None:
-    """Prefix of the best checkpoint, None before there is one."""
+    """Prefix of the best checkpoint, or None if there is none yet."""
     if self._kept is None:
       return None
     return os.path.join(self._folder, self._kept["checkpoint"])
@@ -311,12 +313,12 @@ class BestCheckpoint:
     """Raises ValueError if no checkpoint is kept."""
     if not self.checkpoint:
       raise ValueError(
-        f"--keep_best={self._score}: {self._folder} holds no checkpoint that"
-        " was the best by this score"
+        f"--keep_best={self._score}: {self._folder} holds no best checkpoint"
+        " for this score"
       )
 
   def update(self, step: int, scores: Mapping, checkpoint: str) -> bool:
-    """Keeps the checkpoint if it is the best; True when patience is out."""
+    """Keeps the checkpoint if it is the best; True if training should end."""
     value = scores[self._score]
     if self._is_better(value):
       self._keep(step, value, checkpoint)
@@ -326,13 +328,13 @@ class BestCheckpoint:
     return self.is_patience_out()
 
   def is_patience_out(self) -> bool:
-    """Whether training should end; says so if it should."""
+    """Returns whether training should end, and logs why if so."""
     worse = self._kept["worse"] if self._kept else 0
     if not self._patience or worse < self._patience:
       return False
     logging.info(
-      f"stopping: {self._score} is not better than {self._kept['value']:.4g} of"
-      f" step {self._kept['step']} in {worse} evaluations (--patience)"
+      f"stopping: {self._score} has not improved on {self._kept['value']:.4g}"
+      f" (step {self._kept['step']}) in {worse} evaluations (--patience)"
     )
     return True
 
@@ -353,7 +355,7 @@ class BestCheckpoint:
       "value": float(value),
       "step": int(step),
       "checkpoint": name,
-      "worse": 0,  # evaluations since that were not better
+      "worse": 0,  # evaluations since then without a better score
     }
     self._save_note()
     tf.train.update_checkpoint_state(self._folder, name)

@@ -1,12 +1,11 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Everything TPUEstimator: devices, starting weights, specs, hooks, results.
+"""Everything about TPUEstimator: devices, graphs, training, prediction.
 
-In: a task's `forward` as `make_model_fn` takes it, options from the flags, and
-input functions. Out: a trained output folder, predicted arrays in input order,
-and result files.
+In: a task, options, and input functions. Out: a trained output folder, and
+predicted arrays.
 
-Evaluation is prediction with labels: every score is computed on the host from
-the arrays that `predict` gives, on CPU, GPU and TPU alike.
+Evaluation is prediction with labels: all scores are computed on the host from
+the arrays that `predict` yields, on CPU, GPU and TPU alike.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -23,7 +22,6 @@ from absl import logging
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 import optimization
-from bert.records import files
 from bert.training import checkpoints, cluster, flags
 from bert.training.progress import (
   EvaluationListener,
@@ -33,25 +31,6 @@ from bert.training.progress import (
   show_progress,
 )
 from bert.training.workers import workers_of, WorkersHook
-
-
-@dataclasses.dataclass
-class Outputs:
-  """What a task's forward pass gives for a batch of B examples.
-
-  The loss is the sum of `loss_sums`, each divided by its own of the task's
-  `loss_weights`, which are those of the whole batch: so the losses of parts of
-  a batch add up to that of the whole.
-  """
-
-  loss_sums: Sequence[tf.Tensor]  # float32 scalars: sums of weighted losses
-  predictions: dict  # {name: [B, ...]}, what prediction gives
-  metric_fn: Callable | None = None  # eval_metrics of a TPUEstimatorSpec
-  metric_inputs: Sequence[tf.Tensor] = ()
-  # {name: (sum, which of the loss weights divides it)}: what training shows
-  # beside the loss, such as accuracies; float32 scalars.
-  shown: Mapping = dataclasses.field(default_factory=dict)
-
 
 # ---------------------------------------------------------------- devices
 
@@ -96,40 +75,6 @@ def make_strategy(distribution: str, devices: Sequence[str]):
   return strategy
 
 
-def make_estimator(
-  model_fn,
-  train_batch_size: int,
-  eval_batch_size: int = 8,
-  predict_batch_size: int = 8,
-  use_tpu: bool = False,
-  **run_options,
-):
-  """A TPUEstimator for CPU, GPU or TPU, by the scripts' flags.
-
-  Args:
-    model_fn: as `make_model_fn` gives.
-    train_batch_size: examples a step, over all TPU cores.
-    eval_batch_size: examples a batch of `evaluate`.
-    predict_batch_size: examples a batch of `predict`.
-    use_tpu: run on a TPU.
-    **run_options: of `run_config`.
-
-  Returns:
-    tf.estimator.tpu.TPUEstimator.
-  """
-  config = run_config(use_tpu=use_tpu, **run_options)
-  if can_compile(use_tpu):
-    _compile_once_quietly()
-  return tf.estimator.tpu.TPUEstimator(
-    model_fn=model_fn,
-    config=config,
-    use_tpu=use_tpu,
-    train_batch_size=train_batch_size,
-    eval_batch_size=eval_batch_size,
-    predict_batch_size=predict_batch_size,
-  )
-
-
 def estimator_for(
   options, model_fn, predict_batch_size: int, output_dir: str | None = None
 ):
@@ -138,7 +83,7 @@ def estimator_for(
   Args:
     options: of `flags.RunOptions`; without training, of
       `flags.DeviceOptions`.
-    model_fn: of `task_model_fn` or `make_model_fn`.
+    model_fn: of `make_model_fn` or `make_model_fn`.
     predict_batch_size: examples per batch of `predict`.
     output_dir: folder of checkpoints; None: --output_dir.
 
@@ -224,130 +169,10 @@ def _compile_once_quietly():
     os.close(stderr)
 
 
-def run_config(
-  output_dir: str,
-  use_tpu: bool = False,
-  tpu_name: str | None = None,
-  tpu_zone: str | None = None,
-  gcp_project: str | None = None,
-  master: str | None = None,
-  num_tpu_cores: int = 8,
-  iterations_per_loop: int = 1000,
-  save_checkpoints_steps: int = 1000,
-  keep_checkpoint_max: int = 5,
-  random_seed: int | None = None,
-  use_xla: bool = False,
-  distribution: str = "none",
-  devices: Sequence[str] = (),
-):
-  """How and where an estimator runs; the arguments are flags of these names.
-
-  `devices` are those of `make_strategy`.
-
-  Returns:
-    tf.estimator.tpu.RunConfig.
-  """
-  strategy = make_strategy(distribution, devices)
-  tpu_cluster = None
-  if use_tpu and tpu_name:
-    tpu_cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
-      tpu_name, zone=tpu_zone, project=gcp_project
-    )
-  session_config = tf.ConfigProto(allow_soft_placement=True)
-  if distribution == "mirrored":
-    session_config.device_count["CPU"] = len(devices)
-  if use_xla:
-    jit = session_config.graph_options.optimizer_options
-    jit.global_jit_level = tf.OptimizerOptions.ON_1
-  workers = workers_of(strategy)
-  is_chief = not workers or workers.index == 0
-  tpu = tf.estimator.tpu
-  return tpu.RunConfig(
-    cluster=tpu_cluster,
-    session_config=session_config,
-    train_distribute=strategy,
-    master=master,
-    model_dir=output_dir,
-    tf_random_seed=random_seed,
-    save_checkpoints_steps=save_checkpoints_steps if is_chief else None,
-    log_step_count_steps=None,  # ProgressHook tells
-    keep_checkpoint_max=keep_checkpoint_max,
-    save_summary_steps=0,  # ProgressHook writes them
-    tpu_config=tpu.TPUConfig(
-      iterations_per_loop=iterations_per_loop,
-      num_shards=num_tpu_cores,
-      per_host_input_for_training=tpu.InputPipelineConfig.PER_HOST_V2,
-    ),
-  )
-
-
 # -------------------------------------------------------- several machines
 
 
-# ------------------------------------------------------- starting weights
-
-
 # ------------------------------------------------------------------ specs
-
-
-def count_examples(features: Mapping) -> tuple:
-  """The loss weights of a mean over examples: their number."""
-  size = tf.shape(features["input_mask"])[0]
-  return (tf.cast(size, tf.float32),)
-
-
-def make_model_fn(
-  forward: Callable,
-  init_checkpoint: str | None,
-  learning_rate: float,
-  num_train_steps: int | None,
-  num_warmup_steps: int | None,
-  use_tpu: bool,
-  random_seed: int = 0,
-  loss_weights: Callable = count_examples,
-  options: optimization.Options | None = None,
-):
-  """A TPUEstimator model_fn around a task's forward pass.
-
-  Args:
-    forward: `(features, is_training, dropout_seed, compiled) -> Outputs`;
-      `compiled` as `modeling.BertModel` takes it.
-    init_checkpoint: prefix of the weights to start from, or None.
-    learning_rate: as the three below, one of `optimization.Options`.
-    num_train_steps: None without training.
-    num_warmup_steps: None without training.
-    use_tpu: also restores through a scaffold.
-    random_seed: of dropout.
-    loss_weights: `features -> float32 scalars`, what each of the task's losses
-      is divided by.
-    options: how a training step is taken, apart from these four; None: as the
-      original did.
-
-  Returns:
-    `model_fn(features, labels, mode, params, config)`.
-  """
-  options = dataclasses.replace(
-    options or optimization.Options(),
-    learning_rate=learning_rate,
-    num_train_steps=num_train_steps,
-    num_warmup_steps=num_warmup_steps,
-    use_tpu=use_tpu,
-  )
-
-  def model_fn(features, labels, mode, params, config=None):
-    del labels, params
-    is_training = mode == tf.estimator.ModeKeys.TRAIN
-    model_dir = config and config.model_dir
-    if is_training:
-      spec = _training_spec(
-        forward, loss_weights, features, random_seed, options, model_dir
-      )
-    else:
-      spec = _inference_spec(mode, forward, loss_weights, features, use_tpu)
-    spec.update(_start(init_checkpoint, model_dir, is_training, use_tpu))
-    return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
-
-  return model_fn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -355,18 +180,13 @@ class GraphOptions:
   """How the graph of a task is built and trained."""
 
   init_checkpoint: str | None = None  # prefix of the weights to start from
-  learning_rate: float = 0.0  # the highest
-  num_train_steps: int | None = None  # None without training
-  num_warmup_steps: int | None = None
-  use_tpu: bool = False
+  optimizer: optimization.Options = optimization.Options()
   random_seed: int = 0  # of dropout
-  # How a training step is taken; None: as the original does.
-  optimizer: optimization.Options | None = None
   # Other arguments of modeling.BertModel, such as compute_dtype.
   encoder: Mapping = dataclasses.field(default_factory=dict)
 
 
-def task_model_fn(task, config, options: GraphOptions):
+def make_model_fn(task, config, options: GraphOptions):
   """The model_fn of a task for TPUEstimator.
 
   Args:
@@ -377,6 +197,7 @@ def task_model_fn(task, config, options: GraphOptions):
   Returns:
     `model_fn(features, labels, mode, params, config)`.
   """
+  use_tpu = options.optimizer.use_tpu
 
   def forward(features, is_training, dropout_seed, compiled):
     tensors = task.build(
@@ -389,17 +210,75 @@ def task_model_fn(task, config, options: GraphOptions):
     )
     return task.scored(tensors, features)
 
-  return make_model_fn(
-    forward,
-    options.init_checkpoint,
-    options.learning_rate,
-    options.num_train_steps,
-    options.num_warmup_steps,
-    options.use_tpu,
-    options.random_seed,
-    task.loss_weights,
-    options.optimizer,
+  def model_fn(features, labels, mode, params, config=None):
+    del labels, params
+    is_training = mode == tf.estimator.ModeKeys.TRAIN
+    model_dir = config and config.model_dir
+    if is_training:
+      spec = _training_spec(task, forward, features, options, model_dir)
+    else:
+      spec = _inference_spec(task, forward, features, mode, use_tpu)
+    spec.update(
+      _start(options.init_checkpoint, model_dir, is_training, use_tpu)
+    )
+    return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
+
+  return model_fn
+
+
+def original_model_fn(
+  task,
+  bert_config,
+  init_checkpoint: str | None,
+  learning_rate: float,
+  num_train_steps: int | None,
+  num_warmup_steps: int | None,
+  use_tpu: bool,
+  use_one_hot_embeddings: bool,
+  random_seed: int = 0,
+  optimizer_options: optimization.Options | None = None,
+  encoder_options: Mapping | None = None,
+):
+  """`make_model_fn` with the arguments of the original's `model_fn_builder`.
+
+  Args:
+    task: of `bert.tasks.task.Task`.
+    bert_config: modeling.BertConfig.
+    init_checkpoint: prefix of the weights to start from, or None.
+    learning_rate: the highest.
+    num_train_steps: None without training.
+    num_warmup_steps: None without training.
+    use_tpu: whether the graph is for a TPU.
+    use_one_hot_embeddings: look words up by a product, for TPU.
+    random_seed: of dropout.
+    optimizer_options: other options of a training step; None: the original's.
+    encoder_options: other arguments of `modeling.BertModel`.
+  """
+  optimizer = dataclasses.replace(
+    optimizer_options or optimization.Options(),
+    learning_rate=learning_rate,
+    num_train_steps=num_train_steps,
+    num_warmup_steps=num_warmup_steps,
+    use_tpu=use_tpu,
   )
+  encoder = {"use_one_hot_embeddings": use_one_hot_embeddings}
+  encoder.update(encoder_options or {})
+  options = GraphOptions(init_checkpoint, optimizer, random_seed, encoder)
+  return make_model_fn(task, bert_config, options)
+
+
+def _training_spec(task, forward, features, options, model_dir):
+  """The spec of a training step, as keywords."""
+  names = []
+  loss_fn = _training_loss(task, forward, features, options, names)
+  step = optimization.train_step(loss_fn, features, options.optimizer)
+  shown = _shown(step, names)
+  spec = {"loss": shown["loss"], "train_op": step.train_op}
+  if options.optimizer.use_tpu:
+    return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
+  for name, scalar in shown.items():
+    show_progress(name, scalar)
+  return spec
 
 
 def _start(init_checkpoint, model_dir, is_training, use_tpu):
@@ -432,57 +311,38 @@ def _start(init_checkpoint, model_dir, is_training, use_tpu):
   return start()
 
 
-def _training_spec(
-  forward, loss_weights, features, random_seed, options, model_dir
-):
-  """The spec of a training step, as keywords."""
-  names = []
-  loss_fn = _training_loss(
-    *(forward, loss_weights, features, random_seed, options.use_tpu), names
-  )
-  step = optimization.train_step(loss_fn, features, options)
-  shown = _shown(step, names)
-  spec = {"loss": shown["loss"], "train_op": step.train_op}
-  if options.use_tpu:
-    return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
-  for name, scalar in shown.items():
-    show_progress(name, scalar)
-  return spec
-
-
-def _inference_spec(mode, forward, loss_weights, features, use_tpu):
+def _inference_spec(task, forward, features, mode, use_tpu):
   """The spec of evaluation or prediction, as keywords."""
   is_prediction = mode == tf.estimator.ModeKeys.PREDICT
-  # Only batches of our own input pipeline have `example_index`. Without it this
-  # is an export, and the server that runs it may lack XLA.
+  # Batches of our pipeline have `example_index`. What an export is fed does
+  # not, and the server that runs the export may lack XLA.
   is_served = is_prediction and "example_index" not in features
   compiled = can_compile(use_tpu) and not is_served
   outputs = forward(features, False, None, compiled)
   if is_prediction:
     return {"predictions": _pass_through(outputs.predictions, features)}
   return {
-    "loss": _weighted(outputs.loss_sums, loss_weights(features)),
+    "loss": _weighted(outputs.loss_sums, task.loss_weights(features)),
     "eval_metrics": (outputs.metric_fn, list(outputs.metric_inputs)),
   }
 
 
-def _training_loss(
-  forward, loss_weights, features, random_seed, use_tpu, names
-):
-  """A loss_fn of `optimization.compute_gradients` for a batch.
+def _training_loss(task, forward, features, options, names):
+  """A loss_fn for a batch, as `optimization.compute_gradients` takes it.
 
-  Where the task shows more than the loss, `names` is filled with what, and the
-  loss becomes a vector that begins with it. The rest has no gradient, so that
-  the vector's gradient is the loss's, and over slices and replicas all of it
-  is added up as the loss is.
+  If the task shows more than the loss, `names` is filled with the names of what
+  it shows, and the loss becomes a vector that begins with the loss. The other
+  entries have no gradient, so the vector's gradient is the loss's. They are
+  added up over slices and replicas as the loss is.
   """
+  use_tpu = options.optimizer.use_tpu
   step = tf.cast(tf.train.get_or_create_global_step(), tf.int32)
-  # Of the whole batch, whatever the part, as a mean over the replicas: the
-  # mean of their losses then is the loss of the batch.
+  # The weights of the whole batch, as a mean over the replicas: then the mean
+  # of the replicas' losses is the loss of the batch.
   weights = optimization.mean_across_replicas(
-    list(loss_weights(features)), use_tpu
+    list(task.loss_weights(features)), use_tpu
   )
-  seed = tf.stack([random_seed, step])
+  seed = tf.stack([options.random_seed, step])
   if use_tpu:
     replica = gen_xla_ops.xla_replica_id()
   else:
@@ -543,9 +403,6 @@ def _host_summaries(model_dir, train_step, scalars):
     return tf.summary.all_v2_summary_ops()
 
   return write, rows
-
-
-# ------------------------------------------------------------------ hooks
 
 
 # ---------------------------------------------------- training, prediction
@@ -677,24 +534,4 @@ def predict(
     lambda batch: int(np.sum(batch["example_index"] >= 0)),
     num_examples,
     checkpoint or tf.train.latest_checkpoint(estimator.model_dir),
-  )
-
-
-# ---------------------------------------------------------------- results
-
-
-def write_eval_results(output_dir: str, scores: Mapping, report: Mapping):
-  """Writes eval_results.txt and eval_results.json, and logs the scores.
-
-  Args:
-    output_dir: where they go.
-    scores: {name: float or int}: `key = value` lines sorted by key.
-    report: what the JSON file holds besides the scores.
-  """
-  lines = [f"{name} = {scores[name]}" for name in sorted(scores)]
-  for line in lines:
-    logging.info(f"  {line}")
-  files.write_lines(os.path.join(output_dir, "eval_results.txt"), lines)
-  files.write_json(
-    os.path.join(output_dir, "eval_results.json"), {**scores, **report}
   )

@@ -1,8 +1,8 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Shows how training, evaluation and prediction go on.
+"""Shows the progress of training, evaluation and prediction.
 
-In: scalars of a training step, and scores. Out: a bar on a terminal, lines in
-the log, and TensorBoard's curves.
+In: the scalars of a training step, and scores. Out: a progress bar on a
+terminal, lines in the log, and curves for TensorBoard.
 """
 
 from __future__ import annotations
@@ -19,27 +19,26 @@ from tqdm import tqdm
 
 from bert.training import checkpoints
 
-_SECONDS_BETWEEN_LINES = 20  # of prediction's progress
-_PROGRESS = "progress"  # graph collection: scalars that training shows
+_SECONDS_BETWEEN_LINES = 20  # of prediction progress
+_PROGRESS = "progress"  # graph collection: the scalars to show
 
 
 def show_progress(name: str, scalar: tf.Tensor) -> None:
-  """Has `ProgressHook` show a scalar, which is the same on all replicas."""
+  """Makes `ProgressHook` show a scalar that is equal on all replicas."""
   name = f"{_PROGRESS}/{name}"
   if any(shown.op.name == name for shown in tf.get_collection(_PROGRESS)):
-    return  # another replica's
+    return  # another replica added it
   with tf.name_scope(None):
     tf.add_to_collection(_PROGRESS, tf.identity(scalar, name=name))
 
 
 class ProgressHook(tf.train.SessionRunHook):
-  """Shows training as it goes: a bar on a terminal, lines elsewhere.
+  """Shows training progress: a bar on a terminal, log lines elsewhere.
 
-  Every `log_steps` it gives the step of all steps, the epoch, the learning
-  rate, the means of the loss and the other scalars of `show_progress` since the
-  last time, examples a second and the time left, and writes the same as
-  TensorBoard summaries.
-  Time spent on saving and evaluating between steps is not counted.
+  Every `log_steps` it reports the step, the epoch, the learning rate, the
+  means of the loss and of the other `show_progress` scalars since the last
+  report, examples per second and the time left. It also writes TensorBoard
+  summaries. The time of saving and evaluating between steps is left out.
   """
 
   def __init__(
@@ -64,8 +63,8 @@ class ProgressHook(tf.train.SessionRunHook):
       tensor.op.name.split("/")[-1]: tensor
       for tensor in tf.get_collection(_PROGRESS)
     }
-    self._recorded = ()  # by others
-    if not self._shown:  # on TPU, whose host_call records the loss of each step
+    self._recorded = ()  # what another part of the program records
+    if not self._shown:  # on TPU, where host_call records every step's loss
       self._shown = {"loss": tf.get_collection(tf.GraphKeys.LOSSES)[-1]}
       self._recorded = ("loss",)
     self._writer = tf.summary.FileWriterCache.get(self._output_dir)
@@ -84,7 +83,7 @@ class ProgressHook(tf.train.SessionRunHook):
     return tf.train.SessionRunArgs(self._shown)
 
   def leave_out(self, seconds: float):
-    """Takes time that was not spent on training from the running step."""
+    """Leaves time that was not spent on training out of the current step."""
     self._started += seconds
 
   def after_run(self, run_context, run_values):
@@ -124,7 +123,7 @@ class ProgressHook(tf.train.SessionRunHook):
     for name in values.keys() - self._recorded:
       summary.value.add(tag=f"train/{name}", simple_value=float(values[name]))
     self._writer.add_summary(summary, self._step)
-    if self._bar:  # a terminal's line has no room for more
+    if self._bar:  # a terminal line has no room for more
       self._bar.set_postfix_str(f"loss {_number(values['loss'])}")
     else:
       parts = [f"{name} {_number(value)}" for name, value in values.items()]
@@ -135,7 +134,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
 
 class SavingClock(tf.train.CheckpointSaverListener):
-  """Leaves the time of saving, and of listeners before it, out of progress."""
+  """Leaves the time of saving and of earlier listeners out of the progress."""
 
   def __init__(self, progress: ProgressHook):
     self._progress = progress
@@ -163,11 +162,11 @@ class EvaluationListener(tf.train.CheckpointSaverListener):
     self._first = checkpoints.current_step(output_dir)
 
   def is_patience_out(self) -> bool:
-    """Whether an earlier training has ended for want of a better score."""
+    """Returns whether an earlier run ended because no score was better."""
     return bool(self._best) and self._best.is_patience_out()
 
   def after_save(self, session, global_step_value):
-    if global_step_value == self._first:  # the weights it starts from
+    if global_step_value == self._first:  # training starts from these weights
       return None
     checkpoint = tf.train.latest_checkpoint(self._output_dir)
     scores = self._evaluate(checkpoint)
@@ -238,12 +237,12 @@ def _how_far(done, total, seconds):
 
 
 def _number(value):
-  """A score or rate with four digits that matter."""
+  """Formats a score or rate with at least four significant digits."""
   return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _duration(seconds):
-  """Seconds as h:mm:ss or m:ss."""
+  """Formats seconds as h:mm:ss or m:ss."""
   minutes, seconds = divmod(int(seconds + 0.5), 60)
   hours, minutes = divmod(minutes, 60)
   clock = f"{minutes}:{seconds:02d}"

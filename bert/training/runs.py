@@ -407,7 +407,7 @@ def make_estimator(
       --predict_batch_size.
   """
   graph = graph_options(options, model.init_checkpoint, num_train_steps)
-  model_fn = estimators.task_model_fn(task, model.config, graph)
+  model_fn = estimators.make_model_fn(task, model.config, graph)
   if predict_batch_size is None:
     predict_batch_size = options.predict_batch_size
   return estimators.estimator_for(options, model_fn, predict_batch_size)
@@ -423,18 +423,18 @@ def graph_options(
     num_warmup_steps = int(num_train_steps * options.warmup_proportion)
   return estimators.GraphOptions(
     init_checkpoint=init_checkpoint,
-    learning_rate=options.learning_rate,
-    num_train_steps=num_train_steps,
-    num_warmup_steps=num_warmup_steps,
-    use_tpu=options.use_tpu,
-    random_seed=options.random_seed,
     optimizer=optimization.Options(
+      learning_rate=options.learning_rate,
+      num_train_steps=num_train_steps,
+      num_warmup_steps=num_warmup_steps,
+      use_tpu=options.use_tpu,
       optimizer=options.optimizer,
       slices=options.gradient_accumulation_steps,
       layerwise_lr_decay=options.layerwise_lr_decay,
       head_learning_rate=options.head_learning_rate,
       scale_loss=options.precision == "float16",
     ),
+    random_seed=options.random_seed,
     encoder={
       "use_one_hot_embeddings": options.use_tpu,
       "compute_dtype": tf.as_dtype(options.precision),

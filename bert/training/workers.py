@@ -1,8 +1,8 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""The workers of a cluster, and their signs of life.
+"""Lets the workers of a cluster meet, and notices when one is gone.
 
-In: the addresses of TF_CONFIG. Out: all workers meet before training starts,
-and where one is gone, the others end with a sentence.
+In: the addresses in TF_CONFIG. Out: all workers meet before training starts. If
+one goes away later, the others end with an error message.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
-SECONDS_TO_ANSWER = 60  # of a worker that starts
+SECONDS_TO_ANSWER = 60  # for a worker that is starting
 SECONDS_TO_CONNECT = 5
-SECONDS_BETWEEN_CALLS = 2  # while training
-SECONDS_TO_BLAME = 40  # over SECONDS_TO_ANSWER / 2
+SECONDS_BETWEEN_CALLS = 2  # during training
+SECONDS_TO_BLAME = 40  # longer than SECONDS_TO_ANSWER / 2
 
 
 class Workers:
-  """The workers of a cluster, and their signs of life.
+  """Connects this process with the other workers of a cluster.
 
-  TensorFlow waits for ever for a worker that is missing. So until training
-  starts, each worker answers at its address of TF_CONFIG and tells its facts;
-  then TensorFlow's server takes the address over, and is only called. When a
-  worker is gone, this process ends with a sentence.
+  TensorFlow waits forever for a missing worker. So until training starts, each
+  worker listens at its address in TF_CONFIG and sends its facts to any worker
+  that asks. Then TensorFlow's server takes over the address, and the workers
+  only check that they can connect to it. If a worker is gone, this process
+  ends with an error message.
 
   Args:
     addresses: host:port of each worker.
-    index: which of them is this process.
+    index: the index of this process in `addresses`.
 
   Raises:
-    ValueError: another program has this worker's port.
+    ValueError: another program uses this worker's port.
   """
 
   def __init__(self, addresses: Sequence[str], index: int):
@@ -45,7 +46,7 @@ class Workers:
     self._addresses = list(addresses)
     self._others = [i for i in range(len(addresses)) if i != index]
     self._facts = None
-    self._told = set()  # who knows our facts
+    self._told = set()  # the workers that have our facts
     self._is_last_step = False
     self._all_met = threading.Event()
     self._left = threading.Event()
@@ -57,16 +58,19 @@ class Workers:
         f"TF_CONFIG: worker {index} can't listen on port {port}:"
         f" {error.strerror}"
       ) from None
-    self._server.settimeout(0.1)  # between two looks at _all_met
+    self._server.settimeout(0.1)  # between two checks of _all_met
     self._answering = threading.Thread(target=self._answer, daemon=True)
     self._answering.start()
 
   def meet(self, facts: Mapping):
     """Waits until all workers are ready to train, and compares their facts.
 
+    Args:
+      facts: {name: value}, which must be equal on all workers.
+
     Raises:
-      ValueError: a worker has not answered for SECONDS_TO_ANSWER, or its facts
-        are others.
+      ValueError: a worker does not answer for SECONDS_TO_ANSWER, or has other
+        facts.
     """
     self._facts = dict(facts)
     waiting = {i: time.monotonic() for i in self._others}
@@ -78,8 +82,8 @@ class Workers:
         elif time.monotonic() - last > SECONDS_TO_ANSWER:
           raise ValueError(
             f"{self._name(i)} of TF_CONFIG has not answered for"
-            f" {SECONDS_TO_ANSWER} s: start all workers, and if one has ended,"
-            " all of them again"
+            f" {SECONDS_TO_ANSWER} s: start all workers; if one has ended,"
+            " start all of them again"
           )
         if answer:
           self._compare(i, answer)
@@ -90,13 +94,13 @@ class Workers:
     threading.Thread(target=self._watch, daemon=True).start()
 
   def tell_step(self, step: int, last_step: int):
-    """Says how far training is; workers may end after the last step."""
+    """Records how far training is; workers may end after the last step."""
     self._is_last_step = step >= last_step - 1
     if step >= last_step:
       self._left.set()
 
   def blame(self):
-    """Waits after an error, so that a worker that is gone is named."""
+    """Waits after an error, so that `_watch` can name a worker that is gone."""
     time.sleep(SECONDS_TO_BLAME)
 
   def _name(self, i):
@@ -107,7 +111,7 @@ class Workers:
     return socket.create_connection((host, int(port)), SECONDS_TO_CONNECT)
 
   def _answer(self):
-    """Tells our facts to whom asks, until all workers have met."""
+    """Sends our facts to any worker that asks, until all workers have met."""
     while not self._all_met.is_set():
       try:
         connection, _ = self._server.accept()
@@ -118,12 +122,12 @@ class Workers:
           stream.flush()
           if facts:
             self._told.add(asker)
-      except (OSError, ValueError):  # nobody asks, or not one of the workers
+      except (OSError, ValueError):  # nobody asked, or it was not a worker
         continue
     self._server.close()
 
   def _ask(self, i):
-    """The facts of a worker, {} if it is not ready, None without answer."""
+    """Returns a worker's facts; {} if it is not ready, None if no answer."""
     try:
       with self._connect(i) as connection:
         with connection.makefile("rw") as stream:
@@ -139,11 +143,11 @@ class Workers:
         raise ValueError(
           f"{name} is {value} here, on worker {self.index}, but"
           f" {facts.get(name)} on {self._name(i)}: all workers need the same"
-          " flags and data, and an --output_dir that they share"
+          " flags and data, and a shared --output_dir"
         )
 
   def _watch(self):
-    """Ends the process when a worker can't be reached any more."""
+    """Ends the process when a worker can no longer be reached."""
     last = dict.fromkeys(self._others, time.monotonic())
     seen = set()
     while not self._left.wait(SECONDS_BETWEEN_CALLS):
@@ -151,7 +155,7 @@ class Workers:
         try:
           self._connect(i).close()
         except OSError as error:
-          # Nothing listens: its process is gone, if it has come so far.
+          # Nothing listens: if the worker was seen before, its process is gone.
           is_gone = isinstance(error, ConnectionRefusedError) and i in seen
           limit = SECONDS_TO_ANSWER / 2
           if is_gone and not self._is_last_step:
@@ -163,17 +167,17 @@ class Workers:
           last[i] = time.monotonic()
 
   def _end(self, i):
-    """Ends the process at once: TensorFlow would wait for the others."""
+    """Ends the process at once; TensorFlow would wait for the other workers."""
     message = (
       f"error: {self._name(i)} has ended or can't be reached: start all"
-      " workers again, and training goes on from the newest checkpoint"
+      " workers again to continue from the newest checkpoint"
     )
     print(message, file=sys.stderr, flush=True)
     os._exit(1)
 
 
 def workers_of(strategy) -> Workers | None:
-  """The cluster of a strategy; None if it knows this machine only."""
+  """Returns the workers of a strategy; None if it uses only this machine."""
   if not isinstance(
     strategy, tf.distribute.experimental.MultiWorkerMirroredStrategy
   ):
@@ -187,13 +191,13 @@ def workers_of(strategy) -> Workers | None:
   return _cached_workers((*chief, *jobs["worker"]), index)
 
 
-@functools.cache  # a process has one port
+@functools.cache  # a process can open its port only once
 def _cached_workers(addresses, index):
   return Workers(addresses, index)
 
 
 class WorkersHook(tf.train.SessionRunHook):
-  """Tells `Workers` how far training is."""
+  """Reports to `Workers` how far training is."""
 
   def __init__(self, workers: Workers, num_train_steps: int):
     self._workers = workers

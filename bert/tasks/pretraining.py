@@ -1,0 +1,399 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Pre-training: predicts masked words, and whether one text follows another.
+
+In: the encoder's vectors of each token [B, S, D] and of each sequence [B, D].
+Out: logits, losses and how often the predictions are right. `Masker` draws new
+masks for records while they are read.
+
+Shapes: B batch, S sequence, D hidden, P masked positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import modeling
+from bert.records import record_files
+from bert.tasks import layers, task
+
+NO_WEIGHT = 1e-5  # added to the sum of weights, which may be 0
+# A chosen piece becomes [MASK] in 8 of 10 draws and stays as it is in one; in
+# the last it becomes any piece.
+MASKED, KEPT = 0.8, 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingNote:
+  """The sizes of the records."""
+
+  max_seq_length: int = 0
+  max_predictions_per_seq: int = 0
+
+
+# ------------------------------------------------------------------ layers
+
+
+def get_masked_lm_output(
+  bert_config,
+  input_tensor,
+  output_weights,
+  positions,
+  label_ids,
+  label_weights,
+  compute_dtype=tf.float32,
+):
+  """Predicts masked tokens and scores the prediction.
+
+  Args:
+    bert_config: modeling.BertConfig.
+    input_tensor: float32 [B, S, D], the encoder's sequence output.
+    output_weights: float32 [V, D], the word embeddings.
+    positions: int32 [B, P], where tokens were masked.
+    label_ids: int32 [B, P], the tokens that stood there.
+    label_weights: float32 [B, P], 0 for padding.
+    compute_dtype: float type of the products; softmax and loss are float32.
+
+  Returns:
+    loss: float32 scalar, sum(w l) / (sum(w) + 1e-5).
+    per_example_loss: float32 [B*P], l.
+    log_probs: float32 [B*P, V].
+  """
+  logits = masked_lm_logits(
+    bert_config, input_tensor, output_weights, positions, compute_dtype
+  )
+  losses = layers.cross_entropy(logits, tf.reshape(label_ids, [-1]))
+  weights = tf.reshape(label_weights, [-1])
+  loss = tf.reduce_sum(weights * losses) / (tf.reduce_sum(weights) + NO_WEIGHT)
+  return loss, losses, tf.nn.log_softmax(logits)
+
+
+def masked_lm_logits(
+  bert_config,
+  input_tensor,
+  output_weights,
+  positions,
+  compute_dtype=tf.float32,
+):
+  """Scores each word of the vocabulary at each masked position.
+
+  Makes the variables of `cls/predictions`.
+
+  Args:
+    bert_config: modeling.BertConfig.
+    input_tensor: float32 [B, S, D], the encoder's sequence output.
+    output_weights: float32 [V, D], the word embeddings.
+    positions: int32 [B, P], where tokens were masked.
+    compute_dtype: float type of the products.
+
+  Returns:
+    float32 [B*P, V].
+  """
+  tokens = layers.gather_indexes(input_tensor, positions)  # [B*P, D]
+  tokens = tf.cast(tokens, compute_dtype)
+  with tf.variable_scope("cls/predictions"):
+    with tf.variable_scope("transform"):
+      tokens = modeling.dense(
+        tokens,
+        bert_config.hidden_size,
+        "dense",
+        modeling.get_activation(bert_config.hidden_act),
+        modeling.create_initializer(bert_config.initializer_range),
+      )
+      tokens = modeling.layer_norm(tokens, "LayerNorm")
+    bias = tf.get_variable(
+      "output_bias",
+      [bert_config.vocab_size],
+      initializer=tf.zeros_initializer(),
+    )
+  table = tf.cast(output_weights, compute_dtype)
+  logits = tf.matmul(tokens, table, transpose_b=True)  # [B*P, V]
+  return tf.nn.bias_add(tf.cast(logits, tf.float32), bias)
+
+
+def get_next_sentence_output(bert_config, input_tensor, labels):
+  """Predicts whether the second text follows the first.
+
+  Args:
+    bert_config: modeling.BertConfig.
+    input_tensor: float32 [B, D], the encoder's pooled output.
+    labels: int32 [B, 1] or [B]; 0: it follows, 1: it was drawn at random.
+
+  Returns:
+    loss: float32 scalar, the mean.
+    per_example_loss: float32 [B].
+    log_probs: float32 [B, 2].
+  """
+  logits = next_sentence_logits(bert_config, input_tensor)
+  losses = layers.cross_entropy(logits, tf.reshape(labels, [-1]))
+  return tf.reduce_mean(losses), losses, tf.nn.log_softmax(logits)
+
+
+def next_sentence_logits(bert_config, input_tensor):
+  """Scores both labels of `get_next_sentence_output`, float32 [B, 2].
+
+  Makes the variables of `cls/seq_relationship`.
+  """
+  with tf.variable_scope("cls/seq_relationship"):
+    return layers.labels_product(input_tensor, 2, bert_config.initializer_range)
+
+
+# -------------------------------------------------------------------- task
+
+
+class Pretraining(task.Task):
+  """Masked words and the next sentence.
+
+  It has no task.json, and predicts no rows.
+  """
+
+  name = "pretraining"
+  Note = PretrainingNote
+
+  def schema(self, is_training):
+    """`masked_lm_positions`, `masked_lm_ids` and `masked_lm_weights` are [P],
+    padded with 0; `next_sentence_labels` [1] is 0 if the second text follows
+    the first, and 1 if it was drawn at random."""
+    del is_training
+    masked = [self.note.max_predictions_per_seq]
+    return {
+      **record_files.sequence_schema(self.note.max_seq_length),
+      "masked_lm_positions": tf.FixedLenFeature(masked, tf.int64),
+      "masked_lm_ids": tf.FixedLenFeature(masked, tf.int64),
+      "masked_lm_weights": tf.FixedLenFeature(masked, tf.float32),
+      "next_sentence_labels": tf.FixedLenFeature([1], tf.int64),
+    }
+
+  def layers(self, encoder, features):
+    """`masked_lm_logits` [B*P, V] and `next_sentence_logits` [B, 2]."""
+    return {
+      "masked_lm_logits": masked_lm_logits(
+        encoder.config,
+        encoder.get_sequence_output(),
+        encoder.get_embedding_table(),
+        features["masked_lm_positions"],
+        encoder.compute_dtype,
+      ),
+      "next_sentence_logits": next_sentence_logits(
+        encoder.config, encoder.get_pooled_output()
+      ),
+    }
+
+  def scored(self, tensors, features):
+    """Both losses, and how often the predictions are right.
+
+    `predictions` are float32 [B]: weighted sums over the masked words of each
+    example, `masked_lm_loss`, `masked_lm_right` and `masked_lm_weight`; and
+    `next_sentence_loss`, `next_sentence_right`.
+    """
+    weights = features["masked_lm_weights"]  # [B, P]
+
+    def of_examples(values):  # [B*P] to [B]
+      values = tf.reshape(tf.cast(values, tf.float32), tf.shape(weights))
+      return tf.reduce_sum(values * weights, axis=1)
+
+    losses, right = _judged(
+      tensors["masked_lm_logits"], features["masked_lm_ids"]
+    )
+    next_losses, next_right = _judged(
+      tensors["next_sentence_logits"], features["next_sentence_labels"]
+    )
+    each = {
+      "masked_lm_loss": of_examples(losses),
+      "masked_lm_right": of_examples(right),
+      "masked_lm_weight": tf.reduce_sum(weights, axis=1),
+      "next_sentence_loss": next_losses,
+      "next_sentence_right": next_right,
+    }
+    totals = {name: tf.reduce_sum(values) for name, values in each.items()}
+    is_real = tf.cast(features["input_mask"][:, 0], tf.float32)
+    words, sequences = 0, 1  # places in the loss weights
+    return task.Outputs(
+      predictions=each,
+      loss_sums=[totals["masked_lm_loss"], totals["next_sentence_loss"]],
+      metric_fn=_metrics,
+      metric_inputs=[*each.values(), is_real],
+      shown={
+        "masked_lm_loss": (totals["masked_lm_loss"], words),
+        "masked_lm_accuracy": (totals["masked_lm_right"], words),
+        "next_sentence_loss": (totals["next_sentence_loss"], sequences),
+        "next_sentence_accuracy": (totals["next_sentence_right"], sequences),
+      },
+    )
+
+  def loss_weights(self, features):
+    """The number of masked words, and of sequences."""
+    words = tf.reduce_sum(features["masked_lm_weights"]) + NO_WEIGHT
+    return (words, *super().loss_weights(features))
+
+
+def _judged(logits, labels):
+  """The loss of each row, and 1 where its prediction is right, float32 [M].
+
+  Args:
+    logits: float32 [M, L].
+    labels: int32 of any shape with M values.
+  """
+  labels = tf.reshape(labels, [-1])
+  right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
+  return layers.cross_entropy(logits, labels), tf.cast(right, tf.float32)
+
+
+def _metrics(
+  masked_lm_loss,
+  masked_lm_right,
+  masked_lm_weight,
+  next_sentence_loss,
+  next_sentence_right,
+  is_real,
+):
+  """The metrics of a TPUEstimatorSpec, without examples that are padding."""
+
+  def of_words(values):
+    return tf.metrics.mean(
+      tf.math.divide_no_nan(values, masked_lm_weight), masked_lm_weight
+    )
+
+  return {
+    "masked_lm_loss": of_words(masked_lm_loss),
+    "masked_lm_accuracy": of_words(masked_lm_right),
+    "next_sentence_loss": tf.metrics.mean(next_sentence_loss, is_real),
+    "next_sentence_accuracy": tf.metrics.mean(next_sentence_right, is_real),
+  }
+
+
+# ------------------------------------------------------------------- masks
+
+
+@dataclasses.dataclass(frozen=True)
+class Masker:
+  """Draws new masks for records in the input pipeline.
+
+  The records may have masks already, which are undone first. The rule is that
+  of `create_pretraining_data.py`, with other random numbers: an example's mask
+  depends only on the seed and the example's number. All shapes are static.
+  """
+
+  vocab: Mapping[str, int]  # token to id
+  max_predictions_per_seq: int
+  masked_lm_prob: float = 0.15
+  do_whole_word_mask: bool = False
+  random_seed: int = 0
+
+  def __call__(self, number, example: Mapping) -> dict:
+    """Returns the example with another mask.
+
+    Args:
+      number: int64 scalar, the example's place in the order of the data.
+      example: {name: tensor} of one record.
+    """
+    seed = tf.stack([tf.cast(self.random_seed, tf.int64), number])
+    ids = unmasked_ids(example)  # [S]
+    draws = tf.random.stateless_uniform([4, *ids.shape], seed, alg="philox")
+    special = [self.vocab["[CLS]"], self.vocab["[SEP]"]]
+    can_be = tf.cast(example["input_mask"], tf.bool) & tf.reduce_all(
+      tf.not_equal(ids[:, tf.newaxis], special), axis=1
+    )
+    length = tf.reduce_sum(example["input_mask"])
+    count = tf.round(tf.cast(length, tf.float64) * self.masked_lm_prob)
+    count = tf.clip_by_value(
+      tf.cast(count, tf.int32), 1, self.max_predictions_per_seq
+    )
+    chosen = choose_words(draws[0], can_be, self._continues(ids), count)
+    return {
+      **example,
+      "input_ids": tf.where(chosen, self._replaced(ids, draws[1:]), ids),
+      **self._labels(ids, chosen),
+    }
+
+  def _continues(self, ids):
+    """Which ids are masked together with the candidate before them."""
+    if not self.do_whole_word_mask:
+      return tf.zeros_like(ids, tf.bool)
+    table = np.zeros(max(self.vocab.values()) + 1, bool)
+    for token, index in self.vocab.items():
+      table[index] = token.startswith("##")
+    return tf.gather(tf.constant(table), ids)
+
+  def _replaced(self, ids, draws):
+    """What each position holds if it is chosen, by random numbers [3, S]."""
+    words = tf.constant(sorted(self.vocab.values()), tf.int32)
+    place = tf.cast(draws[1] * len(self.vocab), tf.int32)
+    random_ids = tf.gather(words, tf.minimum(place, len(self.vocab) - 1))
+    mask_ids = tf.fill(tf.shape(ids), self.vocab["[MASK]"])
+    kept_or_random = tf.where(draws[0] < KEPT, ids, random_ids)
+    return tf.where(draws[0] < MASKED, mask_ids, kept_or_random)
+
+  def _labels(self, ids, chosen):
+    """masked_lm_* of the chosen positions, in order and padded with 0."""
+    positions = tf.cast(tf.where(chosen)[:, 0], tf.int32)
+    padding = [[0, self.max_predictions_per_seq - tf.size(positions)]]
+
+    def padded(values):
+      values = tf.pad(values, padding)
+      return tf.ensure_shape(values, [self.max_predictions_per_seq])
+
+    return {
+      "masked_lm_positions": padded(positions),
+      "masked_lm_ids": padded(tf.gather(ids, positions)),
+      "masked_lm_weights": padded(tf.ones_like(positions, tf.float32)),
+    }
+
+
+def unmasked_ids(example: Mapping):
+  """input_ids [S] with the true tokens put back wherever the weight is 1."""
+  is_masked = example["masked_lm_weights"] > 0
+  positions = tf.boolean_mask(example["masked_lm_positions"], is_masked)
+  return tf.tensor_scatter_nd_update(
+    example["input_ids"],
+    positions[:, tf.newaxis],
+    tf.boolean_mask(example["masked_lm_ids"], is_masked),
+  )
+
+
+def choose_words(order, can_be, continues, count):
+  """Chooses words at random until `count` positions are chosen.
+
+  Words are taken in random order. A word with more positions than are left to
+  choose is skipped.
+
+  Args:
+    order: float32 [S], random; the value at its first position orders a word.
+    can_be: bool [S], the candidates.
+    continues: bool [S], candidates that belong to the candidate before.
+    count: int32 scalar.
+
+  Returns:
+    bool [S].
+  """
+  number = tf.cumsum(tf.cast(can_be, tf.int32))  # of each candidate, from 1
+  is_first = can_be & (~continues | tf.equal(number, 1))
+  words = tf.cumsum(tf.cast(is_first, tf.int32)) - 1  # [S], each one's word
+  length = order.shape[0]
+  sizes = tf.math.unsorted_segment_sum(tf.cast(can_be, tf.int32), words, length)
+  firsts = tf.where(is_first)[:, 0]  # of each word
+  shuffled = tf.argsort(tf.gather(order, firsts))
+  sizes = tf.gather(sizes, shuffled)
+
+  def fitting(taken):
+    left = count - tf.reduce_sum(sizes * tf.cast(taken, tf.int32))
+    return ~taken & (sizes <= left), left
+
+  def take(taken):  # the words that fit, up to the first that no longer does
+    fits, left = fitting(taken)
+    so_far = tf.cumsum(sizes * tf.cast(fits, tf.int32))
+    return [taken | (fits & (so_far <= left))]
+
+  (taken,) = tf.while_loop(
+    lambda taken: tf.reduce_any(fitting(taken)[0]),
+    take,
+    [tf.zeros_like(sizes, tf.bool)],
+    return_same_structure=True,
+  )
+  chosen_words = tf.tensor_scatter_nd_update(
+    tf.zeros([length], tf.bool), shuffled[:, tf.newaxis], taken
+  )
+  return can_be & tf.gather(chosen_words, tf.maximum(words, 0))

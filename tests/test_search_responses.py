@@ -1,0 +1,219 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Answers from many responses: their vectors, the search, and the output."""
+
+import dataclasses
+import io
+import re
+import types
+
+import helpers
+import numpy as np
+import pytest
+from helpers import write
+
+import modeling
+import search_responses
+from bert.records import search
+
+
+def test_responses_are_distinct_and_what_is_left_out_is_told(tmp_path, caplog):
+  path = write(tmp_path / "a.txt", "one\r\n\ntwo\none\n")
+  assert search_responses.read_responses(path) == ["one", "two"]
+  assert "left out 1 empty lines, the first in line 2, and 1" in caplog.text
+  with pytest.raises(ValueError, match="b.txt holds no responses"):
+    search_responses.read_responses(write(tmp_path / "b.txt", "\n\n"))
+
+
+def test_vectors_are_of_a_model_and_its_settings(tmp_path):
+  for name in "ab":
+    write(tmp_path / f"{name}.index", name)
+
+  def mark(
+    checkpoint="a", vocab=("[PAD]", "a"), hidden=8, precision="float32", **note
+  ):
+    kept = {"pooling": "mean", "do_lower_case": True, "max_seq_length": 8}
+    model = types.SimpleNamespace(
+      checkpoint=str(tmp_path / checkpoint),
+      config=modeling.BertConfig(2, hidden, 1, 2, 16),
+      tokenizer=types.SimpleNamespace(vocab=vocab),
+      note={**kept, **note},
+    )
+    return search_responses.model_fingerprint(model, precision)
+
+  assert mark() == mark(loss="triplet", margin=9.0)  # only for training
+  marks = [mark(), mark("b"), mark(vocab=("[PAD]", "b")), mark(hidden=10)]
+  marks += [mark(pooling="cls"), mark(do_lower_case=False)]
+  marks += [mark(max_seq_length=9), mark(precision="bfloat16")]
+  assert len(set(marks)) == 8
+
+
+class LengthPredictor:
+  """Stands for a model whose vector of a text is its number of words."""
+
+  def __init__(self):
+    self.batches = []
+
+  def prepare(self, row):
+    return [{"input_ids": row["text"].split()}], None
+
+  def run(self, windows, batch_size):
+    assert len(windows) <= batch_size
+    lengths = [len(window["input_ids"]) for window in windows]
+    self.batches.append(lengths)
+    return [{"vectors": np.float32([length])} for length in lengths]
+
+
+def test_texts_of_like_length_are_computed_together(monkeypatch):
+  monkeypatch.setattr(search_responses, "_TEXTS_SORTED", 5)
+  lengths = [3, 1, 2, 1, 3, 2, 1]
+  predictor = LengthPredictor()
+  texts = [" ".join("a" * length) for length in lengths]
+  vectors = search_responses.make_vectors(predictor, texts, 2, "m.ckpt")
+  assert vectors.dtype == np.float32
+  assert vectors[:, 0].tolist() == lengths
+  assert predictor.batches == [[1, 1], [2, 3], [3], [1, 2]]
+
+
+@pytest.mark.parametrize(
+  ("how", "count", "is_there", "expected"),
+  [
+    ("exact", 10**6, True, False),
+    ("faiss", 10, True, True),
+    ("auto", 500_000, True, False),
+    ("auto", 500_001, True, True),
+    ("auto", 500_001, False, False),
+  ],
+)
+def test_many_responses_are_searched_by_an_index(
+  monkeypatch, how, count, is_there, expected
+):
+  options = search_responses.Options(search=how, response_file=__file__)
+  monkeypatch.setattr(search, "has_faiss", lambda: is_there)
+  assert search_responses.use_faiss(options, count) is expected
+
+
+def test_questions_that_are_not_utf_8_are_left_out(caplog):
+  stream = io.BytesIO("\ufeffwho?\n\nwh\xe9\n".encode() + b"a\xffb\nwhat?")
+  assert list(search_responses.questions(stream)) == ["who?", "wh\xe9", "what?"]
+  assert "line 4 is not UTF-8: byte 1 is 0xff" in caplog.text
+
+
+# ------------------------------------------------------------------- main
+
+
+def make_ranker(trained_folder, model="representation", **note):
+  return trained_folder("ranker", model=model, pooling="mean", **note)
+
+
+def run(folder, response_file, *flags, stdin=""):
+  return helpers.run(
+    search_responses,
+    f"--model_dir={folder}",
+    f"--response_file={response_file}",
+    *flags,
+    stdin=stdin,
+  )
+
+
+@pytest.fixture
+def response_file(tmp_path):
+  return write(tmp_path / "responses.txt", "good day\nbad\none two\nthe cafe\n")
+
+
+def test_a_question_gets_the_responses_of_the_nearest_vectors(
+  trained_folder, response_file
+):
+  folder = make_ranker(trained_folder)
+  done = run(
+    *(folder, response_file, "--num_answers=2"), stdin="bad\n\none  two"
+  )
+  assert done.returncode == 0, done.stderr
+  assert "there is no " in done.stderr and "predicted 4 examples" in done.stderr
+  lines = done.stdout.splitlines()
+  assert [lines[0], lines[4], len(lines)] == ["bad", "one  two", 8]
+  # A response that equals the question has the cosine 1.
+  assert [lines[1], lines[5]] == ["  1  1.0000  bad", "  1  1.0000  one two"]
+  assert re.fullmatch(r"  2  -?[01]\.\d{4}  (\w+ ?)+", lines[2])
+  assert "2 questions, median: " in done.stderr
+  assert np.load(response_file + ".npy").shape == (4, 8)
+
+  again = run(folder, response_file, "--nomake_vectors", stdin="bad\n")
+  assert again.returncode == 0, again.stderr
+  assert "predicted" not in again.stderr  # the vectors were kept
+  other = run(folder, response_file, "--nomake_vectors", "--precision=bfloat16")
+  assert other.returncode == 1
+  assert "was made from another model (" in other.stderr
+  assert "model.ckpt-3): leave out --nomake_vectors" in other.stderr
+
+
+def test_an_index_gives_the_same_answers(trained_folder, response_file):
+  pytest.importorskip("faiss", reason="requirements-faiss.txt")
+  folder = make_ranker(trained_folder)
+  exact = run(folder, response_file, stdin="bad\n")
+  done = run(folder, response_file, "--search=faiss", stdin="bad\n")
+  assert done.returncode == 0, done.stderr
+  assert "FAISS index: reads " in done.stderr
+  assert done.stdout.splitlines()[:3] == exact.stdout.splitlines()[:3]
+
+
+def test_an_interaction_model_puts_answers_in_order(
+  trained_folder, response_file, tmp_path
+):
+  folder = make_ranker(trained_folder)
+  pairs = make_ranker(trained_folder, "interaction", folder=tmp_path / "pairs")
+  done = run(
+    *(folder, response_file, f"--rerank_model={pairs}"),
+    *("--num_answers=3", "--rerank_candidates=4"),
+    stdin="good\n",
+  )
+  assert done.returncode == 0, done.stderr
+  assert "to put 4 in order" in done.stderr
+  first, *lines = done.stdout.splitlines()[:4]
+  scores = [float(line.split()[1]) for line in lines]
+  assert first == "good"
+  assert scores == sorted(scores, reverse=True)
+  assert all(0 <= score <= 1 for score in scores)
+
+
+def test_as_a_user_runs_it(trained_folder, response_file):
+  done = helpers.run_process(
+    "search_responses.py",
+    f"--model_dir={make_ranker(trained_folder)}",
+    f"--response_file={response_file}",
+    stdin="good day\n",
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.startswith("good day\n  1  1.0000  good day\n")
+
+
+def test_a_model_that_does_not_fit_is_refused(
+  trained_folder, classifier, response_file
+):
+  pairs = make_ranker(trained_folder, "interaction")
+  for folder, kind in ((pairs, "interaction"), (classifier(), "classifier")):
+    done = run(folder, response_file)
+    assert done.returncode == 1
+    assert f"--model_dir={folder} holds a {kind} model: give" in done.stderr
+  folder = make_ranker(trained_folder, folder=pairs.parent / "vectors")
+  done = run(folder, response_file, f"--rerank_model={folder}")
+  assert f"--rerank_model={folder} holds a representation model" in done.stderr
+  assert "training by run_ranker.py --model=interaction" in done.stderr
+
+
+def test_what_faiss_needs_is_said(tmp_path, monkeypatch):
+  options = search_responses.Options(search="faiss", response_file="gs://a/b")
+  monkeypatch.setattr(search, "has_faiss", lambda: True)
+  with pytest.raises(
+    ValueError, match="machine: copy --response_file=gs://a/b"
+  ):
+    search_responses.check_options(options)
+  monkeypatch.setattr(search, "has_faiss", lambda: False)
+  with pytest.raises(ValueError, match="faiss needs the library FAISS: pip"):
+    search_responses.check_options(options)
+  search_responses.check_options(dataclasses.replace(options, search="auto"))
+
+
+def test_a_missing_flag_is_named(tmp_path):
+  done = helpers.run(search_responses, f"--model_dir={tmp_path}")
+  assert done.returncode == 1
+  assert "response_file" in done.stderr
