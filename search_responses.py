@@ -23,6 +23,7 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 
 from bert.records import files, search, tables
+from bert.tasks.ranking import Ranking
 from bert.training import flags, progress, trained_model
 
 _TEXTS_SORTED = 8192  # at a time, by length
@@ -57,21 +58,23 @@ def read_responses(path: str) -> list[str]:
 
 
 def find_ranker(
-  flag: str, folder: str, kind: str, checkpoint: str | None = None
+  options: Options, flag: str, kind: str
 ) -> trained_model.TrainedModel:
   """The ranking model in an output folder.
 
   Args:
-    flag: that names the folder, for the message.
-    folder: of a training.
+    options: of the script.
+    flag: that names the folder: model_dir or rerank_model.
     kind: interaction or representation.
-    checkpoint: of `trained_model.find_model`.
 
   Raises:
     ValueError: the folder holds no such model.
   """
-  model = trained_model.find_model(folder, checkpoint)
-  found = model.note.get("model", model.note["task"])
+  folder = getattr(options, flag)
+  checkpoint = options.checkpoint if flag == "model_dir" else None
+  model = trained_model.find_model(folder, checkpoint, options.task_file)
+  is_ranker = isinstance(model.task, Ranking)
+  found = model.task.note.model if is_ranker else model.task.name
   if found != kind:
     raise ValueError(
       f"--{flag}={folder} holds a {found} model: give the --output_dir of a"
@@ -87,12 +90,12 @@ def model_fingerprint(model: trained_model.TrainedModel, precision: str) -> str:
   """
   with tf.io.gfile.GFile(model.checkpoint + ".index", "rb") as reader:
     weights = hashlib.sha256(reader.read()).hexdigest()
-  names = ("pooling", "do_lower_case", "max_seq_length")
+  note = model.task.note
   return files.fingerprint(
     weights,
     model.config.to_dict(),
     model.tokenizer.vocab,
-    [model.note[name] for name in names],
+    [note.pooling, note.do_lower_case, note.max_seq_length],
     precision,
   )
 
@@ -349,12 +352,10 @@ def main(options: Options) -> None:
 def prepare(options: Options) -> Answerer:
   """Loads the models, and the vectors of the responses or makes them."""
   check_options(options)
-  model = find_ranker(
-    "model_dir", options.model_dir, "representation", options.checkpoint
-  )
+  model = find_ranker(options, "model_dir", "representation")
   reranker = None
   if options.rerank_model:
-    reranker = find_ranker("rerank_model", options.rerank_model, "interaction")
+    reranker = find_ranker(options, "rerank_model", "interaction")
   responses = read_responses(options.response_file)
   predictor = trained_model.Predictor(model, options.precision)
   find = response_search(options, responses, model, predictor)

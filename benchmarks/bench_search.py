@@ -10,10 +10,12 @@ copies raise their number to each of --counts. Out: a table, and JSON with
 
 import argparse
 import json
+import os
 import pathlib
 import sys
 import time
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import numpy as np

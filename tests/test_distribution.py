@@ -239,25 +239,33 @@ def test_two_devices_pretrain_as_one(data_dir, tmp_path):
 
 WEIGHTED = """
 import tensorflow.compat.v1 as tf
+import optimization
+from bert.tasks import task as tasks
+from bert.training import flags
 tf.disable_v2_behavior()
 
-def forward(features, is_training, dropout_seed, compiled):
-  slope = tf.get_variable("slope", initializer=[1.0])
-  losses = slope * features["x"]
-  return estimators.Outputs([tf.reduce_sum(losses)], {})
+class Weighted(tasks.Task):
+  def build(self, config, features, **options):
+    return {"slope": tf.get_variable("slope", initializer=[1.0])}
+
+  def scored(self, tensors, features):
+    losses = tensors["slope"] * features["x"]
+    return tasks.Outputs({}, [tf.reduce_sum(losses)])
+
+  def loss_weights(self, features):
+    return [tf.reduce_sum(features["w"])]
 
 def input_fn(params, input_context):
   # 6 over a weight of 3 on one device, 2 over 1 on the other.
   parts = {"x": [[1.0, 5.0], [2.0, 0.0]], "w": [[1.0, 2.0], [1.0, 0.0]]}
   return tf.data.Dataset.from_tensor_slices(parts).repeat()
 
-model_fn = estimators.make_model_fn(
-  forward, None, 0.0, 2, 0, False,
-  loss_weights=lambda features: [tf.reduce_sum(features["w"])],
+graph = estimators.GraphOptions(optimizer=optimization.Options(0.0, 2, 0))
+options = flags.RunOptions(
+  output_dir=sys.argv[1], distribution="mirrored", train_batch_size=4
 )
-estimator = estimators.make_estimator(
-  model_fn, 4, output_dir=sys.argv[1], distribution="mirrored",
-  devices=["/device:CPU:0", "/device:CPU:1"],
+estimator = estimators.estimator_for(
+  options, estimators.make_model_fn(Weighted(None), None, graph), 8
 )
 estimators.train(estimator, input_fn, 2, 4, 4, 1)
 """

@@ -13,7 +13,8 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import optimization
-from bert.training import checkpoints, estimators, progress
+from bert.tasks import task as tasks
+from bert.training import checkpoints, estimators, flags, progress
 
 CONFIG = modeling.BertConfig(
   vocab_size=99,
@@ -141,15 +142,27 @@ def test_an_output_folder_with_another_model_is_refused(tmp_path):
 # --------------------------------------------------------------- training
 
 
-def forward(features, is_training, dropout_seed, compiled):
-  """Fits a line: loss (w x - y)^2."""
-  del is_training, dropout_seed, compiled
-  slope = tf.get_variable("slope", initializer=[0.0])
-  losses = tf.square(slope * features["x"] - features["y"])
-  return estimators.Outputs(
-    loss_sums=[tf.reduce_sum(losses)],
-    predictions={"losses": losses},
-  )
+class Line(tasks.Task):
+  """Fits a line: loss (w x - y)^2, divided by `weights`."""
+
+  def __init__(self, weights=(4.0,), shows=False):
+    self._weights, self._shows = weights, shows
+
+  def build(self, config, features, **options):
+    del config, options
+    return {"slope": tf.get_variable("slope", initializer=[0.0])}
+
+  def scored(self, tensors, features):
+    slope = tensors["slope"]
+    losses = tf.square(slope * features["x"] - features["y"])
+    outputs = tasks.Outputs({"losses": losses}, [tf.reduce_sum(losses)])
+    if self._shows:
+      size = tf.reduce_sum(features["x"])
+      outputs.shown = {"size": (size, 1), "slope": (slope[0] * size, 0)}
+    return outputs
+
+  def loss_weights(self, features):
+    return [tf.constant(weight) for weight in self._weights]
 
 
 def input_fn(params):
@@ -160,12 +173,14 @@ def input_fn(params):
   return dataset.repeat().batch(params["batch_size"])
 
 
-def line_estimator(output_dir, steps, **options):
-  model_fn = estimators.make_model_fn(
-    forward, None, 0.1, steps, 2, False, loss_weights=lambda _: [4.0]
+def line_estimator(output_dir, steps, task=None, slices=1, **options):
+  graph = estimators.GraphOptions(
+    optimizer=optimization.Options(0.1, steps, 2, slices=slices)
   )
-  return estimators.make_estimator(
-    model_fn, 4, output_dir=str(output_dir), **options
+  return estimators.estimator_for(
+    flags.RunOptions(output_dir=str(output_dir), train_batch_size=4, **options),
+    estimators.make_model_fn(task or Line(), None, graph),
+    predict_batch_size=8,
   )
 
 
@@ -204,23 +219,10 @@ def test_training_shows_and_records_its_progress(tmp_path, caplog):
 def test_what_is_shown_is_of_the_whole_batch_and_moves_no_weight(
   tmp_path, slices
 ):
-  def with_shown(features, *options):
-    outputs = forward(features, *options)
-    size = tf.reduce_sum(features["x"])
-    slope = tf.trainable_variables()[0]
-    outputs.shown = {"size": (size, 1), "slope": (slope[0] * size, 0)}
-    return outputs
-
   found = []
-  for name, task in (("shown", with_shown), ("plain", forward)):
-    model_fn = estimators.make_model_fn(
-      *(task, None, 0.1, 5, 0, False),
-      loss_weights=lambda _: [tf.constant(4.0), tf.constant(2.0)],
-      options=optimization.Options(slices=slices),
-    )
-    estimator = estimators.make_estimator(
-      model_fn, 4, output_dir=str(tmp_path / name)
-    )
+  for name in ("shown", "plain"):
+    task = Line((4.0, 2.0), shows=name == "shown")
+    estimator = line_estimator(tmp_path / name, 5, task, slices)
     estimators.train(estimator, input_fn, 5, 8, 4, log_steps=2)
     found.append(summaries(tmp_path / name))
   shown, plain = found
@@ -318,14 +320,3 @@ def test_a_note_is_that_of_the_model_that_is_used(tmp_path):
   (trained / "task.json").write_text('{"labels": []}')
   with pytest.raises(ValueError, match="task.json is damaged, or of another"):
     case(trained, prefix)
-
-
-def test_results_are_sorted_lines_and_json(tmp_path):
-  estimators.write_eval_results(
-    str(tmp_path), {"loss": 0.5, "eval_accuracy": 0.75}, {"labels": ["é"]}
-  )
-  text = (tmp_path / "eval_results.txt").read_text()
-  assert text == "eval_accuracy = 0.75\nloss = 0.5\n"
-  found = json.loads((tmp_path / "eval_results.json").read_text("utf-8"))
-  assert found == {"loss": 0.5, "eval_accuracy": 0.75, "labels": ["é"]}
-  assert len(list(tmp_path.iterdir())) == 2

@@ -12,7 +12,6 @@ import tensorflow.compat.v1 as tf
 from bert.records import corpora, input_pipeline, record_files, streams
 from bert.tasks.classification_data import classification
 from bert.tasks.pretraining import Pretraining, PretrainingNote
-from bert.tasks.ranking import RankerNote, Ranking
 
 LENGTHS = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10]
 SCHEMA = classification((), 16).schema(True)
@@ -102,16 +101,16 @@ def test_the_zeros_that_fill_the_last_batch_have_index_minus_1(records):
 
 
 def test_the_longest_sequence_of_a_record_chooses_its_bucket(tmp_path):
-  schema = Ranking(
-    RankerNote("ranker", "interaction", "mean", True, 8, "candidates"), 2
-  ).schema(True)
+  schema = {
+    name: record_files.per_position([2, 8])
+    for name in record_files.sequence_schema(8)
+  }
   path = str(tmp_path / "a.tf_record")
   lengths = [(2, 3), (7, 1), (4, 4)]
   rows = []
   for pair in lengths:
     mask = [int(i < n) for n in pair for i in range(8)]
-    values = dict.fromkeys(("input_ids", "input_mask", "segment_ids"), mask)
-    rows.append({**values, "text_ids": [1, 2]})
+    rows.append(dict.fromkeys(schema, mask))
   records = record_files.write_records(rows, schema, path)
   assert records.lengths == [3, 7, 4]
   input_fn = input_pipeline.batch_input_fn(

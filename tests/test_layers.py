@@ -157,8 +157,8 @@ def test_light_files_do_not_load_tensorflow_on_import(path):
 
 
 def library_files():
-  """All libraries but those that the flags belong to."""
-  return [p for p in LIBRARIES if p.stem not in (("flags",))]
+  """All libraries except the one that defines the flags."""
+  return [p for p in LIBRARIES if p.stem != "flags"]
 
 
 @each(library_files())

@@ -319,7 +319,7 @@ def test_the_originals_input_fn_trains_in_whole_batches(data):
     (("--max_seq_length=12",), "16 values of 'input_ids'.*12.*--max_seq_len"),
     (
       ("--max_predictions_per_seq=3",),
-      "4 values of 'masked_lm_positions' .*3.*--max_predictions_per_seq",
+      "4 values of 'masked_lm_positions', .*3.*--max_predictions_per_seq",
     ),
     (("--input_file=no/*.tfrecord",), "--input_file: no/.* names no file"),
     (("--max_seq_length=64",), "--max_seq_length=64 is over max_position"),

@@ -145,7 +145,7 @@ def test_a_score_may_be_named_without_eval(options, given):
       {"eval_steps": 5, "use_tpu": True},
       r"no room for two programs: evaluate after training \(--do_eval\)",
     ),
-    ({"keep_best": "f1", "do_train": False}, "best holds no checkpoint"),
+    ({"keep_best": "f1", "do_train": False}, "best holds no best checkpoint"),
   ],
 )
 def test_evaluation_flags_that_do_not_fit_are_named(options, changed, message):
@@ -302,8 +302,8 @@ def test_steps_are_whole_batches(options):
 
 def test_warmup_is_a_share_of_the_steps(options):
   graph = runs.graph_options(options, "a/b", num_train_steps=39)
-  assert (graph.init_checkpoint, graph.num_train_steps) == ("a/b", 39)
-  assert graph.num_warmup_steps == 3
+  assert (graph.init_checkpoint, graph.optimizer.num_train_steps) == ("a/b", 39)
+  assert graph.optimizer.num_warmup_steps == 3
 
 
 def test_graph_options_follow_the_flags(options):
@@ -374,6 +374,19 @@ def test_the_best_checkpoint_is_used_where_one_is_kept(options, tmp_path):
 
 
 def test_scores_are_sorted_lines_and_json(tmp_path):
+  runs.write_scores(
+    Options(output_dir=str(tmp_path)),
+    {"loss": 0.5, "eval_accuracy": 0.75},
+    {"labels": ["é"]},
+  )
+  text = (tmp_path / "eval_results.txt").read_text()
+  assert text == "eval_accuracy = 0.75\nloss = 0.5\n"
+  found = json.loads((tmp_path / "eval_results.json").read_text("utf-8"))
+  assert found == {"loss": 0.5, "eval_accuracy": 0.75, "labels": ["é"]}
+  assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_results_are_sorted_lines_and_json(tmp_path):
   runs.write_scores(
     Options(output_dir=str(tmp_path)),
     {"loss": 0.5, "eval_accuracy": 0.75},

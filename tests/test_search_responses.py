@@ -14,6 +14,7 @@ from helpers import write
 import modeling
 import search_responses
 from bert.records import search
+from bert.tasks.ranking import RankerNote
 
 
 def test_responses_are_distinct_and_what_is_left_out_is_told(tmp_path, caplog):
@@ -31,12 +32,13 @@ def test_vectors_are_of_a_model_and_its_settings(tmp_path):
   def mark(
     checkpoint="a", vocab=("[PAD]", "a"), hidden=8, precision="float32", **note
   ):
-    kept = {"pooling": "mean", "do_lower_case": True, "max_seq_length": 8}
+    kept = RankerNote("ranker", "representation", "mean", True, 8)
+    task = types.SimpleNamespace(note=dataclasses.replace(kept, **note))
     model = types.SimpleNamespace(
       checkpoint=str(tmp_path / checkpoint),
       config=modeling.BertConfig(2, hidden, 1, 2, 16),
       tokenizer=types.SimpleNamespace(vocab=vocab),
-      note={**kept, **note},
+      task=task,
     )
     return search_responses.model_fingerprint(model, precision)
 

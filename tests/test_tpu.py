@@ -20,13 +20,12 @@ import modeling
 import optimization
 import run_classifier
 import run_pretraining
-import run_ranker
 import run_squad
 from bert.records import input_pipeline, record_files, streams
-from bert.tasks import tagging
+from bert.tasks import classification as classification_task
+from bert.tasks import ranking, tagging
 from bert.tasks.classification_data import classification
 from bert.tasks.pretraining import Pretraining, PretrainingNote
-from bert.tasks.ranking import RankerNote, Ranking
 from bert.training import estimators, progress
 
 BATCH, LENGTH, REPLICAS = 4, 8, 2
@@ -70,13 +69,23 @@ def squad(options):
   )
 
 
-def ranker(model, loss):
-  note = run_ranker.TaskNote(
-    *("ranker", model, loss, "mean", 0.05, 0.2, True, LENGTH)
-  )
-  return lambda options: run_ranker.model_fn_builder(
-    *(CONFIG, note, None, 0.1, 10, 2, True, True), optimizer_options=options
-  )
+def builder_of(task):
+  """The model_fn_builder of a task object."""
+
+  def model_fn_builder(options):
+    return estimators.original_model_fn(
+      *(task, CONFIG, None, 0.1, 10, 2, True, True), optimizer_options=options
+    )
+
+  return model_fn_builder
+
+
+def ranker(model, loss, **script):
+  """Ranking with records of three sequences."""
+  num_responses = 3 if model == "interaction" else 2
+  note = ranking.RankerNote("ranker", model, "mean", True, LENGTH, loss)
+  task = ranking.Ranking(note, num_responses)
+  return Script(builder_of(task), task.schema(is_training=True), **script)
 
 
 TAGGER = tagging.Tagging(
@@ -92,20 +101,7 @@ TAGGER = tagging.Tagging(
 )
 
 
-def tagger(options):
-  graph = estimators.GraphOptions(
-    *(None, 0.1, 10, 2),
-    use_tpu=True,
-    optimizer=options,
-    encoder={"use_one_hot_embeddings": True},
-  )
-  return estimators.make_model_fn(TAGGER, CONFIG, graph)
-
-
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
-CANDIDATES = Ranking(
-  RankerNote("ranker", "interaction", "mean", True, LENGTH, "candidates"), 3
-).schema(True)
 SCRIPTS = {
   "pretraining": Script(
     pretraining,
@@ -128,23 +124,21 @@ SCRIPTS = {
     {"input_ids": 20, "start_positions": LENGTH, "end_positions": LENGTH},
     without_gradient=POOLER,
   ),
-  "ranker of candidates": Script(
-    ranker("interaction", "candidates"), CANDIDATES, {"input_ids": 20}
+  "ranker of candidates": ranker(
+    "interaction", "candidates", largest={"input_ids": 20}
   ),
-  "ranker in batch": Script(
-    ranker("representation", "in_batch"),
-    CANDIDATES,
-    {"input_ids": 20, "text_ids": 9},
+  "ranker in batch": ranker(
+    *("representation", "in_batch"),
+    largest={"input_ids": 20, "text_ids": 9},
     without_gradient=POOLER,
   ),
-  "ranker of triplets": Script(
-    ranker("representation", "triplet"),
-    CANDIDATES,
-    {"input_ids": 20, "text_ids": 9},
+  "ranker of triplets": ranker(
+    *("representation", "triplet"),
+    largest={"input_ids": 20, "text_ids": 9},
     without_gradient=POOLER,
   ),
   "tagger": Script(
-    tagger,
+    builder_of(TAGGER),
     TAGGER.schema(is_training=True),
     {"input_ids": 20, "word_positions": LENGTH, "tag_ids": 3},
     without_gradient=POOLER,
@@ -382,7 +376,7 @@ def test_padding_counts_nowhere(tmp_path):
   is_real = tf.constant(np.concatenate([b["is_real_example"] for b in batches]))
   losses = tf.where(is_real > 0, tf.ones([8]), tf.fill([8], 100.0))
   logits = tf.one_hot(tf.zeros([8], tf.int32), 3)
-  metrics = run_classifier._single_label_metrics(
+  metrics = classification_task._single_label_metrics(
     losses, tf.zeros([8], tf.int32), logits, tf.cast(is_real, tf.float32)
   )
   with tf.Session() as session:
