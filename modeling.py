@@ -115,8 +115,8 @@ class BertModel:
   XLA, and XLA compiles again for each new length of text.
 
   Attributes:
-    is_training: bool, as given.
-    compiled: bool, as given.
+    config, is_training, compiled: as given.
+    compute_dtype: as given, a tf.DType.
   """
 
   def __init__(
@@ -160,9 +160,10 @@ class BertModel:
     _check_length(self._shape[1], config.max_position_embeddings)
     if is_training and dropout_seed is None:
       dropout_seed = _draw_seed()
+    self.config = config
+    self.compute_dtype = tf.as_dtype(compute_dtype)
     self.is_training, self.compiled = is_training, compiled
-    self._config, self._seed = config, dropout_seed
-    self._compute_dtype = tf.as_dtype(compute_dtype)
+    self._seed = dropout_seed
     self._recompute = recompute_layers and is_training
     self._initializer = create_initializer(config.initializer_range)
     self._activation = get_activation(config.hidden_act)
@@ -176,16 +177,6 @@ class BertModel:
         self._all_encoder_layers = self._encode(tokens, input_mask)
       with tf.variable_scope("pooler"):
         self._pooled_output = self._pool(self.get_sequence_output())
-
-  @property
-  def config(self):
-    """The BertConfig that it was built from."""
-    return self._config
-
-  @property
-  def compute_dtype(self):
-    """The float type of its matrix products, a tf.DType."""
-    return self._compute_dtype
 
   def get_pooled_output(self):
     """The vector of each sequence, float32 [B, D]."""
@@ -216,7 +207,7 @@ class BertModel:
 
   def _embed(self, input_ids, token_type_ids, use_one_hot_embeddings):
     """Sums word, segment and position embeddings: [B*S, D]."""
-    config = self._config
+    config = self.config
     width = config.hidden_size
     if token_type_ids is None:
       token_type_ids = tf.zeros_like(input_ids)
@@ -233,7 +224,7 @@ class BertModel:
     tokens = self._output(tokens) + tf.slice(positions, [0, 0], [length, -1])
     tokens = self._normalise(tf.reshape(tokens, [-1, width]))
     tokens = self.dropout(tokens, config.hidden_dropout_prob)
-    return tf.cast(tokens, self._compute_dtype)
+    return tf.cast(tokens, self.compute_dtype)
 
   def _encode(self, tokens, input_mask):
     """Runs the layers; returns a list of their outputs, [B, S, D]."""
@@ -245,7 +236,7 @@ class BertModel:
       return self._layer(tokens, mask_scores, seed)
 
     outputs = []
-    for i in range(self._config.num_hidden_layers):
+    for i in range(self.config.num_hidden_layers):
       with tf.variable_scope(f"layer_{i}"):
         if self._recompute:
           tokens = recomputed(layer, tokens, self._seed)
@@ -256,7 +247,7 @@ class BertModel:
 
   def _layer(self, tokens, mask_scores, seed):
     """One Transformer layer on [B*S, D]: attention, then a dense block."""
-    config = self._config
+    config = self.config
     with tf.variable_scope("attention"):
       with tf.variable_scope("self"):
         context = self._self_attention(tokens, mask_scores, seed)
@@ -270,7 +261,7 @@ class BertModel:
 
   def _self_attention(self, tokens, mask_scores, seed):
     """Multi-head attention among the tokens of each sequence, [B*S, D]."""
-    config = self._config
+    config = self.config
     batch, length = self._shape
     heads = config.num_attention_heads
     size = config.hidden_size // heads
@@ -291,14 +282,14 @@ class BertModel:
 
   def _add_to_residual(self, inner, residual, seed):
     """A dense layer to width D, dropout, residual and LayerNorm."""
-    config = self._config
+    config = self.config
     update = self._dense(inner, config.hidden_size)
     update = self._drop(update, config.hidden_dropout_prob, seed)
     return self._normalise(residual + update)
 
   def _pool(self, sequence_output):
     """The vector of each sequence, [B, D], from that of its first token."""
-    width = self._config.hidden_size
+    width = self.config.hidden_size
     return self._dense(sequence_output[:, 0, :], width, activation=tf.tanh)
 
   def _dense(self, inputs, width, name="dense", activation=None):
@@ -314,7 +305,7 @@ class BertModel:
 
   def _output(self, tokens):
     """[B*S, D] of any type to float32 [B, S, D]."""
-    tokens = tf.reshape(tokens, [*self._shape, self._config.hidden_size])
+    tokens = tf.reshape(tokens, [*self._shape, self.config.hidden_size])
     return tf.cast(tokens, tf.float32)
 
 
