@@ -1,14 +1,14 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """The BERT encoder as a TensorFlow graph.
 
-In: token ids [B, S] and a BertConfig. Out: vectors of every token [B, S, D] and
+In: token ids [B, S] and a BertConfig. Out: a vector of each token [B, S, D] and
 of the whole sequence [B, D]. The graph is that of "BERT: Pre-training of Deep
 Bidirectional Transformers" (arXiv:1810.04805), and its variables have the names
 that released checkpoints use.
 
 Shapes: B batch, S sequence, N heads, H size of a head, D hidden = N * H,
-V vocabulary. B and S may be unknown until the graph runs. Between layers the
-tokens of all sequences stand in one matrix [B*S, D].
+V vocabulary. B and S may be unknown until the graph runs. Between layers, one
+matrix [B*S, D] holds the tokens of all sequences.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class BertConfig:
 
   @classmethod
   def from_dict(cls, json_object: dict) -> BertConfig:
-    """Makes a configuration; keys it does not know are kept as attributes.
+    """Makes a configuration; unknown keys become attributes.
 
     Raises:
       ValueError: no model can have these sizes.
@@ -65,7 +65,7 @@ class BertConfig:
 
     Raises:
       tf.errors.NotFoundError: there is no such file.
-      ValueError: it is not JSON, or no model can have its sizes.
+      ValueError: the file is not JSON, or no model can have its sizes.
     """
     with tf.io.gfile.GFile(json_file, "rb") as reader:
       text = reader.read()
@@ -81,7 +81,7 @@ class BertConfig:
       raise ValueError(f"{json_file}: {error}") from None
 
   def to_dict(self) -> dict:
-    """Returns a copy of all keys, unknown ones included."""
+    """Returns a copy of all keys, including unknown ones."""
     return copy.deepcopy(self.__dict__)
 
   def to_json_string(self) -> str:
@@ -89,7 +89,7 @@ class BertConfig:
     return json.dumps(self.__dict__, indent=2, sort_keys=True) + "\n"
 
   def validate(self) -> None:
-    """Raises ValueError, in one sentence, if no model can have these sizes."""
+    """Raises ValueError if no model can have these sizes."""
     for field in dataclasses.fields(self):
       size = getattr(self, field.name)
       if size is None and field.name == "vocab_size":
@@ -107,7 +107,17 @@ class BertConfig:
 
 
 class BertModel:
-  """The encoder, built in the default graph when it is made."""
+  """The encoder, built in the default graph when the object is made.
+
+  With `compiled`, XLA compiles parts of the graph, which is faster on a CPU.
+  Leave it off on TPU and with GPUs, in a `tf.while_loop` of TensorFlow 1, which
+  can't hold compiled parts, and in a model that is served: the server may lack
+  XLA, and XLA compiles again for each new length of text.
+
+  Attributes:
+    config, is_training, compiled: as given.
+    compute_dtype: as given, a tf.DType.
+  """
 
   def __init__(
     self,
@@ -127,48 +137,38 @@ class BertModel:
 
     Args:
       config: BertConfig.
-      is_training: bool, whether dropout is on, and the layers have gradients
-        of their own, which take less time and memory than TensorFlow's.
-      input_ids: int32 [B, S], B and S known or not.
+      is_training: bool, whether dropout is on and layers have gradients of
+        their own, which are faster than TensorFlow's and take less memory.
+      input_ids: int32 [B, S].
       input_mask: int32 [B, S], 1 for tokens and 0 for padding; None: all 1.
       token_type_ids: int32 [B, S], the segment; None: all 0.
       use_one_hot_embeddings: look words up by a matrix product, for TPU.
       scope: variable scope; None: `bert`, or `bert_1` where that is taken.
-      dropout_seed: int32 [2]; None: drawn, once a run of the graph.
+      dropout_seed: int32 [2]; None: drawn each time the graph runs.
       compute_dtype: float type of matrix products and activations. Variables,
-        softmax, LayerNorm's statistics and all outputs are float32 anyway.
+        softmax, LayerNorm's statistics and all outputs are always float32.
       recompute_layers: bool, whether training keeps only each layer's output
-        and computes what its gradient needs a second time.
-      compiled: bool, whether XLA compiles parts of the graph, which is faster
-        on CPUs. Say False on TPU, where XLA compiles the whole graph, with
-        GPUs, which may lack the libraries that XLA needs, in a `tf.while_loop`
-        of TensorFlow 1, which can't hold compiled functions, and for models
-        that are served: the server may lack XLA, and would compile anew for
-        each length of text.
+        and computes the rest again for the gradient.
+      compiled: bool, whether XLA compiles parts of the graph.
 
     Raises:
-      ValueError: the configuration is unusable, a rank is wrong, or S is over
-        `max_position_embeddings`.
+      ValueError: a size or a rank is wrong, or S is over the limit.
     """
     config.validate()
     input_ids = tf.convert_to_tensor(input_ids)
     self._shape = get_shape_list(input_ids, 2, "input_ids")
     _check_length(self._shape[1], config.max_position_embeddings)
-    if token_type_ids is None:
-      token_type_ids = tf.zeros_like(input_ids)
     if is_training and dropout_seed is None:
       dropout_seed = _draw_seed()
-    self.is_training = is_training
-    self.compiled = compiled
-    self._config = config
+    self.config = config
+    self.compute_dtype = tf.as_dtype(compute_dtype)
+    self.is_training, self.compiled = is_training, compiled
     self._seed = dropout_seed
-    self._compute_dtype = tf.as_dtype(compute_dtype)
     self._recompute = recompute_layers and is_training
     self._initializer = create_initializer(config.initializer_range)
     self._activation = get_activation(config.hidden_act)
     if is_training:
       self._activation = for_training(self._activation, compiled)
-
     with tf.variable_scope(scope, default_name="bert"):
       with tf.variable_scope("embeddings"):
         tokens = self._embed(input_ids, token_type_ids, use_one_hot_embeddings)
@@ -177,16 +177,6 @@ class BertModel:
         self._all_encoder_layers = self._encode(tokens, input_mask)
       with tf.variable_scope("pooler"):
         self._pooled_output = self._pool(self.get_sequence_output())
-
-  @property
-  def config(self):
-    """The BertConfig that it was built from."""
-    return self._config
-
-  @property
-  def compute_dtype(self):
-    """The float type of its matrix products, a tf.DType."""
-    return self._compute_dtype
 
   def get_pooled_output(self):
     """The vector of each sequence, float32 [B, D]."""
@@ -209,21 +199,18 @@ class BertModel:
     return self._embedding_table
 
   def dropout(self, tensor, dropout_prob):
-    """`dropout` of a task's own layers, with the model's seed.
+    """`dropout` for a task's own layers, with the model's seed.
 
-    Args:
-      tensor: any float type, any shape.
-      dropout_prob: float below 1.
-
-    Returns:
-      Type and shape of the tensor; the tensor itself when not training.
+    Without training, it returns the tensor itself.
     """
     return self._drop(tensor, dropout_prob, self._seed)
 
   def _embed(self, input_ids, token_type_ids, use_one_hot_embeddings):
     """Sums word, segment and position embeddings: [B*S, D]."""
-    config = self._config
+    config = self.config
     width = config.hidden_size
+    if token_type_ids is None:
+      token_type_ids = tf.zeros_like(input_ids)
 
     def table(name, rows):
       return tf.get_variable(name, [rows, width], initializer=self._initializer)
@@ -237,10 +224,10 @@ class BertModel:
     tokens = self._output(tokens) + tf.slice(positions, [0, 0], [length, -1])
     tokens = self._normalise(tf.reshape(tokens, [-1, width]))
     tokens = self.dropout(tokens, config.hidden_dropout_prob)
-    return tf.cast(tokens, self._compute_dtype)
+    return tf.cast(tokens, self.compute_dtype)
 
   def _encode(self, tokens, input_mask):
-    """Runs the layers; a list of each one's output, [B, S, D]."""
+    """Runs the layers; returns a list of their outputs, [B, S, D]."""
     mask_scores = None
     if input_mask is not None:
       mask_scores = attention_mask_scores(input_mask)
@@ -249,7 +236,7 @@ class BertModel:
       return self._layer(tokens, mask_scores, seed)
 
     outputs = []
-    for i in range(self._config.num_hidden_layers):
+    for i in range(self.config.num_hidden_layers):
       with tf.variable_scope(f"layer_{i}"):
         if self._recompute:
           tokens = recomputed(layer, tokens, self._seed)
@@ -260,7 +247,7 @@ class BertModel:
 
   def _layer(self, tokens, mask_scores, seed):
     """One Transformer layer on [B*S, D]: attention, then a dense block."""
-    config = self._config
+    config = self.config
     with tf.variable_scope("attention"):
       with tf.variable_scope("self"):
         context = self._self_attention(tokens, mask_scores, seed)
@@ -273,8 +260,8 @@ class BertModel:
       return self._add_to_residual(inner, tokens, seed)
 
   def _self_attention(self, tokens, mask_scores, seed):
-    """Multi-head attention of the tokens to each other, [B*S, D]."""
-    config = self._config
+    """Multi-head attention among the tokens of each sequence, [B*S, D]."""
+    config = self.config
     batch, length = self._shape
     heads = config.num_attention_heads
     size = config.hidden_size // heads
@@ -288,22 +275,21 @@ class BertModel:
     rate = config.attention_probs_dropout_prob if self.is_training else 0.0
     context = attend(
       *(query, key, value, mask_scores, rate, seed),
-      compiled=self.compiled,
-      is_training=self.is_training,
+      *(self.compiled, self.is_training),
     )
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, H]
     return tf.reshape(context, [-1, heads * size])
 
   def _add_to_residual(self, inner, residual, seed):
-    """A dense product to width D, dropout, residual and LayerNorm."""
-    config = self._config
+    """A dense layer to width D, dropout, residual and LayerNorm."""
+    config = self.config
     update = self._dense(inner, config.hidden_size)
     update = self._drop(update, config.hidden_dropout_prob, seed)
     return self._normalise(residual + update)
 
   def _pool(self, sequence_output):
-    """The vector of each sequence, [B, D], from its first token's."""
-    width = self._config.hidden_size
+    """The vector of each sequence, [B, D], from that of its first token."""
+    width = self.config.hidden_size
     return self._dense(sequence_output[:, 0, :], width, activation=tf.tanh)
 
   def _dense(self, inputs, width, name="dense", activation=None):
@@ -319,12 +305,12 @@ class BertModel:
 
   def _output(self, tokens):
     """[B*S, D] of any type to float32 [B, S, D]."""
-    tokens = tf.reshape(tokens, [*self._shape, self._config.hidden_size])
+    tokens = tf.reshape(tokens, [*self._shape, self.config.hidden_size])
     return tf.cast(tokens, tf.float32)
 
 
 def _check_length(length, limit):
-  """Raises ValueError if a length known now has no position embedding."""
+  """Raises ValueError if the length is known and over the limit."""
   if isinstance(length, int) and length > limit:
     raise ValueError(
       f"sequences of length {length} are over max_position_embeddings={limit}"
@@ -338,8 +324,8 @@ def _check_length(length, limit):
 def with_gradient(output, inputs, gradient):
   """Gives a tensor a gradient of its own.
 
-  `tf.custom_gradient` would do it too, but registers every call in a table of
-  the process, which keeps the graph alive. Here the graph's op holds it.
+  `tf.custom_gradient` keeps each call, and so the graph, in a table of the
+  process for ever. Here an op of the graph keeps the function.
 
   Args:
     output: a tensor that was computed from the inputs.
@@ -361,19 +347,16 @@ def with_gradient(output, inputs, gradient):
 
 
 def recomputed(function, tokens, seed):
-  """`function(tokens, seed)`; its gradient computes its inner tensors anew.
+  """Calls `function(tokens, seed)`, whose gradient computes it again.
 
-  Only the input is kept for the gradient, which calls `function` a second time,
+  Only the input is kept for the gradient, which calls `function` a second time
   with the same variables (arXiv:1604.06174).
 
   Args:
-    function: of the other two arguments; returns one tensor.
-    tokens: float, what the function is differentiated by.
-    seed: int32 [2]. All random numbers must come from it: what does not depend
-      on the arguments may be kept from the first call.
-
-  Returns:
-    The function's result.
+    function: takes `tokens` and `seed`, and returns one tensor.
+    tokens: float tensor.
+    seed: int32 [2]. All random numbers must come from it, because tensors that
+      do not depend on the arguments may be kept from the first call.
   """
   seed = tf.convert_to_tensor(seed)
   used = {}
@@ -390,26 +373,24 @@ def recomputed(function, tokens, seed):
   variables = [v for v in used.values() if v.trainable]
 
   def gradient(upstream):
-    # Zero or NaN; the second call needs it, so it cannot start early, and no
-    # optimiser can prove it the same as the first.
+    # Zero or NaN. The second call needs it, so it can't start early, and no
+    # graph optimiser can see that it equals the first.
     zero = tf.stop_gradient(tf.reshape(upstream, [-1])[0] * 0.0)
     held = tf.stop_gradient(tokens) + zero
     held_seed = seed + tf.cast(zero, seed.dtype)
     with tf.variable_scope(scope, reuse=True):
-      outputs = function(held, held_seed)
-    to_tokens, *to_variables = tf.gradients(
-      outputs, [held, *variables], upstream
-    )
-    with tf.control_dependencies(to_variables):  # before the layer below
-      return [tf.identity(to_tokens), *to_variables]
+      again = function(held, held_seed)
+    to_tokens, *to_weights = tf.gradients(again, [held, *variables], upstream)
+    with tf.control_dependencies(to_weights):  # before the layer below
+      return [tf.identity(to_tokens), *to_weights]
 
   return with_gradient(output, [tokens, *variables], gradient)
 
 
 def lookup(table, ids, use_one_hot):
-  """Rows of a table [V, D] for ids of any shape, M in all: [M, D].
+  """Looks rows up in a table [V, D], for M ids in any shape: [M, D].
 
-  A one-hot product is faster than a gather on TPU, and where V is small.
+  A one-hot product is faster than a gather on a TPU, and where V is small.
   """
   ids = tf.reshape(ids, [-1])
   if use_one_hot:
@@ -421,21 +402,19 @@ def dense(inputs, width, name, activation=None, initializer=None):
   """A dense layer with variables `name/kernel` [in, width], `name/bias`.
 
   Args:
-    inputs: [M, in] of the float type to compute in; the variables are float32.
+    inputs: [M, in], of the float type to compute in; variables are float32.
     width: int, size of the output.
     name: variable scope.
-    activation: function of [M, width], or None.
+    activation: function of a tensor, or None.
     initializer: of the kernel; None: `create_initializer()`.
 
   Returns:
     [M, width], of the inputs' type.
   """
+  initializer = initializer or create_initializer()
+  shape = [inputs.shape[-1], width]
   with tf.variable_scope(name):
-    kernel = tf.get_variable(
-      "kernel",
-      [inputs.shape[-1], width],
-      initializer=initializer or create_initializer(),
-    )
+    kernel = tf.get_variable("kernel", shape, initializer=initializer)
     bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
   kernel, bias = (tf.cast(w, inputs.dtype) for w in (kernel, bias))
   outputs = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
@@ -464,12 +443,12 @@ def attend(
     query: any float type, [B, N, S, H]; the softmax is float32.
     key: like query.
     value: like query.
-    mask_scores: float32 [B, 1, 1, S], added to the scores; None: nothing.
+    mask_scores: float32 [B, 1, 1, S], added to the scores; or None.
     dropout_prob: float below 1, of the probabilities.
     seed: int32 [2], see `dropout`.
     compiled: bool, whether XLA compiles parts; see `BertModel`.
-    is_training: bool, whether it has a gradient of its own, which passes over
-      the [B, N, S, S] tensors less often than TensorFlow's.
+    is_training: bool, whether to make a gradient of its own, which reads the
+      [B, N, S, S] tensors fewer times than TensorFlow's.
 
   Returns:
     Type and shape of query.
@@ -489,12 +468,10 @@ def attend(
 
   def gradient(upstream):
     to_dropped = tf.matmul(upstream, value, transpose_b=True)
-    # Softmax's gradient needs a sum over keys; it is also one over H.
+    # The sum over S that softmax's gradient needs equals a sum over H.
     products = tf.cast(upstream, tf.float32) * tf.cast(context, tf.float32)
     total = tf.reduce_sum(products, -1, keepdims=True)
-    to_scores = _softmax_gradient(
-      probs, dropped, to_dropped, total, compiled=compiled
-    )
+    to_scores = _softmax_gradient(compiled, probs, dropped, to_dropped, total)
     to_query = tf.matmul(to_scores, key)
     to_key = tf.matmul(to_scores, query, transpose_a=True)
     return [to_query, to_key, tf.matmul(dropped, upstream, transpose_a=True)]
@@ -510,8 +487,8 @@ def layer_norm(input_tensor, name=None, compiled=False, is_training=False):
   Args:
     input_tensor: any float type, [..., D]; the statistics are float32.
     name: variable scope; None: `LayerNorm`, numbered where that is taken.
-    compiled: bool, whether XLA compiles parts; see `BertModel`.
-    is_training: bool, whether it has a gradient of its own, which keeps fewer
+    compiled: bool, whether XLA compiles it; see `BertModel`.
+    is_training: bool, whether to make a gradient of its own, which keeps fewer
       tensors than TensorFlow's.
 
   Returns:
@@ -523,25 +500,21 @@ def layer_norm(input_tensor, name=None, compiled=False, is_training=False):
     gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
   rows = tf.reshape(input_tensor, [-1, width])
   gamma, beta = tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta)
-  outputs, normed, inverse = _normalise_forward(
-    rows, gamma, beta, compiled=compiled
-  )
+  outputs, normed, inverse = _normalise_forward(compiled, rows, gamma, beta)
+
+  def gradient(upstream):
+    return _normalise_backward(compiled, upstream, normed, inverse, gamma)
+
   if is_training:
-    outputs = with_gradient(
-      outputs,
-      [rows, gamma, beta],
-      lambda upstream: _normalise_backward(
-        upstream, normed, inverse, gamma, compiled=compiled
-      ),
-    )
+    outputs = with_gradient(outputs, [rows, gamma, beta], gradient)
   return tf.reshape(outputs, tf.shape(input_tensor))
 
 
 def dropout(input_tensor, dropout_prob, seed=None, compiled=False):
-  """Sets elements to 0 at random and scales the others up (JMLR 15:1929).
+  """Sets random elements to 0 and scales the others up (JMLR 15:1929).
 
   The mask depends only on the seed and the name of the current variable scope,
-  so a scope draws one mask. The gradient draws it again.
+  so two calls in one scope draw the same mask. So does the gradient.
 
   Args:
     input_tensor: any float type, any shape.
@@ -567,13 +540,13 @@ def dropout(input_tensor, dropout_prob, seed=None, compiled=False):
 
 
 def _site_seed(seed):
-  """The seed int32 [2] of the current variable scope, from the model's."""
+  """The seed int32 [2] for the current variable scope."""
   site = zlib.crc32(tf.get_variable_scope().name.encode()) & 0x7FFFFFFF
   return tf.random.experimental.stateless_fold_in(seed, site, alg="philox")
 
 
 def _draw_seed():
-  """A new int32 [2] for every run of the graph; follows the graph's seed."""
+  """A new int32 [2] each time the graph runs; it follows the graph's seed."""
   limits = np.iinfo(np.int32)
   return tf.random.uniform([2], limits.min, limits.max, tf.int32)
 
@@ -582,43 +555,40 @@ def _draw_seed():
 
 
 def _one_pass(function):
-  """Gives an element-wise function the argument `compiled`.
+  """Gives an element-wise function the argument `compiled`, before the others.
 
-  XLA makes one pass over memory of it, on CPU, where a chain of TensorFlow's
-  ops reads and writes its tensors once an op.
+  Compiled by XLA for a CPU, the function reads and writes memory once. A chain
+  of TensorFlow's ops does it once per op.
   """
 
   @functools.wraps(function)
-  def run(*args, compiled):
+  def run(compiled, *args):
     return (_compiled(function) if compiled else function)(*args)
 
   return run
 
 
 def _compiled(function):
-  """The function compiled by XLA, which lives as long as the graph does."""
+  """The function compiled by XLA, made once per graph and freed with it."""
   with tf.init_scope():
-    graph = tf.get_default_graph()
-  if not hasattr(graph, "_compiled_functions"):
-    graph._compiled_functions = {}
-  functions = graph._compiled_functions
-  if function not in functions:
-    functions[function] = tf.function(
-      function, autograph=False, jit_compile=True
-    )
-  return functions[function]
+    graph = tf.get_default_graph()  # the outermost, even inside a tf.function
+  known = graph._compiled_functions = getattr(graph, "_compiled_functions", {})
+  if function not in known:
+    known[function] = tf.function(function, autograph=False, jit_compile=True)
+  return known[function]
 
 
 def _drop(inputs, dropout_prob, seed, compiled):
-  """Dropout's product, 0 or the input / (1 - dropout_prob)."""
+  """Each element becomes 0, or is divided by 1 - dropout_prob."""
   if not 0.0 < dropout_prob < 1.0:
     raise ValueError(f"dropout probability {dropout_prob} is not from 0 to 1")
   has_kernel = not compiled and bool(tf.config.list_physical_devices("GPU"))
-  return _masked(inputs, dropout_prob, seed, has_kernel, compiled=compiled)
+  return _masked(compiled, inputs, dropout_prob, seed, has_kernel)
 
 
 @_one_pass
 def _masked(inputs, dropout_prob, seed, has_kernel):
+  """`_drop`, where `has_kernel` is that of `_random_words`."""
   drawn = _random_words(tf.shape(inputs), seed, has_kernel)
   kept = drawn >= np.uint32(round(dropout_prob * 2**32))
   scaled = tf.cast(inputs, tf.float32) * (1.0 / (1.0 - dropout_prob))
@@ -626,12 +596,12 @@ def _masked(inputs, dropout_prob, seed, has_kernel):
 
 
 def _random_words(shape, seed, has_kernel):
-  """Uniform uint32 of that shape, from a seed int32 [2].
+  """Uniform uint32 of the given shape, from a seed int32 [2].
 
-  GPUs have a kernel for it. Elsewhere each number is a hash of its place, which
-  compiled code computes in registers, many times faster than TensorFlow draws:
-  two rounds of "lowbias32" (C. Wellons, Hash Prospector), with a key added
-  before each.
+  GPUs have a kernel that draws them. Elsewhere each number is a hash of its
+  place, which compiled code computes in registers, many times faster than
+  TensorFlow draws: two rounds of "lowbias32" (C. Wellons, Hash Prospector),
+  with a part of the seed added before each.
   """
   if has_kernel:
     return tf.random.stateless_uniform(
@@ -659,7 +629,7 @@ def _softmax_gradient(probs, dropped, to_dropped, total):
 
 @_one_pass
 def _normalise_forward(rows, gamma, beta):
-  """LayerNorm's [M, D], and what its gradient needs: [M, D], [M, 1]."""
+  """LayerNorm of [M, D], and what its gradient needs: [M, D] and [M, 1]."""
   wide = tf.cast(rows, tf.float32)
   centred = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
   variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
@@ -686,47 +656,31 @@ def _normalise_backward(upstream, normed, inverse, gamma):
 
 
 def gelu(x):
-  """Gaussian error linear unit, tanh form (arXiv:1606.08415).
+  """Gaussian error linear unit in its tanh form (arXiv:1606.08415).
 
-  0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
-
-  Args:
-    x: any float type, any shape.
-
-  Returns:
-    Type and shape of x.
+  0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), for any float type and shape.
   """
   argument = math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))
   return 0.5 * x * (1.0 + tf.tanh(argument))
 
 
 def gelu_erf(x):
-  """Gaussian error linear unit, exact form x Phi(x) (arXiv:1606.08415).
-
-  Args:
-    x: any float type, any shape.
-
-  Returns:
-    Type and shape of x.
-  """
+  """The same unit in its exact form, x Phi(x)."""
   return 0.5 * x * (1.0 + tf.erf(x / tf.cast(math.sqrt(2.0), x.dtype)))
 
 
 def for_training(activation, compiled=False):
-  """The activation, with a gradient that keeps its derivative only.
+  """The activation, with a gradient that keeps nothing but its derivative.
 
   Args:
-    activation: function of a tensor, element by element, or None.
+    activation: a value of ACTIVATIONS; only `gelu` and `gelu_erf` change.
     compiled: bool, whether XLA compiles it; see `BertModel`.
-
-  Returns:
-    A function of a tensor of any float type, or None.
   """
   if activation not in (gelu, gelu_erf):
     return activation
 
   def run(x):
-    value, derivative = _value_and_derivative(x, activation, compiled=compiled)
+    value, derivative = _value_and_derivative(compiled, x, activation)
     return with_gradient(value, [x], lambda upstream: [upstream * derivative])
 
   return run
@@ -752,12 +706,12 @@ ACTIVATIONS = {
 
 
 def get_activation(name):
-  """The function of that name, case ignored; None for `linear` and empty.
+  """The activation with this name, in any case; None for `linear` and "".
 
   None and functions are returned as they are.
 
   Raises:
-    ValueError: no activation has that name.
+    ValueError: no activation has this name.
   """
   if not isinstance(name, str):
     return name
@@ -771,30 +725,26 @@ def get_activation(name):
 
 
 def create_initializer(initializer_range=0.02):
-  """A truncated normal with this standard deviation, `drawn_by_name`."""
-  return drawn_by_name(
-    tf.truncated_normal_initializer, stddev=initializer_range
-  )
+  """A truncated normal with this standard deviation; see `drawn_by_name`."""
+  initializer = tf.truncated_normal_initializer
+  return drawn_by_name(initializer, stddev=initializer_range)
 
 
 def drawn_by_name(make_initializer, **options):
-  """An initializer whose numbers follow from the graph's seed and the name.
+  """An initializer that draws by the graph's seed and the variable's name.
 
-  TensorFlow's own follow from the number of ops that the graph already has, so
-  that one seed gives other weights wherever the graph differs before them.
+  TensorFlow's own draws by the number of ops that the graph has so far, so that
+  any change of the graph before a variable changes its first weights. In a
+  graph without a seed, each run draws different numbers.
 
   Args:
     make_initializer: class of an initializer that takes `seed`.
-    **options: what it takes besides.
-
-  Returns:
-    An initializer, for `tf.get_variable`. In a graph without a seed it draws
-    other numbers in each run.
+    **options: its other arguments.
   """
 
   def initialize(shape, dtype=tf.float32, partition_info=None):
     graph = tf.get_default_graph()
-    # The scope is the variable's, with /Initializer behind.
+    # The name scope is the variable's name, followed by /Initializer.
     place = zlib.crc32(graph.get_name_scope().encode()) & 0x7FFFFFFF
     seed = None if graph.seed is None else place
     return make_initializer(seed=seed, **options)(shape, dtype, partition_info)
@@ -803,15 +753,15 @@ def drawn_by_name(make_initializer, **options):
 
 
 def get_shape_list(tensor, expected_rank=None, name=None):
-  """The shape: int where it is known, scalar int32 tensor where it is not.
+  """The sizes: int where known, otherwise a scalar int32 tensor.
 
   Args:
-    tensor: of known rank.
-    expected_rank: int, or a collection of them, or None for any.
-    name: of the tensor, for the message.
+    tensor: its rank has to be known.
+    expected_rank: int, several of them, or None for any.
+    name: of the tensor, for the error message.
 
   Raises:
-    ValueError: the rank is unknown or not expected.
+    ValueError: the rank is unknown, or not an expected one.
   """
   rank = tensor.shape.rank
   if isinstance(expected_rank, int):
@@ -830,7 +780,7 @@ def get_shape_list(tensor, expected_rank=None, name=None):
 
 
 def get_assignment_map_from_checkpoint(tvars, init_checkpoint):
-  """Finds the variables that a checkpoint has, by name.
+  """Finds which variables a checkpoint has, by name.
 
   Args:
     tvars: variables of the graph.

@@ -1,10 +1,10 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """BERT's optimisers: AdamW and LAMB, with warm-up, clipping and accumulation.
 
-In: a loss, or a function that gives the loss of a part of a batch. Out: an op
-that takes one training step, and the scalars that describe it. AdamW here
-differs from Adam (arXiv:1412.6980) in having no bias correction, and in
-decaying the weights beside the moments (arXiv:1711.05101).
+In: a loss, or a function that returns the loss of a part of a batch. Out: an op
+that takes one training step, and the scalars that describe the step. AdamW here
+differs from Adam (arXiv:1412.6980): it has no bias correction, and it decays
+the weights apart from the moments (arXiv:1711.05101).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class TrainStep:
   """One training step in the graph."""
 
   train_op: tf.Operation  # takes the step and counts it
-  # Of the whole batch on all replicas: a float32 scalar, or the vector that
-  # the loss function gave, which begins with it.
+  # The loss of the whole batch on all replicas, float32: a scalar, or a vector
+  # that begins with it, whichever the loss function returns.
   loss: tf.Tensor
   learning_rate: tf.Tensor  # float32 scalar, the rate it uses
   grad_norm: tf.Tensor  # float32 scalar, the global norm before clipping
@@ -56,9 +56,9 @@ def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu):
   Args:
     loss: float scalar.
     init_lr: the highest rate.
-    num_train_steps: the count of steps at which the rate reaches 0.
-    num_warmup_steps: the first of them, over which it rises; 0 or None: none.
-    use_tpu: whether gradients are averaged across TPU replicas.
+    num_train_steps: the step at which the rate reaches 0.
+    num_warmup_steps: how many steps the rate rises first; 0 or None: none.
+    use_tpu: whether gradients are averaged over the TPU's replicas.
 
   Returns:
     The train op.
@@ -67,16 +67,15 @@ def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu):
   return train_step(lambda batch, index: loss, {}, options).train_op
 
 
-def train_step(loss_fn: Callable, batch: Mapping, options: Options):
-  """As `create_optimizer`, for a loss given by a function.
+def train_step(
+  loss_fn: Callable, batch: Mapping, options: Options
+) -> TrainStep:
+  """Does what `create_optimizer` does, for a loss given by a function.
 
   Args:
     loss_fn: as `compute_gradients` takes it; `TrainStep.loss` has its shape.
     batch: {name: tensor [B, ...]} of this replica.
     options: how the step is taken.
-
-  Returns:
-    TrainStep.
   """
   step = tf.train.get_or_create_global_step()
   init_lr = options.learning_rate
@@ -121,16 +120,16 @@ def train_step(loss_fn: Callable, batch: Mapping, options: Options):
 def learning_rate_at(
   global_step, init_lr, num_train_steps, num_warmup_steps=None
 ):
-  """The rate of the step that is taken after `global_step` others.
+  """The rate of the step that follows `global_step` steps.
 
-  It rises from 0 to `init_lr` over the warm-up, and falls along a line that
-  goes from `init_lr` at step 0 to 0 at `num_train_steps`.
+  It rises from 0 to `init_lr` during the warm-up. Then it follows the line that
+  falls from `init_lr` at step 0 to 0 at `num_train_steps`.
 
   Args:
     global_step: integer scalar, variable or tensor.
     init_lr: the highest rate.
-    num_train_steps: from here on the rate is 0.
-    num_warmup_steps: length of the warm-up; 0 or None: there is none.
+    num_train_steps: the step from which on the rate is 0.
+    num_warmup_steps: length of the warm-up; 0 or None: no warm-up.
 
   Returns:
     float32 scalar.
@@ -147,14 +146,14 @@ def learning_rate_at(
 def rate_scales(
   names: list[str], layerwise_decay: float, head_scale: float
 ) -> dict:
-  """What each variable's rate is multiplied by (arXiv:1801.06146, 2003.10555).
+  """The factor of each variable's rate (arXiv:1801.06146, arXiv:2003.10555).
 
   Args:
     names: of the variables.
-    layerwise_decay: the rate of a layer over that of the layer above; the top
-      layer and the pooler have the whole rate, the embeddings come below
-      layer 0.
-    head_scale: of variables outside `bert/`.
+    layerwise_decay: a layer's rate divided by that of the layer above. The top
+      layer and the pooler have the full rate; the embeddings count as the layer
+      below layer 0.
+    head_scale: the factor of variables outside `bert/`.
 
   Returns:
     {name: float}.
@@ -181,29 +180,29 @@ def rate_scales(
 def compute_gradients(
   loss_fn: Callable, batch: Mapping, slices: int = 1, loss_scale=None
 ):
-  """The loss of a batch and its gradients, taken slice by slice.
+  """The loss of a batch and its gradients, computed slice by slice.
 
   Only one slice's activations are in memory at a time.
 
   Args:
-    loss_fn: `(part, index) -> float32 scalar`, the share of a slice in the
-      batch's loss: the shares add up to the loss. Or a float32 vector that
-      begins with it, of scalars that add up the same way and have no gradient
-      (`tf.stop_gradient`). `part` has the names of `batch`, [B / slices, ...];
-      `index` is an int32 scalar.
+    loss_fn: `(part, index) -> float32 scalar`, what a slice adds to the batch's
+      loss. It may also return a float32 vector that begins with this scalar;
+      its other scalars are summed over the slices too, and must have no
+      gradient (`tf.stop_gradient`). `part` has the names of `batch`,
+      [B / slices, ...]; `index` is an int32 scalar.
     batch: {name: tensor [B, ...]}.
-    slices: into how many parts B is split; it has to divide B.
+    slices: number of parts that the batch is split into; it has to divide B.
     loss_scale: float32 scalar that keeps float16 gradients from underflow; the
-      gradients returned are without it.
+      returned gradients are without it.
 
   Returns:
-    The loss (float32, of the shape that loss_fn gives), the gradients (dense,
-    each of its variable's shape; None where the loss does not depend on it),
-    and the variables.
+    The loss (float32, in the shape that loss_fn returns), the gradients (dense,
+    each with its variable's shape; None where the loss does not depend on the
+    variable), and the variables.
   """
 
   def share(index):
-    # Entered by its object, the scope gives the same names each time.
+    # Entered by its object, the scope makes the same names each time.
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
       loss = loss_fn(_slice(batch, slices, index), index)
     variables = tf.trainable_variables()
@@ -241,7 +240,7 @@ def _add_slices(share, slices, loss, gradients):
       back_prop=False,
     )
 
-  # In a function, the loop is one whose body may hold compiled functions.
+  # In a function this is a loop of TensorFlow 2, which can hold compiled parts.
   _, loss, *totals = tf.function(add_all, autograph=False)(*sums)
   gradients = list(gradients)
   for i, total in zip(present, totals):
@@ -258,7 +257,7 @@ def _slice(batch, slices, index):
     if value.shape[0] and value.shape[0] % slices:
       raise ValueError(f"{slices} slices can't split a batch of {value.shape}")
     size = (value.shape[0] or tf.shape(value)[0]) // slices
-    # No strided slice: XLA has to know the sizes.
+    # Not a strided slice, because XLA has to know the sizes.
     begin = [index * size, *[0] * (value.shape.rank - 1)]
     cut = tf.slice(value, begin, tf.concat([[size], tf.shape(value)[1:]], 0))
     if value.shape[0]:
@@ -269,15 +268,15 @@ def _slice(batch, slices, index):
 
 
 def dense_gradients(loss, variables):
-  """Gradients of a loss, those of gathered rows summed into whole tables.
+  """Gradients of a loss; those of gathered rows are summed into whole tables.
 
   Args:
     loss: float scalar.
     variables: list of variables.
 
   Returns:
-    A list, each the shape of its variable; None where the loss does not
-    depend on it.
+    A list of tensors, each with its variable's shape; None where the loss does
+    not depend on the variable.
   """
   gradients = tf.gradients(loss, variables)
   return [g if g is None else tf.convert_to_tensor(g) for g in gradients]
@@ -287,9 +286,9 @@ def mean_across_replicas(values: list, use_tpu: bool) -> list:
   """Averages tensors over the replicas that share a step.
 
   Args:
-    values: tensors and None.
-    use_tpu: whether the replicas are a TPU's cores; otherwise they are those
-      of the tf.distribute strategy, if there is one.
+    values: tensors; None stays None.
+    use_tpu: whether the replicas are a TPU's cores. Otherwise they are those of
+      the tf.distribute strategy, if there is one.
   """
   present = [value for value in values if value is not None]
   if use_tpu:
@@ -306,7 +305,7 @@ def mean_across_replicas(values: list, use_tpu: bool) -> list:
 
 
 def _mean_in_strategy(strategy, values):
-  """The means of values of all replicas, each where the values were."""
+  """The means over all replicas, each on the devices of its values."""
   return strategy.extended.batch_reduce_to(
     tf.distribute.ReduceOp.MEAN, [(value, value) for value in values]
   )
@@ -317,10 +316,10 @@ def clip(gradients, clip_norm=CLIP_NORM):
 
   Args:
     gradients: list of tensors and None.
-    clip_norm: the greatest norm that stays as it is.
+    clip_norm: the largest norm that is left as it is.
 
   Returns:
-    The list, scaled, and its float32 scalar norm before.
+    The scaled list, and the global norm before, a float32 scalar.
   """
   norm = tf.linalg.global_norm(gradients)
   clipped, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
@@ -328,7 +327,7 @@ def clip(gradients, clip_norm=CLIP_NORM):
 
 
 class _LossScale:
-  """The factor of a float16 loss: as large as gradients bear."""
+  """The factor of a float16 loss, as large as gradients allow."""
 
   def __init__(self):
     def state(name, value):
@@ -344,7 +343,7 @@ class _LossScale:
     self.value = self._scale.read_value()
 
   def update(self, is_finite):
-    """Halves the factor after an overflow, doubles it after many steps."""
+    """Halves the factor after an overflow; doubles it after many good steps."""
     good_steps = tf.where(is_finite, self._good_steps + 1, 0)
     is_time = good_steps >= STEPS_TO_DOUBLE_SCALE
     scale = tf.where(is_time, self.value * 2.0, self.value)
@@ -359,14 +358,14 @@ class _LossScale:
 
 
 class AdamWeightDecayOptimizer(tf.train.Optimizer):
-  """Adam without bias correction, with decay of the weights themselves.
+  """Adam without bias correction, and with decay of the weights themselves.
 
       m = beta_1 m + (1 - beta_1) g        slot <name>/adam_m
       v = beta_2 v + (1 - beta_2) g^2      slot <name>/adam_v
       w = w - rate (m / (sqrt(v) + epsilon) + decay w)
 
-  It neither clips gradients nor counts steps, and takes the gradients of
-  replicas to be reduced.
+  It neither clips gradients nor counts steps. Gradients of replicas have to be
+  averaged before.
   """
 
   def __init__(
@@ -386,14 +385,14 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
     Args:
       learning_rate: float or float scalar tensor.
       weight_decay_rate: float.
-      beta_1: float, how much of m is kept.
-      beta_2: float, how much of v is kept.
+      beta_1: float, the share of m that is kept.
+      beta_2: float, the share of v that is kept.
       epsilon: float, added to the root of v.
-      exclude_from_weight_decay: regular expressions; a variable in whose name
-        one is found is not decayed.
+      exclude_from_weight_decay: regular expressions. A variable is not decayed
+        if one of them matches anywhere in its name.
       name: of the ops.
-      rate_scales: {variable name: factor of its rate}, 1 where it is missing.
-      is_finite: bool scalar tensor; where it is false, nothing changes. None:
+      rate_scales: {variable name: factor of its rate}; the default is 1.
+      is_finite: bool scalar tensor; if it is false, nothing changes. None:
         always true.
     """
     super().__init__(use_locking=False, name=name)
@@ -411,14 +410,14 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
       self.beta_2 = tf.where(is_finite, beta_2, 1.0)
 
   def apply_gradients(self, grads_and_vars, global_step=None, name=None):
-    """Takes a step; `global_step` is left alone, the caller counts it."""
+    """Takes a step; the caller counts it, so `global_step` is not used."""
     del global_step
     return super().apply_gradients(grads_and_vars, name=name)
 
   def _distributed_apply(
     self, distribution, grads_and_vars, global_step=None, name=None
   ):
-    """Takes the same step on every replica; the gradients are reduced."""
+    """Takes the same step on every replica; gradients are averaged already."""
     del global_step
     grads_and_vars = [(g, v) for g, v in grads_and_vars if g is not None]
     with tf.init_scope():
@@ -440,11 +439,11 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
   def _resource_apply_dense(self, grad, var):
     rate = self._rate_of(var)
-    with tf.control_dependencies([grad]):  # whoever still reads comes first
+    with tf.control_dependencies([grad]):  # after all reads of the weights
       decay = self._decay(var, rate)
     with tf.control_dependencies(decay):
-      # With both powers 0 the kernel corrects no bias and adds epsilon outside
-      # the root: the whole update in one pass over memory.
+      # With both powers 0 this kernel corrects no bias and adds epsilon outside
+      # the root, so it does the whole update in one pass over memory.
       return tf.raw_ops.ResourceApplyAdam(
         var=var.handle,
         m=self.get_slot(var, "m").handle,
@@ -459,7 +458,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
       )
 
   def _resource_apply_sparse(self, grad, var, indices):
-    """Moments and decay cover every row, so the gradient is made dense."""
+    """Makes the gradient dense, since moments and decay cover every row."""
     rows = tf.IndexedSlices(grad, indices, tf.shape(var))
     return self._resource_apply_dense(tf.convert_to_tensor(rows), var)
 
@@ -467,13 +466,13 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
     return self._resource_apply_sparse(grad, var, indices)
 
   def _rate_of(self, var):
-    """The rate of a variable, in its type."""
+    """The rate of a variable, in the variable's type."""
     name = var.op.name.split("/replica_")[0]
     scale = self._rate_scales.get(name, 1.0)
     return tf.cast(self.learning_rate, var.dtype.base_dtype) * scale
 
   def _decay(self, var, rate):
-    """The decay, as a list of one op or none."""
+    """The decay, as a list of one op, or of none."""
     if not self._is_decayed(var.op.name):
       return []
     decay = rate * tf.cast(self.weight_decay_rate, rate.dtype)
@@ -488,11 +487,11 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 class LambOptimizer(AdamWeightDecayOptimizer):
   """LAMB (You et al. 2019, arXiv:1904.00962, algorithm 2) for large batches.
 
-      m, v as in Adam, corrected for their bias from step 1 on
+      m, v as in Adam, with their bias corrected from step 1 on
       u = m / (sqrt(v) + epsilon) + decay w
       w = w - rate (|w| / |u|) u
 
-  Variables left out of the decay are not scaled by |w| / |u| either.
+  A variable that is not decayed is not scaled by |w| / |u| either.
   """
 
   def _resource_apply_dense(self, grad, var):
@@ -501,7 +500,7 @@ class LambOptimizer(AdamWeightDecayOptimizer):
     m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
     new_m = m.assign(m * self.beta_1 + grad * (1.0 - self.beta_1))
     new_v = v.assign(v * self.beta_2 + tf.square(grad) * (1.0 - self.beta_2))
-    beta_1, beta_2 = self._betas  # a skipped step has self.beta_1 at 1
+    beta_1, beta_2 = self._betas  # in a skipped step self.beta_1 is 1
     corrected_m = new_m / (1.0 - tf.pow(beta_1, count))
     corrected_v = new_v / (1.0 - tf.pow(beta_2, count))
     update = corrected_m / (tf.sqrt(corrected_v) + self.epsilon)

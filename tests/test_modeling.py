@@ -1,11 +1,13 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Tests of the encoder: the original's values, names, shapes and dropout."""
 
+import gc
 import json
 import math
 import pathlib
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -308,6 +310,19 @@ def test_the_rate_is_the_one_asked(rate):
   assert abs(np.mean(np.equal(found, 0.0)) - rate) < 4 * scatter
 
 
+def test_a_models_dropout_has_its_seed_and_is_off_without_training():
+  ids, seed, x = tf.constant([[3, 4]]), tf.constant([1, 2]), tf.ones([99])
+  evaluated = tiny_model(ids, dropout_seed=seed)
+  assert evaluated.dropout(x, 0.5) is x
+  trained = tiny_model(ids, True, dropout_seed=seed)
+  with tf.variable_scope("head"):
+    outputs = trained.dropout(x, 0.5), modeling.dropout(x, 0.5, seed)
+  with tf.Session() as session:
+    found, expected = session.run(outputs)
+  np.testing.assert_array_equal(found, expected)
+  assert set(found) == {0.0, 2.0}
+
+
 def test_no_dropout_returns_the_tensor_itself():
   x = tf.ones([2])
   assert modeling.dropout(x, 0.0) is x
@@ -443,14 +458,21 @@ def layer_norm_by_hand(x):
   return centred / np.sqrt(variance + 1e-12)
 
 
-def test_layer_norm_and_its_gradient():
+# Training has gradients of its own; without it they are TensorFlow's.
+both_gradients = pytest.mark.parametrize("is_training", [True, False])
+
+
+@both_gradients
+def test_layer_norm_and_its_gradient(is_training):
   x, upstream, gamma, beta = normal(2, 3, 5), normal(2, 3, 5), normal(5), 0.5
   with tf.variable_scope("LayerNorm"):
     tf.get_variable("gamma", initializer=gamma.astype(np.float32))
     tf.get_variable("beta", initializer=np.full([5], beta, np.float32))
   with tf.variable_scope("", reuse=True):
     value, (gradient,) = value_and_gradients(
-      lambda x: modeling.layer_norm(x, "LayerNorm"), [x], upstream
+      lambda x: modeling.layer_norm(x, "LayerNorm", is_training=is_training),
+      [x],
+      upstream,
     )
 
   def by_hand(x):
@@ -461,9 +483,12 @@ def test_layer_norm_and_its_gradient():
   np.testing.assert_allclose(gradient, expected, atol=1e-4)
 
 
-def test_layer_norms_weights_have_the_right_gradients():
+@both_gradients
+def test_layer_norms_weights_have_the_right_gradients(is_training):
   x, upstream = normal(4, 5), normal(4, 5)
-  output = modeling.layer_norm(tf.constant(x, tf.float32))
+  output = modeling.layer_norm(
+    tf.constant(x, tf.float32), is_training=is_training
+  )
   assert trainable_names() == ["LayerNorm/beta", "LayerNorm/gamma"]
   gradients = tf.gradients(
     output, tf.trainable_variables(), tf.constant(upstream, tf.float32)
@@ -476,7 +501,8 @@ def test_layer_norms_weights_have_the_right_gradients():
   np.testing.assert_allclose(to_gamma, expected, atol=1e-5)
 
 
-def test_attention_and_its_gradients_are_those_of_its_equation():
+@both_gradients
+def test_attention_and_its_gradients_are_those_of_its_equation(is_training):
   arrays = [normal(2, 3, 4, 5) for _ in range(3)]
   mask_scores = tf.constant([[0.0, 0, 0, -1e4], [0, 0, 0, 0]])
   mask_scores = mask_scores[:, tf.newaxis, tf.newaxis, :]
@@ -484,7 +510,9 @@ def test_attention_and_its_gradients_are_those_of_its_equation():
   kept = modeling.dropout(tf.ones([2, 3, 4, 4]), 0.5, seed)  # 0 or 2
 
   def fast(query, key, value):
-    return modeling.attend(query, key, value, mask_scores, 0.5, seed)
+    return modeling.attend(
+      *(query, key, value, mask_scores, 0.5, seed), is_training=is_training
+    )
 
   def plain(query, key, value):
     scores = tf.matmul(query, key, transpose_b=True) / math.sqrt(5)
@@ -619,6 +647,84 @@ def test_a_compiled_model_is_the_plain_one_with_functions_for_xla(is_training):
       [plain.get_pooled_output(), compiled.get_pooled_output()]
     )
   np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def has_own_gradients():
+  graph = tf.get_default_graph()
+  return any(op.type == "IdentityN" for op in graph.get_operations())
+
+
+def test_only_training_graphs_have_gradients_of_their_own():
+  ids = tf.constant([[3, 4, 5]])
+  tiny_model(ids, compiled=True)
+  assert not has_own_gradients()
+  tiny_model(ids, True)
+  assert has_own_gradients()
+
+
+def test_a_gradient_of_its_own_is_used_in_loops_and_functions():
+  def tripled(x):  # with the gradient 5
+    return modeling.with_gradient(3.0 * x, [x], lambda upstream: [5 * upstream])
+
+  def sum_of_gradients(x):
+    def add(i, total):
+      return i + 1, total + tf.gradients(tripled(x), x)[0]
+
+    return tf.while_loop(lambda i, _: i < 2, add, [0, tf.constant(0.0)])[1]
+
+  x = tf.constant(2.0)
+  y = tripled(x)
+  called = tf.function(tripled, autograph=False)(x)
+  found = [
+    y,
+    tf.gradients(y, x)[0],
+    tf.gradients(called, x)[0],
+    sum_of_gradients(x),
+    tf.function(sum_of_gradients, autograph=False)(x),
+  ]
+  with tf.Session() as session:
+    assert session.run(found) == [6.0, 5.0, 5.0, 10.0, 10.0]
+
+
+def built_graph(is_training, compiled, recompute=False, slices=1):
+  """A weak reference to a graph that was built, run and left."""
+  with tf.Graph().as_default() as graph, tf.Session() as session:
+    batch = {"ids": tf.constant([[3, 4, 5], [3, 5, 0]])}
+
+    def loss_fn(part, index):
+      del index
+      model = tiny_model(
+        *(part["ids"], is_training),
+        scope="bert",
+        compiled=compiled,
+        recompute_layers=recompute,
+      )
+      return tf.reduce_sum(model.dropout(model.get_pooled_output(), 0.1))
+
+    if is_training:
+      options = optimization.Options(0.1, 10, slices=slices)
+      fetched = optimization.train_step(loss_fn, batch, options).train_op
+    else:
+      fetched = loss_fn(batch, 0)
+    session.run(tf.global_variables_initializer())
+    session.run(fetched)
+    return weakref.ref(graph)
+
+
+@pytest.mark.parametrize(
+  "options",
+  [
+    dict(is_training=False, compiled=False),
+    dict(is_training=False, compiled=True),
+    dict(is_training=True, compiled=False),
+    dict(is_training=True, compiled=True, slices=2),
+    dict(is_training=True, compiled=True, recompute=True),
+  ],
+)
+def test_a_graph_is_freed_once_nobody_uses_it(options):
+  graph = built_graph(**options)
+  gc.collect()
+  assert graph() is None
 
 
 def first_weights(seed, ops_before=0):

@@ -77,6 +77,8 @@ def masked_lm_logits(
   output_weights,
   positions,
   compute_dtype=tf.float32,
+  compiled=False,
+  is_training=False,
 ):
   """Scores each word of the vocabulary at each masked position.
 
@@ -88,6 +90,8 @@ def masked_lm_logits(
     output_weights: float32 [V, D], the word embeddings.
     positions: int32 [B, P], where tokens were masked.
     compute_dtype: float type of the products.
+    compiled: bool, as `modeling.layer_norm` takes it.
+    is_training: bool, as `modeling.layer_norm` takes it.
 
   Returns:
     float32 [B*P, V].
@@ -103,7 +107,7 @@ def masked_lm_logits(
         modeling.get_activation(bert_config.hidden_act),
         modeling.create_initializer(bert_config.initializer_range),
       )
-      tokens = modeling.layer_norm(tokens, "LayerNorm")
+      tokens = modeling.layer_norm(tokens, "LayerNorm", compiled, is_training)
     bias = tf.get_variable(
       "output_bias",
       [bert_config.vocab_size],
@@ -176,6 +180,8 @@ class Pretraining(task.Task):
         encoder.get_embedding_table(),
         features["masked_lm_positions"],
         encoder.compute_dtype,
+        encoder.compiled,
+        encoder.is_training,
       ),
       "next_sentence_logits": next_sentence_logits(
         encoder.config, encoder.get_pooled_output()
