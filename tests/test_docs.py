@@ -1,15 +1,17 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""The commands of the README and of docs/ that use the sample data.
+"""The commands of the README and of docs/ that use the project's own data.
 
-Each page's fenced `sh` blocks that name sample_data/ run in their order, in a
-folder of their own. A plain `python script.py` runs in this process; anything
-else runs in a shell, as it stands.
+Each page's fenced `sh` blocks that name such data run in their order, in a
+folder of their own, behind the steps of `make quickstart` with less training. A
+plain `python script.py` runs in this process; anything else runs in a shell, as
+it stands.
 """
 
 import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -21,10 +23,18 @@ SLOW = pytest.mark.slow
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
+OUR_DATA = ("sample_data/", "sample_text.txt", "quickstart_output/")
+# What the quick start trains less here.
+SHORTER = {
+  "run_pretraining.py": ("--num_train_steps=20", "--num_warmup_steps=2"),
+  "run_classifier.py": ("--num_train_epochs=1",),
+}
+
+
 def blocks(page):
-  """The page's blocks of commands on the sample data."""
+  """The page's blocks of commands on the project's data."""
   found = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
-  return [block for block in found if "sample_data/" in block]
+  return [block for block in found if any(name in block for name in OUR_DATA)]
 
 
 def commands(block):
@@ -37,7 +47,7 @@ def commands(block):
 def run_command(command, folder):
   """Runs a command and returns (exit status, what it printed)."""
   words = shlex.split(command)
-  is_plain = words[0] == "python" and not re.search(r"[|<>&;$]", command)
+  is_plain = words[0] == "python" and not re.search(r"[|<>&;$*]", command)
   if is_plain and words[1].endswith(".py"):
     script = importlib.import_module(words[1].removesuffix(".py"))
     done = run(script, *words[2:])
@@ -55,16 +65,49 @@ def run_command(command, folder):
   return done.returncode, done.stdout + done.stderr
 
 
+def enter(folder, monkeypatch):
+  """Works in a folder that sees the project's files and keeps its own."""
+  for path in ROOT.iterdir():
+    if not path.name.startswith(".") and "output" not in path.name:
+      (folder / path.name).symlink_to(path)
+  monkeypatch.chdir(folder)
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+  """The folder quickstart_output, made by the Makefile's own commands."""
+  folder = tmp_path_factory.mktemp("quickstart")
+  with pytest.MonkeyPatch.context() as monkeypatch:
+    enter(folder, monkeypatch)
+    dry = subprocess.run(
+      ["make", "--no-print-directory", "-n", "quickstart", "PYTHON=python"],
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    for line in dry.stdout.splitlines():
+      if line.startswith(("rm ", "mkdir ", "cut -f 2 sample_data/train")):
+        subprocess.run(["bash", "-c", line], check=True)
+      elif line.startswith("python "):
+        script = line.split()[1]
+        command = " ".join([line, *SHORTER.get(script, ())])
+        status, printed = run_command(command, folder)
+        assert status == 0, printed
+  return folder / "quickstart_output"
+
+
 @SLOW
 @pytest.mark.parametrize(
   "page", [p for p in PAGES if blocks(p)], ids=lambda page: page.name
 )
-def test_the_pages_commands_run_as_they_stand(page, tmp_path, monkeypatch):
-  for path in ROOT.iterdir():  # but what they write stays out of the project
-    if not path.name.startswith(".") and "output" not in path.name:
-      (tmp_path / path.name).symlink_to(path)
-  monkeypatch.chdir(tmp_path)
+def test_the_pages_commands_run_as_they_stand(
+  page, tmp_path, monkeypatch, quickstart
+):
+  enter(tmp_path, monkeypatch)
+  shutil.copytree(quickstart, tmp_path / "quickstart_output")
   for block in blocks(page):
+    if "make quickstart" in block:
+      continue
     for command in commands(block):
       status, printed = run_command(command, tmp_path)
       assert status == 0, f"{command}\n{printed}"
