@@ -375,9 +375,10 @@ def test_padding_counts_nowhere(tmp_path):
   # In the metrics of a TPUEstimatorSpec padding has the weight 0.
   is_real = tf.constant(np.concatenate([b["is_real_example"] for b in batches]))
   losses = tf.where(is_real > 0, tf.ones([8]), tf.fill([8], 100.0))
-  logits = tf.one_hot(tf.zeros([8], tf.int32), 3)
+  predicted = 1 - is_real  # right for the true examples only
   metrics = classification_task._single_label_metrics(
-    losses, tf.zeros([8], tf.int32), logits, tf.cast(is_real, tf.float32)
+    *(losses, tf.zeros([8], tf.int32), predicted),
+    tf.cast(is_real, tf.float32),
   )
   with tf.Session() as session:
     session.run(tf.local_variables_initializer())
