@@ -135,7 +135,7 @@ def create_model(
   dropout_seed: tf.Tensor | None = None,
   **encoder_options,
 ):
-  """BERT with a classifier on the first token's pooled vector.
+  """The original's name for `Classification`'s graph; `main` does not use it.
 
   Args:
     bert_config: sizes of the encoder.

@@ -60,7 +60,7 @@ def create_model(
   dropout_seed: tf.Tensor | None = None,
   **encoder_options,
 ):
-  """BERT with two scores for each token.
+  """The original's name for `Answering`'s graph; `main` does not use it.
 
   Args:
     bert_config: sizes of the encoder.

@@ -233,7 +233,7 @@ def compute_scores(
 
 
 def score_names(scheme: str) -> list[str]:
-  """The scores of a scheme, as --keep_best names them."""
+  """The names that --keep_best may have: all of `compute_scores`, and loss."""
   if scheme == "none":
     return ["token_accuracy", "token_macro_f1", "loss"]
   kinds = ("precision", "recall", "f1")

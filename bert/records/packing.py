@@ -24,10 +24,11 @@ class PackedInputs:
 
 
 def pair_lengths(length_a: int, length_b: int, limit: int) -> tuple[int, int]:
-  """How many pieces of A and of B are kept so that both fit into `limit`.
+  """How a pair is truncated: the pieces of A and of B that fit into `limit`.
 
   Equals dropping pieces one at a time from the end of the longer text, and
-  from B on a tie.
+  from B on a tie. `text_graph` has the same rule as a graph, for exports.
+  Pre-training data follows its own rule (`truncate_seq_pair`).
   """
   if length_a + length_b <= limit:
     return length_a, length_b

@@ -87,7 +87,7 @@ def packed(
   max_seq_length: int,
   vocab: Mapping[str, int],
 ) -> dict:
-  """`features.pack` as a graph; S is the longest row's length.
+  """`packing.pack` as a graph; S is the longest row's length.
 
   Args:
     ids_a: int64 [B, (T)].
@@ -122,7 +122,7 @@ def packed(
 
 
 def _kept(ids_a, ids_b, limit):
-  """`features.pair_lengths`, int32 [B, 1] each."""
+  """`packing.pair_lengths`, int32 [B, 1] each."""
   length_a, length_b = (
     tf.cast(ids.row_lengths(), tf.int32)[:, tf.newaxis]
     for ids in (ids_a, ids_b)
