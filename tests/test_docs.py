@@ -23,6 +23,7 @@ SLOW = pytest.mark.slow
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
+RELEASED = "uncased_L-12"  # a checkpoint to download
 OUR_DATA = ("sample_data/", "sample_text.txt", "quickstart_output/")
 # What the quick start trains less here.
 SHORTER = {
