@@ -35,7 +35,11 @@ SHORTER = {
 def blocks(page):
   """The page's blocks of commands on the project's data."""
   found = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
-  return [block for block in found if any(name in block for name in OUR_DATA)]
+  return [
+    block
+    for block in found
+    if any(name in block for name in OUR_DATA) and RELEASED not in block
+  ]
 
 
 def commands(block):
