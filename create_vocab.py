@@ -40,7 +40,7 @@ from bert.training import flags
 RANGE_BYTES = 1 << 23  # that a worker counts at a time
 MAX_WORDS = 1_000_000  # distinct words that are counted, to bound memory
 # The trainer counts words itself, so it is shown each word as often as it
-# occurs, or in proportion if the text is larger. It takes seconds for so many.
+# occurs, or in proportion if the text is larger. That many take seconds.
 MAX_SHOWN = 20_000_000
 SHOWN_AT_ONCE = 100_000
 LONGEST_WORD = 200  # characters; a longer word is [UNK] to the tokenizer

@@ -157,7 +157,7 @@ def _writes(strategy):
 
 @functools.cache
 def _compile_once_quietly():
-  """Compiles something small: XLA tells on standard error of its first time."""
+  """Compiles something small, to hide what XLA prints the first time."""
   stderr = os.dup(2)
   try:
     with open(os.devnull, "w") as nowhere:
@@ -362,7 +362,7 @@ def _training_loss(task, forward, features, options, names):
 
 
 def _shown(step, names):
-  """{name: scalar} of a step: the loss, the rate, and what `names` tells."""
+  """{name: scalar} of a step: the loss, the rate, and what `names` lists."""
   loss, *others = tf.unstack(step.loss) if names else [step.loss]
   shown = {"loss": loss, "learning_rate": step.learning_rate}
   return {**shown, **dict(zip(names, others))}
@@ -417,7 +417,7 @@ def train(
   """Trains up to `num_train_steps`, from where the output folder stands.
 
   Args:
-    estimator: of `make_estimator`.
+    estimator: of `estimator_for`.
     input_fn: of `input_pipeline`.
     num_train_steps: the step to reach, counted from the first training on.
     num_examples: in an epoch.
@@ -514,7 +514,7 @@ def predict(
   """Predicts batch by batch, with progress: a bar on a terminal, or lines.
 
   Args:
-    estimator: of `make_estimator`.
+    estimator: of `estimator_for`.
     input_fn: of `input_pipeline`, not for training.
     num_examples: how many it will give; None: not known.
     checkpoint: prefix; None: the newest of the output folder.
