@@ -578,8 +578,9 @@ class Options(flags.Options):
   )
   do_lower_case: bool | None = flags.flag(
     None,
-    "Whether the model is uncased, to note for PyTorch; with --new_vocab_file,"
-    " whether the old vocabulary is. Default there: judged by its capitals.",
+    "Converting to PyTorch: whether the model is uncased, which is written to"
+    " the output. With --new_vocab_file: whether the old vocabulary is uncased;"
+    " by default, that depends on whether it has capitals.",
   )
   overwrite: bool = flags.flag(False, "Replace existing files in --output.")
 

@@ -449,81 +449,83 @@ class Options(flags.TextOptions):
     None, "TFRecord files to write, separated by commas.", required=True
   )
   max_seq_length: int = flags.flag(
-    128, "The most tokens that an instance has.", lower_bound=5
+    128, "An instance has at most N tokens.", lower_bound=5
   )
   max_predictions_per_seq: int = flags.flag(
     20,
-    "The most masked tokens that an instance has; about --max_seq_length times"
-    " --masked_lm_prob.",
+    "Mask at most N tokens of an instance. N should be about --max_seq_length"
+    " times --masked_lm_prob.",
     lower_bound=1,
   )
   do_whole_word_mask: bool = flags.flag(
     False, "Mask all pieces of a word, or none."
   )
   random_seed: int = flags.flag(
-    12345, "Seed of all random choices.", lower_bound=0
+    12345, "Seed for all random choices.", lower_bound=0
   )
   dupe_factor: int = flags.flag(
     10,
-    "Number of passes over the text, each with other masks and pairs.",
+    "Go over the text N times, each time with other masks and pairs.",
     lower_bound=1,
   )
   masked_lm_prob: float = flags.flag(
     0.15,
-    "Share of the tokens that are masked.",
+    "Mask this share of the tokens.",
     lower_bound=0.0,
     upper_bound=1.0,
   )
   short_seq_prob: float = flags.flag(
     0.1,
-    "Share of the documents whose instances get a random length, like the texts"
-    " of later tasks.",
+    "Give the instances of this share of the documents a random length, because"
+    " the texts of later tasks also differ in length.",
     lower_bound=0.0,
     upper_bound=1.0,
   )
   truncate_prob: float = flags.flag(
     0.0,
-    "Share of the sentences that are cut at a random place, drawn again in each"
-    " pass; 0.02 makes a model used to text that is not in sentences.",
+    "Cut this share of the sentences at a random place, chosen anew in each"
+    " pass. 0.02 prepares a model for text that is not in whole sentences.",
     lower_bound=0.0,
     upper_bound=1.0,
   )
   split_sentences: bool = flags.flag(
     False,
-    "A line is a paragraph: split it into sentences by rules (needs the library"
-    " sentencex: pip install -r requirements-sentences.txt).",
+    "Each line is a paragraph: split it into sentences by rules. Needs the"
+    " library sentencex (pip install -r requirements-sentences.txt).",
   )
   language: str = flags.flag(
-    "en", "--split_sentences: language of the text, such as en, de or zh."
+    "en", "With --split_sentences: language of the text, such as en, de or zh."
   )
   word_separator: str | None = flags.flag(
     None,
-    "For text that was split into words, as Chinese can be: what stands between"
-    " words, besides white space. With --do_whole_word_mask, all characters of"
-    " a word are masked together. The separator is dropped from the text.",
+    "For text that is already split into words, such as segmented Chinese: the"
+    " separator between words, besides white space. It is removed from the"
+    " text. Needs --do_whole_word_mask, which then masks all characters of a"
+    " word together.",
   )
   num_workers: int | None = flags.flag(
     None,
-    "Make the records in N processes, which stream the text; memory does not"
-    " grow with the corpus. By default one stream of random numbers runs"
-    " through the whole corpus, as in the original code. With this flag each"
+    "Make the records in N processes that stream the text, so memory does not"
+    " grow with the corpus. Any N gives the same output, but it differs from"
+    " the output without this flag. Without it, one stream of random numbers"
+    " runs through the whole corpus, as in the original code. With it, each"
     " document has its own stream in each pass, seeded by --random_seed, the"
-    " document's number and the pass, and random second texts come from the"
-    " same block of documents (1 to 8 MB of text, with 16 documents if they"
-    " fit). Any N gives the same output. Records are shuffled over all output"
-    " files. A document over 4 M characters is split.",
+    " document's number and the pass. Random second texts come from the same"
+    " block of documents (1 to 8 MB of text, with 16 documents if they fit)."
+    " Records are shuffled over all output files. A document over 4 M"
+    " characters is split.",
     lower_bound=1,
   )
   runner: str | None = flags.flag(
     None,
-    "Make the records of --num_workers, file by file, in an Apache Beam"
-    " pipeline with this runner: DirectRunner, DataflowRunner, FlinkRunner or"
+    "Make the same records as --num_workers, but in an Apache Beam pipeline"
+    " with this runner: DirectRunner, DataflowRunner, FlinkRunner or"
     " SparkRunner (pip install -r requirements-beam.txt). Each output file has"
-    " to fit into a worker's memory, so name many. Input files of 64 MB and"
-    " more are read in parallel.",
+    " to fit into a worker's memory, so name many output files. Input files of"
+    " 64 MB and more are read in parallel.",
   )
   beam_options: str = flags.flag(
-    "", "--runner: Beam's own flags, such as '--project=p --region=r'."
+    "", "With --runner: Beam's own flags, such as '--project=p --region=r'."
   )
 
 

@@ -317,7 +317,7 @@ class Options(flags.Options):
     None, "The vocabulary file to write.", required=True
   )
   vocab_size: int = flags.flag(
-    30000, "Number of tokens, with the special and unused ones."
+    30000, "Number of tokens, including the special and unused ones."
   )
   min_frequency: int = flags.flag(
     2,
@@ -326,15 +326,14 @@ class Options(flags.Options):
   )
   limit_alphabet: int = flags.flag(
     1000,
-    "Number of characters that pieces are made of, the most frequent ones; a"
-    " word with another character is unknown. Chinese and Japanese need about"
-    " 8000.",
+    "Make pieces only of the N most frequent characters; a word with any other"
+    " character is unknown. Chinese and Japanese need about 8000.",
     lower_bound=1,
   )
   do_lower_case: bool = flags.flag(
     True,
-    "Lower-case the text and strip accents; give the scripts that use the"
-    " vocabulary the same value.",
+    "Lower-case the text and strip accents. Use the same value in all scripts"
+    " that read the vocabulary.",
   )
   num_unused: int = flags.flag(
     99,
@@ -344,9 +343,9 @@ class Options(flags.Options):
   )
   held_out: str = flags.flag(
     "0.01",
-    "Text to measure pieces per word and unknown words on, which is not learned"
-    " from: a share of the input, or other files as paths or globs. 0 for"
-    " none.",
+    "Text to count pieces per word and unknown words in, without learning from"
+    " it: a share of the input, or other files (paths or globs, separated by"
+    " commas). 0: none.",
   )
   num_workers: int = flags.flag(
     os.cpu_count(),

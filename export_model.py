@@ -246,14 +246,15 @@ class Options(flags.TrainedModelOptions):
 
   export_dir: str | None = flags.flag(
     None,
-    "Folder for the exported versions 1, 2 and so on: the model's base path for"
-    " TensorFlow Serving.",
+    "Folder for the exported versions, which are named 1, 2 and so on. It is"
+    " the model's base path for TensorFlow Serving.",
     required=True,
   )
   signatures: str = flags.flag(
     "auto",
-    "ids: take token ids; text: take raw strings too, with tensorflow-text;"
-    " auto: text if tensorflow-text is installed and the task allows it.",
+    "What the model takes. ids: token ids; text: raw strings too, with"
+    " tensorflow-text; auto: text if tensorflow-text is installed and the task"
+    " allows it, otherwise ids.",
     choices=("auto", "ids", "text"),
   )
   precision: str = flags.flag(
@@ -264,7 +265,7 @@ class Options(flags.TrainedModelOptions):
   check: bool = flags.flag(
     False,
     "Run a few examples through the export and through the checkpoint, and"
-    " compare.",
+    " refuse the export if the outputs differ.",
   )
   check_file: str | None = flags.flag(
     None,

@@ -322,13 +322,13 @@ class Options(flags.ModelOptions, flags.TextOptions, flags.DeviceOptions):
   )
   input_file: str | None = flags.flag(
     None,
-    "One text per line, or `A ||| B` for a pair. -: standard input; each line"
-    " gets its answer as it comes.",
+    "File with one text per line, or `A ||| B` for a pair. With -, lines are"
+    " read from standard input, and each is answered as it comes.",
     required=True,
   )
   output_file: str | None = flags.flag(
     None,
-    "File for the vectors. -: standard output, as JSON lines.",
+    "File for the vectors. With -, they are JSON lines on standard output.",
     required=True,
   )
   output_format: str = flags.flag(
@@ -338,23 +338,23 @@ class Options(flags.ModelOptions, flags.TextOptions, flags.DeviceOptions):
     choices=tuple(vectors.FORMATS),
   )
   layers: tuple = flags.flag(
-    ("-1", "-2", "-3", "-4"), "Which layers: 0 is the first, -1 the last."
+    ("-1", "-2", "-3", "-4"), "Layers to write: 0 is the first, -1 the last."
   )
   pooling: str = flags.flag(
     "none",
-    "none: one vector per token. The others make one vector per text and layer:"
-    " cls takes the first token's, mean and max are over the tokens; pooled is"
-    " the pooler's vector.",
+    "none: one vector per token. The other values give one vector per text and"
+    " layer: cls is the first token's vector, mean and max are taken over the"
+    " tokens, and pooled is the pooler's vector.",
     choices=POOLINGS,
   )
   align_to_words: bool = flags.flag(
     False,
-    "Give for each token its characters in the line, and the number of its"
-    " word.",
+    "For each token, also write which characters of the line it covers, and"
+    " the number of its word.",
   )
   batch_size: int = flags.flag(32, "Texts per batch.", lower_bound=1)
   use_one_hot_embeddings: bool = flags.flag(
-    False, "Look words up by a matrix product, which is faster on a TPU."
+    False, "Look words up with a matrix product, which is faster on a TPU."
   )
 
 

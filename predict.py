@@ -33,7 +33,7 @@ class Options(flags.TrainedModelOptions):
   )
   predict_batch_size: int = flags.flag(
     32,
-    "The most lines to answer at once, if that many are waiting.",
+    "Answer at most N waiting lines together.",
     lower_bound=1,
   )
 

@@ -280,7 +280,7 @@ def prediction_lines(
 # ------------------------------------------------------------------- main
 
 
-_COLUMN = "custom: column (number from 0, or name in the header or JSON) with "
+_COLUMN = "custom: the column (its name, or its number from 0) that holds "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,12 +295,12 @@ class CustomOptions(flags.Options):
   id_column: str | None = flags.flag(None, _COLUMN + "an id for predictions.")
   feature_columns: tuple = flags.flag(
     (),
-    "custom: columns of numbers that are joined to the pooled vector,"
-    " standardised on the training data.",
+    "custom: columns of numbers to join to the text's pooled vector. They are"
+    " standardised by their mean and deviation in the training data.",
   )
   text_template: str | None = flags.flag(
     None,
-    "custom: builds the text from several columns, as in 'I am {age}."
+    "custom: make the text from several columns, as in 'I am {age}."
     " {profile}'.",
   )
   has_header: bool = flags.flag(
@@ -308,22 +308,23 @@ class CustomOptions(flags.Options):
   )
   label_type: str = flags.flag(
     "single",
-    "custom: one label per row, several (sigmoid), or a number (regression).",
+    "custom: what to predict for each row. single: one label; multi: several"
+    " labels (sigmoid); number: a number (regression).",
     choices=("single", "multi", "number"),
   )
   label_separator: str = flags.flag(
-    ",", "custom: separates the labels of a row that has several."
+    ",", "custom: with --label_type=multi, what separates the labels in a row."
   )
   thresholds: tuple | None = flags.flag(
     None,
-    "custom: with several labels, the probability from which a label is"
-    " predicted; one for all, or one per label. Default: 0.5, or those of the"
-    " trained model.",
+    "custom: with --label_type=multi, predict each label whose probability"
+    " reaches this value. Give one value for all labels, or one per label."
+    " Default: 0.5, or the values of the trained model.",
   )
   labels_file: str | None = flags.flag(
     None,
-    "custom: the labels, one per line in the order of their ids. Default: the"
-    " labels of the training data, sorted.",
+    "custom: file with the labels, one per line in the order of their ids."
+    " Default: the labels of the training data, sorted.",
   )
 
 
@@ -336,13 +337,13 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions, CustomOptions):
   )
   task_name: str | None = flags.flag(
     None,
-    f"{', '.join(GLUE_TASKS)}, xnli, or custom for your own files: train, dev"
-    " and test, ending in .tsv, .csv or .jsonl.",
+    f"{', '.join(GLUE_TASKS)}, xnli, or custom for your own files, which are"
+    " train, dev and test, each ending in .tsv, .csv or .jsonl.",
     required=True,
   )
   xnli_language: str = flags.flag("zh", "xnli: language of the files.")
   max_train_examples: int | None = flags.flag(
-    None, "Train on N examples, drawn at random.", lower_bound=1
+    None, "Train on only N examples, drawn at random.", lower_bound=1
   )
   max_eval_examples: int | None = flags.flag(
     None, "Evaluate only the first N examples.", lower_bound=1

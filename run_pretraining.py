@@ -223,21 +223,21 @@ class MaskOptions(flags.Options):
 
   mask_dynamically: bool = flags.flag(
     False,
-    "Draw a new mask for each example in each pass over the records, which may"
-    " be masked or not. Needs --vocab_file.",
+    "Draw a new mask for each example in each pass over the records. It does"
+    " not matter whether the records are masked already. Needs --vocab_file.",
   )
   vocab_file: str | None = flags.flag(
     None,
-    "--mask_dynamically: the vocabulary that the records were made with.",
+    "With --mask_dynamically: the vocabulary that the records were made with.",
   )
   masked_lm_prob: float = flags.flag(
     0.15,
-    "--mask_dynamically: share of the tokens that are masked.",
+    "With --mask_dynamically: mask this share of the tokens.",
     lower_bound=0.0,
     upper_bound=1.0,
   )
   do_whole_word_mask: bool = flags.flag(
-    False, "--mask_dynamically: mask all pieces of a word, or none."
+    False, "With --mask_dynamically: mask all pieces of a word, or none."
   )
 
 
@@ -256,8 +256,8 @@ class Options(flags.RunOptions, flags.EvaluationOptions, MaskOptions):
   )
   max_predictions_per_seq: int = flags.flag(
     20,
-    "The most masked words that a sequence has; give the number that the"
-    " records were made with.",
+    "A sequence has at most N masked words. Give the number that the records"
+    " were made with.",
     lower_bound=1,
   )
   skip_corrupted: bool = flags.flag(
@@ -268,8 +268,8 @@ class Options(flags.RunOptions, flags.EvaluationOptions, MaskOptions):
   num_train_steps: int = flags.flag(100000, "Training steps.", lower_bound=1)
   num_warmup_steps: int = flags.flag(
     10000,
-    "Steps at the start during which the learning rate rises from 0; afterwards"
-    " it falls to 0.",
+    "Number of steps in which the learning rate rises from 0. In the other"
+    " steps it falls back to 0.",
     lower_bound=0,
   )
   max_eval_steps: int = flags.flag(

@@ -125,54 +125,55 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions):
   )
   data_dir: str | None = flags.flag(
     None,
-    "Folder with train, valid (or val, dev) and test, ending in .csv or .tsv. A"
-    " file has a header with context, response and label (0 or 1), or SWAG's"
-    " header, or no header and in each row a context, its true response, and"
-    " wrong ones.",
+    "Folder with the files train, valid (or val, dev) and test, each ending in"
+    " .csv or .tsv. A file can have a header with context, response and label"
+    " (0 or 1), or SWAG's header. Without a header, each row holds a context,"
+    " its true response, and wrong ones.",
     required=True,
   )
   model: str | None = flags.flag(
     None,
-    "interaction reads context and response as a pair; representation makes a"
-    " vector of each. Default: that of the trained model.",
+    "interaction reads context and response together, as a pair; representation"
+    " makes a vector of each. Default: the kind of the trained model.",
     choices=tuple(LOSSES),
   )
   loss: str | None = flags.flag(
     None,
-    "interaction: cross_entropy (the default) of each pair's label, or"
-    " candidates, a softmax over the responses of a row. representation:"
-    " in_batch (the default), a softmax over the responses of the batch, or"
+    "For interaction: cross_entropy (the default) on the label of each pair; or"
+    " candidates, a softmax over the responses of a row. For representation:"
+    " in_batch (the default), a softmax over all responses in the batch; or"
     " triplet, with semi-hard negatives. A representation model compares a"
-    " context with the responses that are computed at once: those on one"
-    " device, and in one slice of --gradient_accumulation_steps.",
+    " context only with the responses that are on the same device and in the"
+    " same part of a batch split by --gradient_accumulation_steps.",
     choices=sum(LOSSES.values(), ()),
   )
   pooling: str | None = flags.flag(
     None,
-    "representation: a text's vector is the mean of its tokens' vectors (the"
-    " default), or the first token's.",
+    "For representation: how to make the vector of a text. mean (the default):"
+    " the mean of its tokens' vectors; cls: the vector of its first token.",
     choices=("mean", "cls"),
   )
   temperature: float | None = flags.flag(
     None,
-    "in_batch: divides the cosines before the softmax; default: 0.05.",
+    "For in_batch: divide the cosines by this before the softmax. Default:"
+    " 0.05.",
     lower_bound=1e-4,
   )
   margin: float | None = flags.flag(
     None,
-    "triplet: by how much a wrong response is to be farther away than the true"
-    " one, in squared distance; default: 0.2.",
+    "For triplet: how much farther away than the true response a wrong one"
+    " should be, in squared distance. Default: 0.2.",
     lower_bound=0.0,
   )
   num_candidates: int = flags.flag(
     0,
-    "Train with at most N responses of a row: a true one and the first wrong"
-    " ones; 0: all. Rows with fewer are padded.",
+    "Train with at most N responses of each row: a true one and the first wrong"
+    " ones. Rows with fewer are padded. 0: train with all responses.",
     lower_bound=0,
   )
   num_random_negatives: int = flags.flag(
     0,
-    "Add N wrong responses to each row for training, drawn from the responses"
+    "For training, add N wrong responses to each row, drawn from the responses"
     " to other contexts.",
     lower_bound=0,
   )

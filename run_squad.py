@@ -250,34 +250,35 @@ class Options(flags.FineTuningOptions):
   train_file: str | None = flags.flag(None, f"Questions to train on: {_DATA}")
   predict_file: str | None = flags.flag(
     None,
-    f"Questions to answer: {_DATA} If it has answers, they are used to score.",
+    f"Questions to answer: {_DATA} If it has answers, predictions are scored.",
   )
   doc_stride: int = flags.flag(
     128,
-    "WordPiece tokens from the start of one window to the start of the next.",
+    "A long context is read in windows. This is the number of WordPiece tokens"
+    " from the start of one window to the start of the next.",
     lower_bound=1,
   )
   max_query_length: int = flags.flag(
     64,
-    "The most WordPiece tokens of a question; the rest is cut off.",
+    "Cut questions to N WordPiece tokens.",
     lower_bound=1,
   )
   n_best_size: int = flags.flag(
-    20, "Number of answers to keep per question.", lower_bound=1
+    20, "Keep the N best answers to each question.", lower_bound=1
   )
   max_answer_length: int = flags.flag(
-    30, "The most WordPiece tokens of an answer.", lower_bound=1
+    30, "Predict answers of at most N WordPiece tokens.", lower_bound=1
   )
   verbose_logging: bool = flags.flag(
     False, "Log each question that training leaves out."
   )
   version_2_with_negative: bool = flags.flag(
-    False, "SQuAD 2.0: questions may have no answer."
+    False, "For SQuAD 2.0: questions may have no answer."
   )
   null_score_diff_threshold: float = flags.flag(
     0.0,
-    "SQuAD 2.0: predict no answer if its score exceeds the best answer's by"
-    " more than this.",
+    "For SQuAD 2.0: predict 'no answer' if its score is higher than that of the"
+    " best answer by more than this.",
   )
 
 

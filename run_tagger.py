@@ -284,20 +284,20 @@ class HeadOptions(flags.Options):
   )
   use_birnn: bool = flags.flag(
     False,
-    "Read the words with a recurrent layer in both directions. It needs a"
-    f" higher --head_learning_rate, which is then {_BIRNN_RATE} by default, or"
-    " --learning_rate if that is higher.",
+    "Add a recurrent layer that reads the words in both directions. It needs a"
+    " higher learning rate than the encoder, so --head_learning_rate is"
+    f" {_BIRNN_RATE} unless you set it, or --learning_rate if that is higher.",
   )
   birnn_cell: str = flags.flag(
-    "lstm", "The cell of --use_birnn.", choices=tuple(RNN_CELLS)
+    "lstm", "With --use_birnn: the kind of cell.", choices=tuple(RNN_CELLS)
   )
   birnn_size: int = flags.flag(
-    128, "Units per direction of --use_birnn.", lower_bound=1
+    128, "With --use_birnn: units in each direction.", lower_bound=1
   )
   mix_layers: tuple = flags.flag(
     (),
-    "Use a learned mean of these encoder layers, such as -1,-2,-3,-4 (-1 is the"
-    " last), instead of the last layer.",
+    "Instead of the last encoder layer, use a learned mean of these layers,"
+    " such as -1,-2,-3,-4 (-1 is the last).",
   )
 
 
@@ -311,29 +311,32 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions, HeadOptions):
     " after each sentence.",
   )
   eval_file: tuple = flags.flag(
-    (), "One or more files to evaluate on, in the format of --train_file."
+    (),
+    "One or more files to evaluate on, separated by commas, in the format of"
+    " --train_file.",
   )
   predict_file: tuple = flags.flag(
     (),
-    "One or more files to tag: in the format of --train_file, with or without"
-    " tags, or texts; see --predict_format.",
+    "One or more files to tag, separated by commas: in the format of"
+    " --train_file, with or without tags, or texts (see --predict_format).",
   )
   predict_format: str = flags.flag(
     "auto",
-    "Format of --predict_file. text: a text per line; jsonl: an object per line"
-    " with text or tokens; auto: jsonl if the file's name says so, otherwise"
-    " conll.",
+    "Format of --predict_file. conll: as --train_file; text: a text per line;"
+    " jsonl: an object per line with text or tokens; auto: jsonl if the file"
+    " ends in .jsonl or .json, otherwise conll.",
     choices=("auto", "conll", "text", "jsonl"),
   )
   tag_scheme: str = flags.flag(
     "auto",
-    "How the tags mark entities; none: they mark none, such as parts of"
-    " speech; auto: found from the tags.",
+    "How the tags mark entities. none: they don't (as with parts of speech);"
+    " auto: find out from the tags.",
     choices=("auto", *metrics.TAG_SCHEMES),
   )
   refuse_new_tags: bool = flags.flag(
     False,
-    "Refuse files with tags that the model does not know, instead of warning.",
+    "Refuse files with tags that the model does not know, instead of only"
+    " warning.",
   )
 
 

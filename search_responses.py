@@ -298,32 +298,35 @@ class Options(flags.TrainedModelOptions):
 
   response_file: str | None = flags.flag(
     None,
-    "Responses to search, one a line. Their vectors are kept beside it, with"
-    " the endings .npy and .npy.json, and an index of them with .faiss and"
-    " .faiss.json.",
+    "Responses to search, one per line. Their vectors are kept beside this"
+    " file, with the endings .npy and .npy.json, and an index of the vectors"
+    " with the endings .faiss and .faiss.json.",
     required=True,
   )
   make_vectors: bool = flags.flag(
     True,
-    "Make the vectors of --response_file, and the index, if they are missing,"
-    " or made from another model or text. --nomake_vectors: that is an error.",
+    "Make the vectors of --response_file, and the index, if they are missing or"
+    " belong to another model or text. With --nomake_vectors, that is an error"
+    " instead.",
   )
   search: str = flags.flag(
     "auto",
-    "How responses are searched: exact computes all inner products; faiss only"
-    " those near the question, by an index (pip install -r"
+    "How to search: exact computes all inner products; faiss uses an index and"
+    " computes only those near the question (pip install -r"
     f" requirements-faiss.txt); auto is exact up to {search.MOST_EXACT}"
-    " responses, and faiss for more if it is installed.",
+    " responses, and for more it is faiss, if that is installed.",
     choices=("auto", "exact", "faiss"),
   )
-  num_answers: int = flags.flag(5, "Answers to a question.", lower_bound=1)
+  num_answers: int = flags.flag(
+    5, "Show the N best responses to each question.", lower_bound=1
+  )
   rerank_model: str | None = flags.flag(
     None,
-    "Output folder of an interaction model, which puts the best responses that"
-    " the search finds in order.",
+    "Output folder of an interaction model. It puts the best responses of the"
+    " search in a new order.",
   )
   rerank_candidates: int = flags.flag(
-    20, "How many responses --rerank_model puts in order.", lower_bound=1
+    20, "With --rerank_model: how many responses it reorders.", lower_bound=1
   )
   precision: str = flags.flag(
     "float32",

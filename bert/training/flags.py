@@ -154,7 +154,9 @@ class DeviceOptions(Options):
   gcp_project: str | None = flag(
     None, "Project of the TPU, if it cannot be detected."
   )
-  master: str | None = flag(None, "Address of a TensorFlow master.")
+  master: str | None = flag(
+    None, "Address of a TensorFlow master, instead of --tpu_name."
+  )
   num_tpu_cores: int = flag(8, "TPU cores that share a batch.", lower_bound=1)
 
 
@@ -209,15 +211,17 @@ class RunOptions(ModelOptions, DeviceOptions):
     required=True,
   )
   do_train: bool = flag(False, "Train.")
-  train_batch_size: int = flag(32, "Examples per training step.", lower_bound=1)
+  train_batch_size: int = flag(
+    32, "Examples per training step, on all devices together.", lower_bound=1
+  )
   learning_rate: float = flag(
     5e-5, "The highest learning rate.", lower_bound=0.0
   )
   save_checkpoints_steps: int = flag(
-    1000, "Steps between checkpoints.", lower_bound=1
+    1000, "Save a checkpoint every N training steps.", lower_bound=1
   )
   keep_checkpoint_max: int = flag(
-    5, "Number of newest checkpoints to keep.", lower_bound=1
+    5, "Keep the N newest checkpoints.", lower_bound=1
   )
   random_seed: int = flag(
     12345,
@@ -227,18 +231,19 @@ class RunOptions(ModelOptions, DeviceOptions):
     upper_bound=2**31 - 1,
   )
   log_steps: int = flag(
-    20, "Steps between two progress reports.", lower_bound=1
+    20, "Report progress every N training steps.", lower_bound=1
   )
   length_buckets: str = flag(
     "auto",
-    "How examples are grouped by length off TPU, to compute little padding:"
-    " auto (bounds chosen from the data), none, or ascending bounds such as"
+    "Put examples of similar length into a batch, so that there is little"
+    " padding (not on TPU). auto chooses the lengths from the data; none pads"
+    " all examples to --max_seq_length; or give ascending lengths, such as"
     " 32,64,128.",
   )
   gradient_accumulation_steps: int = flag(
     1,
-    "Split a training batch into this many parts and process one after the"
-    " other within a step: the same loss and update in less memory.",
+    "Split each training batch into N parts and compute them one after the"
+    " other: the same loss and update in less memory.",
     lower_bound=1,
   )
   recompute_layers: bool = flag(
@@ -253,14 +258,14 @@ class RunOptions(ModelOptions, DeviceOptions):
   )
   layerwise_lr_decay: float = flag(
     1.0,
-    "Learning rate of a layer divided by that of the layer above, such as 0.9;"
-    " 1 means equal rates.",
+    "With 0.9, the learning rate of each layer is 0.9 times that of the layer"
+    " above it; 1 gives all layers the same rate.",
     lower_bound=0.0,
     upper_bound=1.0,
   )
   head_learning_rate: float | None = flag(
     None,
-    "Learning rate of the variables outside the encoder; default:"
+    "Learning rate of the variables outside the encoder. Default:"
     " --learning_rate.",
     lower_bound=0.0,
   )
@@ -269,17 +274,17 @@ class RunOptions(ModelOptions, DeviceOptions):
   )
   distribution: str = flag(
     "none",
-    "How training is spread, off TPU: mirrored over all GPUs of this machine,"
-    " multi_worker over the machines in TF_CONFIG. Each takes its share of a"
-    " batch.",
+    "Train on several devices (not on TPU): mirrored uses all GPUs of this"
+    " machine, multi_worker the machines in TF_CONFIG. Each device computes a"
+    " part of every batch.",
     choices=("none", "mirrored", "multi_worker"),
   )
   iterations_per_loop: int = flag(
-    1000, "Steps a TPU takes before it returns to the host.", lower_bound=1
+    1000, "Steps that a TPU takes before it returns to the host.", lower_bound=1
   )
   eval_steps: int = flag(
     0,
-    "Evaluate and save a checkpoint every N training steps; 0: do not evaluate"
+    "Evaluate and save a checkpoint every N training steps. 0: do not evaluate"
     " during training.",
     lower_bound=0,
   )
@@ -290,7 +295,8 @@ class RunOptions(ModelOptions, DeviceOptions):
   )
   patience: int = flag(
     0,
-    "With --keep_best: stop after N evaluations without improvement.",
+    "With --keep_best: stop after N evaluations without improvement. 0: do not"
+    " stop early.",
     lower_bound=0,
   )
 
@@ -318,8 +324,8 @@ class FineTuningOptions(RunOptions, TextOptions):
   )
   warmup_proportion: float = flag(
     0.1,
-    "Share of the training steps during which the learning rate rises from 0;"
-    " afterwards it falls to 0.",
+    "Share of the training steps in which the learning rate rises from 0. In"
+    " the other steps it falls back to 0.",
     lower_bound=0.0,
     upper_bound=1.0,
   )
@@ -334,8 +340,8 @@ class TrainedModelOptions(Options):
   )
   checkpoint: str | None = flag(
     None,
-    "Prefix of the weights. Default: the best checkpoint in --model_dir if one"
-    " was kept, otherwise the newest.",
+    "Prefix of the weights, such as dir/model.ckpt-300. Default: the best"
+    " checkpoint in --model_dir if one was kept, otherwise the newest.",
   )
   task_file: str | None = flag(
     None,
