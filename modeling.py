@@ -19,13 +19,43 @@ import dataclasses
 import functools
 import json
 import math
-import zlib
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
-LAYER_NORM_EPSILON = 1e-12
+from bert.ops.activations import for_training, gelu, gelu_erf, get_activation
+from bert.ops.attention import attend
+from bert.ops.dropout import draw_seed, dropout
+from bert.ops.gradients import recomputed
+from bert.ops.layer_norm import layer_norm
+from bert.ops.variables import create_initializer, variable
+
 MASKED_SCORE = -10000.0  # exp() of it is 0, and it is finite in bfloat16
+
+__all__ = [
+  "BertConfig",
+  "BertModel",
+  "Build",
+  "assert_rank",
+  "attention_layer",
+  "create_attention_mask_from_input_mask",
+  "create_initializer",
+  "dense",
+  "dropout",
+  "embedding_lookup",
+  "embedding_postprocessor",
+  "gelu",
+  "gelu_erf",
+  "get_activation",
+  "get_assignment_map_from_checkpoint",
+  "get_shape_list",
+  "layer_norm",
+  "layer_norm_and_dropout",
+  "lookup",
+  "reshape_from_matrix",
+  "reshape_to_matrix",
+  "transformer_model",
+  "variable",
+]
 
 
 # ---------------------------------------------------------- configuration
@@ -106,17 +136,45 @@ class BertConfig:
 # ------------------------------------------------------------------ model
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Build:
+  """How the functions below build their part of a graph.
+
+  The defaults make plain ops with TensorFlow's gradients, which run anywhere.
+
+  Attributes:
+    is_training: whether layers have gradients of their own, which are faster
+      than TensorFlow's and take less memory. (Dropout is on wherever its
+      probability is over 0.)
+    compiled: whether XLA compiles parts of the graph, which is faster on a CPU.
+      Leave it off on TPU and with GPUs, in a `tf.while_loop` of TensorFlow 1,
+      which can't hold compiled parts, and in a model that is served: the server
+      may lack XLA, and XLA compiles again for each new length of text.
+    dropout_seed: int32 [2]; None: drawn each time the graph runs.
+    recompute_layers: whether training keeps only each layer's output and
+      computes the rest again for the gradient.
+  """
+
+  is_training: bool = False
+  compiled: bool = False
+  dropout_seed: tf.Tensor | None = None
+  recompute_layers: bool = False
+
+
+PLAIN = Build()
+
+
 class BertModel:
   """The encoder, built in the default graph when the object is made.
-
-  With `compiled`, XLA compiles parts of the graph, which is faster on a CPU.
-  Leave it off on TPU and with GPUs, in a `tf.while_loop` of TensorFlow 1, which
-  can't hold compiled parts, and in a model that is served: the server may lack
-  XLA, and XLA compiles again for each new length of text.
 
   Attributes:
     config, is_training, compiled: as given.
     compute_dtype: as given, a tf.DType.
+    embedding_table: the word embeddings, a variable [V, D].
+    embedding_output: the vectors that enter the first layer, float32 [B, S, D].
+    all_encoder_layers: every layer's vectors, a list of float32 [B, S, D].
+    sequence_output: the last of them.
+    pooled_output: the vector of each sequence, float32 [B, D].
   """
 
   def __init__(
@@ -137,254 +195,210 @@ class BertModel:
 
     Args:
       config: BertConfig.
-      is_training: bool, whether dropout is on and layers have gradients of
-        their own, which are faster than TensorFlow's and take less memory.
+      is_training: bool, whether dropout is on; see `Build` too.
       input_ids: int32 [B, S].
-      input_mask: int32 [B, S], 1 for tokens and 0 for padding; None: all 1.
+      input_mask: int32 [B, S], 1 for tokens and 0 for padding, or [B, S, S],
+        which tokens each token may attend to; None: all 1.
       token_type_ids: int32 [B, S], the segment; None: all 0.
       use_one_hot_embeddings: look words up by a matrix product, for TPU.
       scope: variable scope; None: `bert`, or `bert_1` where that is taken.
-      dropout_seed: int32 [2]; None: drawn each time the graph runs.
+      dropout_seed: as `Build` has it.
       compute_dtype: float type of matrix products and activations. Variables,
         softmax, LayerNorm's statistics and all outputs are always float32.
-      recompute_layers: bool, whether training keeps only each layer's output
-        and computes the rest again for the gradient.
-      compiled: bool, whether XLA compiles parts of the graph.
+      recompute_layers: as `Build` has it.
+      compiled: as `Build` has it.
 
     Raises:
       ValueError: a size or a rank is wrong, or S is over the limit.
     """
     config.validate()
-    input_ids = tf.convert_to_tensor(input_ids)
-    self._shape = get_shape_list(input_ids, 2, "input_ids")
-    _check_length(self._shape[1], config.max_position_embeddings)
     if is_training and dropout_seed is None:
-      dropout_seed = _draw_seed()
-    self.config = config
+      dropout_seed = draw_seed()
+    self.config, self.is_training, self.compiled = config, is_training, compiled
     self.compute_dtype = tf.as_dtype(compute_dtype)
-    self.is_training, self.compiled = is_training, compiled
-    self._seed = dropout_seed
-    self._recompute = recompute_layers and is_training
-    self._initializer = create_initializer(config.initializer_range)
-    self._activation = get_activation(config.hidden_act)
-    if is_training:
-      self._activation = for_training(self._activation, compiled)
+    self._build = Build(is_training, compiled, dropout_seed, recompute_layers)
     with tf.variable_scope(scope, default_name="bert"):
       with tf.variable_scope("embeddings"):
         tokens = self._embed(input_ids, token_type_ids, use_one_hot_embeddings)
-      self._embedding_output = self._output(tokens)
       with tf.variable_scope("encoder"):
-        self._all_encoder_layers = self._encode(tokens, input_mask)
+        layers = self._encode(tokens, input_mask)
+      self.embedding_output = tf.cast(tokens, tf.float32)
+      self.all_encoder_layers = [tf.cast(x, tf.float32) for x in layers]
+      self.sequence_output = self.all_encoder_layers[-1]
       with tf.variable_scope("pooler"):
-        self._pooled_output = self._pool(self.get_sequence_output())
+        self.pooled_output = self._pool(self.sequence_output)
 
   def get_pooled_output(self):
-    """The vector of each sequence, float32 [B, D]."""
-    return self._pooled_output
+    return self.pooled_output
 
   def get_sequence_output(self):
-    """The last layer's vector of each token, float32 [B, S, D]."""
-    return self._all_encoder_layers[-1]
+    return self.sequence_output
 
   def get_all_encoder_layers(self):
-    """Every layer's vectors, a list of float32 [B, S, D]."""
-    return self._all_encoder_layers
+    return self.all_encoder_layers
 
   def get_embedding_output(self):
-    """The vectors that enter the first layer, float32 [B, S, D]."""
-    return self._embedding_output
+    return self.embedding_output
 
   def get_embedding_table(self):
-    """The word embeddings, a variable [V, D]."""
-    return self._embedding_table
+    return self.embedding_table
 
   def dropout(self, tensor, dropout_prob):
     """`dropout` for a task's own layers, with the model's seed.
 
     Without training, it returns the tensor itself.
     """
-    return self._drop(tensor, dropout_prob, self._seed)
+    if not self.is_training:
+      return tensor
+    seed = self._build.dropout_seed
+    return dropout(tensor, dropout_prob, seed, self.compiled)
 
   def _embed(self, input_ids, token_type_ids, use_one_hot_embeddings):
-    """Sums word, segment and position embeddings: [B*S, D]."""
+    """The sum of word, segment and position embeddings, [B, S, D]."""
     config = self.config
-    width = config.hidden_size
+    input_ids = tf.convert_to_tensor(input_ids)
+    assert_rank(input_ids, 2, "input_ids")
     if token_type_ids is None:
       token_type_ids = tf.zeros_like(input_ids)
-
-    def table(name, rows):
-      return tf.get_variable(name, [rows, width], initializer=self._initializer)
-
-    self._embedding_table = table("word_embeddings", config.vocab_size)
-    types = table("token_type_embeddings", config.type_vocab_size)
-    positions = table("position_embeddings", config.max_position_embeddings)
-    tokens = lookup(self._embedding_table, input_ids, use_one_hot_embeddings)
-    tokens += lookup(types, token_type_ids, use_one_hot=True)
-    length = self._shape[1]
-    tokens = self._output(tokens) + tf.slice(positions, [0, 0], [length, -1])
-    tokens = self._normalise(tf.reshape(tokens, [-1, width]))
-    tokens = self.dropout(tokens, config.hidden_dropout_prob)
+    words, self.embedding_table = embedding_lookup(
+      input_ids,
+      config.vocab_size,
+      config.hidden_size,
+      config.initializer_range,
+      use_one_hot_embeddings=use_one_hot_embeddings,
+    )
+    tokens = embedding_postprocessor(
+      words,
+      use_token_type=True,
+      token_type_ids=token_type_ids,
+      token_type_vocab_size=config.type_vocab_size,
+      initializer_range=config.initializer_range,
+      max_position_embeddings=config.max_position_embeddings,
+      dropout_prob=self._rate(config.hidden_dropout_prob),
+      build=self._build,
+    )
     return tf.cast(tokens, self.compute_dtype)
 
   def _encode(self, tokens, input_mask):
-    """Runs the layers; returns a list of their outputs, [B, S, D]."""
-    mask_scores = None
-    if input_mask is not None:
-      mask_scores = attention_mask_scores(input_mask)
-
-    def layer(tokens, seed):
-      return self._layer(tokens, mask_scores, seed)
-
-    outputs = []
-    for i in range(self.config.num_hidden_layers):
-      with tf.variable_scope(f"layer_{i}"):
-        if self._recompute:
-          tokens = recomputed(layer, tokens, self._seed)
-        else:
-          tokens = layer(tokens, self._seed)
-      outputs.append(self._output(tokens))
-    return outputs
-
-  def _layer(self, tokens, mask_scores, seed):
-    """One Transformer layer on [B*S, D]: attention, then a dense block."""
+    """The layers' outputs, a list of [B, S, D]."""
     config = self.config
-    with tf.variable_scope("attention"):
-      with tf.variable_scope("self"):
-        context = self._self_attention(tokens, mask_scores, seed)
-      with tf.variable_scope("output"):
-        tokens = self._add_to_residual(context, tokens, seed)
-    with tf.variable_scope("intermediate"):
-      width = config.intermediate_size
-      inner = self._dense(tokens, width, activation=self._activation)
-    with tf.variable_scope("output"):
-      return self._add_to_residual(inner, tokens, seed)
-
-  def _self_attention(self, tokens, mask_scores, seed):
-    """Multi-head attention among the tokens of each sequence, [B*S, D]."""
-    config = self.config
-    batch, length = self._shape
-    heads = config.num_attention_heads
-    size = config.hidden_size // heads
-
-    def project(name):
-      projected = self._dense(tokens, heads * size, name)  # [B*S, D]
-      projected = tf.reshape(projected, [batch, length, heads, size])
-      return tf.transpose(projected, [0, 2, 1, 3])  # [B, N, S, H]
-
-    query, key, value = project("query"), project("key"), project("value")
-    rate = config.attention_probs_dropout_prob if self.is_training else 0.0
-    context = attend(
-      *(query, key, value, mask_scores, rate, seed),
-      *(self.compiled, self.is_training),
+    return transformer_model(
+      tokens,
+      input_mask,
+      config.hidden_size,
+      config.num_hidden_layers,
+      config.num_attention_heads,
+      config.intermediate_size,
+      get_activation(config.hidden_act),
+      self._rate(config.hidden_dropout_prob),
+      self._rate(config.attention_probs_dropout_prob),
+      config.initializer_range,
+      do_return_all_layers=True,
+      build=self._build,
     )
-    context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, H]
-    return tf.reshape(context, [-1, heads * size])
-
-  def _add_to_residual(self, inner, residual, seed):
-    """A dense layer to width D, dropout, residual and LayerNorm."""
-    config = self.config
-    update = self._dense(inner, config.hidden_size)
-    update = self._drop(update, config.hidden_dropout_prob, seed)
-    return self._normalise(residual + update)
 
   def _pool(self, sequence_output):
     """The vector of each sequence, [B, D], from that of its first token."""
-    width = self.config.hidden_size
-    return self._dense(sequence_output[:, 0, :], width, activation=tf.tanh)
+    initializer = create_initializer(self.config.initializer_range)
+    first, width = sequence_output[:, 0, :], self.config.hidden_size
+    return dense(first, width, "dense", tf.tanh, initializer)
 
-  def _dense(self, inputs, width, name="dense", activation=None):
-    return dense(inputs, width, name, activation, self._initializer)
-
-  def _drop(self, tensor, dropout_prob, seed):
-    if not self.is_training:
-      return tensor
-    return dropout(tensor, dropout_prob, seed, self.compiled)
-
-  def _normalise(self, tensor):
-    return layer_norm(tensor, "LayerNorm", self.compiled, self.is_training)
-
-  def _output(self, tokens):
-    """[B*S, D] of any type to float32 [B, S, D]."""
-    tokens = tf.reshape(tokens, [*self._shape, self.config.hidden_size])
-    return tf.cast(tokens, tf.float32)
+  def _rate(self, dropout_prob):
+    return dropout_prob if self.is_training else 0.0
 
 
-def _check_length(length, limit):
-  """Raises ValueError if the length is known and over the limit."""
-  if isinstance(length, int) and length > limit:
-    raise ValueError(
-      f"sequences of length {length} are over max_position_embeddings={limit}"
-      " of the model's configuration: shorten them"
-    )
+# ------------------------------------------------------------- embeddings
 
 
-# -------------------------------------------------------------- its parts
-
-
-def with_gradient(output, inputs, gradient):
-  """Gives a tensor a gradient of its own.
-
-  `tf.custom_gradient` keeps each call, and so the graph, in a table of the
-  process for ever. Here an op of the graph keeps the function.
+def embedding_lookup(
+  input_ids,
+  vocab_size,
+  embedding_size=128,
+  initializer_range=0.02,
+  word_embedding_name="word_embeddings",
+  use_one_hot_embeddings=False,
+):
+  """Looks up the vectors of words.
 
   Args:
-    output: a tensor that was computed from the inputs.
-    inputs: tensors and variables.
-    gradient: function of the gradient to the output; returns a list of the
-      gradients to the inputs, None where there is none.
+    input_ids: int32 [B, S] or [B, S, 1]. Of [B, S, K], the K vectors of each
+      place are joined.
+    vocab_size: V.
+    embedding_size: W, the width of a vector.
+    initializer_range: standard deviation of the first weights.
+    word_embedding_name: of the table's variable.
+    use_one_hot_embeddings: look words up by a matrix product, for TPU.
 
   Returns:
-    The output.
+    float32 [B, S, W], or [B, S, K * W]; and the table, a variable [V, W].
   """
+  batch, length, *joined = get_shape_list(input_ids, [2, 3], "input_ids")
+  initializer = create_initializer(initializer_range)
+  table = variable(
+    word_embedding_name, [vocab_size, embedding_size], initializer
+  )
+  words = lookup(table, input_ids, use_one_hot_embeddings)
+  width = math.prod(joined) * embedding_size
+  return tf.reshape(words, [batch, length, width]), table
 
-  def backward(op, upstream, *_):
-    del op
-    return [None, *gradient(upstream)]
 
-  graph = tf.get_default_graph()
-  with graph._override_gradient_function({"IdentityN": backward}):
-    return tf.identity_n([output, *inputs])[0]
-
-
-def recomputed(function, tokens, seed):
-  """Calls `function(tokens, seed)`, whose gradient computes it again.
-
-  Only the input is kept for the gradient, which calls `function` a second time
-  with the same variables (arXiv:1604.06174).
+def embedding_postprocessor(
+  input_tensor,
+  use_token_type=False,
+  token_type_ids=None,
+  token_type_vocab_size=16,
+  token_type_embedding_name="token_type_embeddings",
+  use_position_embeddings=True,
+  position_embedding_name="position_embeddings",
+  initializer_range=0.02,
+  max_position_embeddings=512,
+  dropout_prob=0.1,
+  build=PLAIN,
+):
+  """Adds vectors of segments and positions, then LayerNorm and dropout.
 
   Args:
-    function: takes `tokens` and `seed`, and returns one tensor.
-    tokens: float tensor.
-    seed: int32 [2]. All random numbers must come from it, because tensors that
-      do not depend on the arguments may be kept from the first call.
+    input_tensor: float32 [B, S, W].
+    use_token_type: whether to add the vectors of segments.
+    token_type_ids: int32 [B, S], the segments.
+    token_type_vocab_size: number of segments.
+    token_type_embedding_name: of the variable.
+    use_position_embeddings: whether to add the vectors of positions.
+    position_embedding_name: of the variable.
+    initializer_range: standard deviation of the first weights.
+    max_position_embeddings: the longest S.
+    dropout_prob: float below 1.
+    build: Build.
+
+  Returns:
+    float32 [B, S, W].
+
+  Raises:
+    ValueError: the rank is wrong, segments are missing, or S is too large.
   """
-  seed = tf.convert_to_tensor(seed)
-  used = {}
-
-  def remember(getter, name, *args, **options):
-    used[name] = getter(name, *args, **options)
-    return used[name]
-
-  scope = tf.get_variable_scope()
-  with tf.variable_scope(
-    scope, custom_getter=remember, auxiliary_name_scope=False
-  ):
-    output = function(tokens, seed)
-  variables = [v for v in used.values() if v.trainable]
-
-  def gradient(upstream):
-    # Zero or NaN. The second call needs it, so it can't start early, and no
-    # graph optimiser can see that it equals the first.
-    zero = tf.stop_gradient(tf.reshape(upstream, [-1])[0] * 0.0)
-    held = tf.stop_gradient(tokens) + zero
-    held_seed = seed + tf.cast(zero, seed.dtype)
-    with tf.variable_scope(scope, reuse=True):
-      again = function(held, held_seed)
-    to_tokens, *to_weights = tf.gradients(again, [held, *variables], upstream)
-    with tf.control_dependencies(to_weights):  # before the layer below
-      return [tf.identity(to_tokens), *to_weights]
-
-  return with_gradient(output, [tokens, *variables], gradient)
+  shape = get_shape_list(input_tensor, 3, "input_tensor")
+  length, width = shape[1:]
+  initializer = create_initializer(initializer_range)
+  output = input_tensor
+  if use_token_type:
+    if token_type_ids is None:
+      raise ValueError("use_token_type needs token_type_ids, int32 [B, S]")
+    types = variable(
+      token_type_embedding_name, [token_type_vocab_size, width], initializer
+    )
+    vectors = lookup(types, token_type_ids, use_one_hot=True)
+    output += tf.reshape(vectors, shape)
+  if use_position_embeddings:
+    if isinstance(length, int) and length > max_position_embeddings:
+      raise ValueError(
+        f"sequences of length {length} are over max_position_embeddings="
+        f"{max_position_embeddings} of the model's configuration: shorten them"
+      )
+    positions = variable(
+      position_embedding_name, [max_position_embeddings, width], initializer
+    )
+    output += tf.slice(positions, [0, 0], [length, -1])
+  return layer_norm_and_dropout(output, dropout_prob, "LayerNorm", build)
 
 
 def lookup(table, ids, use_one_hot):
@@ -398,7 +412,232 @@ def lookup(table, ids, use_one_hot):
   return tf.gather(table, ids)
 
 
-def dense(inputs, width, name, activation=None, initializer=None):
+# ------------------------------------------------------------ Transformer
+
+
+def transformer_model(
+  input_tensor,
+  attention_mask=None,
+  hidden_size=768,
+  num_hidden_layers=12,
+  num_attention_heads=12,
+  intermediate_size=3072,
+  intermediate_act_fn=gelu,
+  hidden_dropout_prob=0.1,
+  attention_probs_dropout_prob=0.1,
+  initializer_range=0.02,
+  do_return_all_layers=False,
+  build=PLAIN,
+):
+  """The layers of a Transformer encoder (arXiv:1706.03762), `layer_0` and on.
+
+  Sizes and probabilities are those that `BertConfig` has under the same names.
+
+  Args:
+    input_tensor: [B, S, D], of the float type to compute in.
+    attention_mask: as `attention_layer` takes it, with F = T = S.
+    intermediate_act_fn: function of a tensor, or None.
+    do_return_all_layers: bool.
+    build: Build.
+
+  Returns:
+    The last layer's vectors, type and shape of the input; or the list of every
+    layer's.
+
+  Raises:
+    ValueError: a rank is wrong, D is not `hidden_size`, or the heads do not
+      divide it.
+  """
+  shape = get_shape_list(input_tensor, 3, "input_tensor")
+  _check_width(shape[-1], hidden_size, num_attention_heads)
+  if build.dropout_seed is None and build.recompute_layers:
+    build = dataclasses.replace(build, dropout_seed=draw_seed())
+  layer = functools.partial(
+    _transformer_layer,
+    *(shape, attention_mask, num_attention_heads, intermediate_size),
+    *(intermediate_act_fn, hidden_dropout_prob, attention_probs_dropout_prob),
+    *(initializer_range, build),
+  )
+  if build.is_training and build.recompute_layers:
+    layer = functools.partial(recomputed, layer)
+  tokens = reshape_to_matrix(input_tensor)  # [B*S, D] from layer to layer
+  outputs = []
+  for i in range(num_hidden_layers):
+    with tf.variable_scope(f"layer_{i}"):
+      tokens = layer(tokens, build.dropout_seed)
+    outputs.append(reshape_from_matrix(tokens, shape))
+  return outputs if do_return_all_layers else outputs[-1]
+
+
+def _check_width(width, hidden_size, num_attention_heads):
+  """Raises ValueError if a Transformer can't have this input."""
+  if hidden_size % num_attention_heads:
+    raise ValueError(
+      f"hidden_size {hidden_size} is not a multiple of num_attention_heads"
+      f" {num_attention_heads}"
+    )
+  if width != hidden_size:
+    raise ValueError(
+      f"input_tensor has vectors of {width} numbers, but hidden_size is"
+      f" {hidden_size}: each layer adds to its input, so they must be equal"
+    )
+
+
+def _transformer_layer(
+  shape,
+  attention_mask,
+  heads,
+  intermediate_size,
+  activation,
+  hidden_dropout,
+  probs_dropout,
+  initializer_range,
+  build,
+  tokens,
+  seed,
+):
+  """One layer on [B*S, D]: attention, then a dense block."""
+  batch, length, width = shape
+  build = dataclasses.replace(build, dropout_seed=seed)
+  initializer = create_initializer(initializer_range)
+  if build.is_training:
+    activation = for_training(activation, build.compiled)
+
+  def add_to_residual(inner, residual):
+    update = dense(inner, width, initializer=initializer)
+    update = dropout(update, hidden_dropout, seed, build.compiled)
+    return layer_norm(
+      residual + update, "LayerNorm", build.compiled, build.is_training
+    )
+
+  with tf.variable_scope("attention"):
+    with tf.variable_scope("self"):
+      context = attention_layer(
+        tokens,
+        tokens,
+        attention_mask,
+        heads,
+        width // heads,
+        attention_probs_dropout_prob=probs_dropout,
+        initializer_range=initializer_range,
+        do_return_2d_tensor=True,
+        batch_size=batch,
+        from_seq_length=length,
+        to_seq_length=length,
+        build=build,
+      )
+    with tf.variable_scope("output"):
+      tokens = add_to_residual(context, tokens)
+  with tf.variable_scope("intermediate"):
+    inner = dense(tokens, intermediate_size, "dense", activation, initializer)
+  with tf.variable_scope("output"):
+    return add_to_residual(inner, tokens)
+
+
+def attention_layer(
+  from_tensor,
+  to_tensor,
+  attention_mask=None,
+  num_attention_heads=1,
+  size_per_head=512,
+  query_act=None,
+  key_act=None,
+  value_act=None,
+  attention_probs_dropout_prob=0.0,
+  initializer_range=0.02,
+  do_return_2d_tensor=False,
+  batch_size=None,
+  from_seq_length=None,
+  to_seq_length=None,
+  build=PLAIN,
+):
+  """Multi-head attention from one sequence to another, or to itself.
+
+  Args:
+    from_tensor: [B, F, W], of the float type to compute in; or [B*F, W], with
+      `batch_size`, `from_seq_length` and `to_seq_length` given.
+    to_tensor: [B, T, W] or [B*T, W], of the same rank and type.
+    attention_mask: [B, F, T], 1 where F may attend to T and 0 elsewhere; or
+      [B, T], the same for every F; None: all 1.
+    num_attention_heads, size_per_head: N and H.
+    query_act, key_act, value_act: activations of the three, or None.
+    attention_probs_dropout_prob: float below 1.
+    initializer_range: standard deviation of the first weights.
+
+  Returns:
+    [B, F, N*H], or [B*F, N*H] if `do_return_2d_tensor`; the input's type.
+
+  Raises:
+    ValueError: a rank is wrong, or the sizes of matrices are missing.
+  """
+  batch, from_length, to_length = _attention_sizes(
+    *(from_tensor, to_tensor, batch_size, from_seq_length, to_seq_length)
+  )
+  heads, size = num_attention_heads, size_per_head
+  initializer = create_initializer(initializer_range)
+
+  def project(tensor, length, name, activation):
+    tensor = reshape_to_matrix(tensor)
+    projected = dense(tensor, heads * size, name, activation, initializer)
+    projected = tf.reshape(projected, [batch, length, heads, size])
+    return tf.transpose(projected, [0, 2, 1, 3])  # [B, N, F or T, H]
+
+  context = attend(
+    project(from_tensor, from_length, "query", query_act),
+    project(to_tensor, to_length, "key", key_act),
+    project(to_tensor, to_length, "value", value_act),
+    _mask_scores(attention_mask),
+    attention_probs_dropout_prob,
+    *(build.dropout_seed, build.compiled, build.is_training),
+  )
+  context = tf.transpose(context, [0, 2, 1, 3])  # [B, F, N, H]
+  shape = [-1] if do_return_2d_tensor else [batch, from_length]
+  return tf.reshape(context, [*shape, heads * size])
+
+
+def _attention_sizes(from_tensor, to_tensor, batch, from_length, to_length):
+  """B, F and T of `attention_layer`."""
+  from_shape = get_shape_list(from_tensor, [2, 3], "from_tensor")
+  to_shape = get_shape_list(to_tensor, len(from_shape), "to_tensor")
+  if len(from_shape) == 3:
+    return from_shape[0], from_shape[1], to_shape[1]
+  if None in (batch, from_length, to_length):
+    raise ValueError(
+      "matrices need batch_size, from_seq_length and to_seq_length; given are"
+      f" {batch}, {from_length} and {to_length}"
+    )
+  return batch, from_length, to_length
+
+
+def create_attention_mask_from_input_mask(from_tensor, to_mask):
+  """A mask of pairs of positions, from a mask of the positions attended to.
+
+  Args:
+    from_tensor: [B, F, ...].
+    to_mask: int32 [B, T], 1 for tokens and 0 for padding.
+
+  Returns:
+    float32 [B, F, T], the same for every F.
+  """
+  batch, from_length = get_shape_list(from_tensor, name="from_tensor")[:2]
+  to_length = get_shape_list(to_mask, 2, "to_mask")[1]
+  mask = tf.cast(tf.reshape(to_mask, [batch, 1, to_length]), tf.float32)
+  return tf.tile(mask, [1, from_length, 1])
+
+
+def _mask_scores(attention_mask):
+  """What a mask adds to the scores [B, N, F, T]; None of no mask."""
+  if attention_mask is None:
+    return None
+  attention_mask = tf.convert_to_tensor(attention_mask)
+  assert_rank(attention_mask, [2, 3], "attention_mask")
+  scores = (1.0 - tf.cast(attention_mask, tf.float32)) * MASKED_SCORE
+  if attention_mask.shape.rank == 2:
+    return scores[:, tf.newaxis, tf.newaxis, :]
+  return scores[:, tf.newaxis]
+
+
+def dense(inputs, width, name="dense", activation=None, initializer=None):
   """A dense layer with variables `name/kernel` [in, width], `name/bias`.
 
   Args:
@@ -413,343 +652,24 @@ def dense(inputs, width, name, activation=None, initializer=None):
   """
   initializer = initializer or create_initializer()
   shape = [inputs.shape[-1], width]
-  with tf.variable_scope(name):
-    kernel = tf.get_variable("kernel", shape, initializer=initializer)
-    bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
+  with tf.variable_scope(name) as scope:
+    kernel = variable("kernel", shape, initializer)
+    bias = variable("bias", [width], tf.zeros_initializer())
   kernel, bias = (tf.cast(w, inputs.dtype) for w in (kernel, bias))
   outputs = tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
-  return activation(outputs) if activation else outputs
+  if activation is None:
+    return outputs
+  with tf.name_scope(scope.original_name_scope):  # .../pooler/dense/Tanh
+    return activation(outputs)
 
 
-def attention_mask_scores(input_mask):
-  """Scores to add, [B, 1, 1, S]: MASKED_SCORE where input_mask [B, S] is 0."""
-  scores = (1.0 - tf.cast(input_mask, tf.float32)) * MASKED_SCORE
-  return scores[:, tf.newaxis, tf.newaxis, :]
+def layer_norm_and_dropout(input_tensor, dropout_prob, name=None, build=PLAIN):
+  """`layer_norm`, then `dropout`; type and shape of the input."""
+  output = layer_norm(input_tensor, name, build.compiled, build.is_training)
+  return dropout(output, dropout_prob, build.dropout_seed, build.compiled)
 
 
-def attend(
-  query,
-  key,
-  value,
-  mask_scores=None,
-  dropout_prob=0.0,
-  seed=None,
-  compiled=False,
-  is_training=False,
-):
-  """Scaled dot-product attention (arXiv:1706.03762, equation 1).
-
-  Args:
-    query: any float type, [B, N, S, H]; the softmax is float32.
-    key: like query.
-    value: like query.
-    mask_scores: float32 [B, 1, 1, S], added to the scores; or None.
-    dropout_prob: float below 1, of the probabilities.
-    seed: int32 [2], see `dropout`.
-    compiled: bool, whether XLA compiles parts; see `BertModel`.
-    is_training: bool, whether to make a gradient of its own, which reads the
-      [B, N, S, S] tensors fewer times than TensorFlow's.
-
-  Returns:
-    Type and shape of query.
-  """
-  dtype = query.dtype
-  seed = _site_seed(seed) if dropout_prob else None
-  query *= 1.0 / math.sqrt(query.shape[-1])
-  scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
-  if mask_scores is not None:
-    scores += mask_scores  # [B, N, S, S]
-  dropped = probs = tf.cast(tf.nn.softmax(scores), dtype)
-  if dropout_prob:
-    dropped = _drop(probs, dropout_prob, seed, compiled)
-  context = tf.matmul(dropped, value)  # [B, N, S, H]
-  if not is_training:
-    return context
-
-  def gradient(upstream):
-    to_dropped = tf.matmul(upstream, value, transpose_b=True)
-    # The sum over S that softmax's gradient needs equals a sum over H.
-    products = tf.cast(upstream, tf.float32) * tf.cast(context, tf.float32)
-    total = tf.reduce_sum(products, -1, keepdims=True)
-    to_scores = _softmax_gradient(compiled, probs, dropped, to_dropped, total)
-    to_query = tf.matmul(to_scores, key)
-    to_key = tf.matmul(to_scores, query, transpose_a=True)
-    return [to_query, to_key, tf.matmul(dropped, upstream, transpose_a=True)]
-
-  return with_gradient(context, [query, key, value], gradient)
-
-
-def layer_norm(input_tensor, name=None, compiled=False, is_training=False):
-  """Layer normalisation (arXiv:1607.06450) over the last axis.
-
-  Makes the variables `beta` and `gamma`, both [D], in scope `name`.
-
-  Args:
-    input_tensor: any float type, [..., D]; the statistics are float32.
-    name: variable scope; None: `LayerNorm`, numbered where that is taken.
-    compiled: bool, whether XLA compiles it; see `BertModel`.
-    is_training: bool, whether to make a gradient of its own, which keeps fewer
-      tensors than TensorFlow's.
-
-  Returns:
-    Type and shape of the input.
-  """
-  width = input_tensor.shape[-1]
-  with tf.variable_scope(name, default_name="LayerNorm"):
-    beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
-    gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
-  rows = tf.reshape(input_tensor, [-1, width])
-  gamma, beta = tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta)
-  outputs, normed, inverse = _normalise_forward(compiled, rows, gamma, beta)
-
-  def gradient(upstream):
-    return _normalise_backward(compiled, upstream, normed, inverse, gamma)
-
-  if is_training:
-    outputs = with_gradient(outputs, [rows, gamma, beta], gradient)
-  return tf.reshape(outputs, tf.shape(input_tensor))
-
-
-def dropout(input_tensor, dropout_prob, seed=None, compiled=False):
-  """Sets random elements to 0 and scales the others up (JMLR 15:1929).
-
-  The mask depends only on the seed and the name of the current variable scope,
-  so two calls in one scope draw the same mask. So does the gradient.
-
-  Args:
-    input_tensor: any float type, any shape.
-    dropout_prob: float below 1, probability of 0; None or 0: no dropout.
-    seed: int32 [2]; None: drawn when the graph runs.
-    compiled: bool, whether XLA compiles it; see `BertModel`.
-
-  Returns:
-    Type and shape of the input.
-
-  Raises:
-    ValueError: the probability is not from 0 to 1.
-  """
-  if not dropout_prob:
-    return input_tensor
-  seed = _site_seed(_draw_seed() if seed is None else seed)
-
-  def drop(values):
-    return _drop(values, dropout_prob, seed, compiled)
-
-  inputs = tf.convert_to_tensor(input_tensor)
-  return with_gradient(drop(inputs), [inputs], lambda value: [drop(value)])
-
-
-def _site_seed(seed):
-  """The seed int32 [2] for the current variable scope."""
-  site = zlib.crc32(tf.get_variable_scope().name.encode()) & 0x7FFFFFFF
-  return tf.random.experimental.stateless_fold_in(seed, site, alg="philox")
-
-
-def _draw_seed():
-  """A new int32 [2] each time the graph runs; it follows the graph's seed."""
-  limits = np.iinfo(np.int32)
-  return tf.random.uniform([2], limits.min, limits.max, tf.int32)
-
-
-# ------------------------------------------------- one pass over memory each
-
-
-def _one_pass(function):
-  """Gives an element-wise function the argument `compiled`, before the others.
-
-  Compiled by XLA for a CPU, the function reads and writes memory once. A chain
-  of TensorFlow's ops does it once per op.
-  """
-
-  @functools.wraps(function)
-  def run(compiled, *args):
-    return (_compiled(function) if compiled else function)(*args)
-
-  return run
-
-
-def _compiled(function):
-  """The function compiled by XLA, made once per graph and freed with it."""
-  with tf.init_scope():
-    graph = tf.get_default_graph()  # the outermost, even inside a tf.function
-  known = graph._compiled_functions = getattr(graph, "_compiled_functions", {})
-  if function not in known:
-    known[function] = tf.function(function, autograph=False, jit_compile=True)
-  return known[function]
-
-
-def _drop(inputs, dropout_prob, seed, compiled):
-  """Each element becomes 0, or is divided by 1 - dropout_prob."""
-  if not 0.0 < dropout_prob < 1.0:
-    raise ValueError(f"dropout probability {dropout_prob} is not from 0 to 1")
-  has_kernel = not compiled and bool(tf.config.list_physical_devices("GPU"))
-  return _masked(compiled, inputs, dropout_prob, seed, has_kernel)
-
-
-@_one_pass
-def _masked(inputs, dropout_prob, seed, has_kernel):
-  """`_drop`, where `has_kernel` is that of `_random_words`."""
-  drawn = _random_words(tf.shape(inputs), seed, has_kernel)
-  kept = drawn >= np.uint32(round(dropout_prob * 2**32))
-  scaled = tf.cast(inputs, tf.float32) * (1.0 / (1.0 - dropout_prob))
-  return tf.cast(tf.where(kept, scaled, tf.zeros_like(scaled)), inputs.dtype)
-
-
-def _random_words(shape, seed, has_kernel):
-  """Uniform uint32 of the given shape, from a seed int32 [2].
-
-  GPUs have a kernel that draws them. Elsewhere each number is a hash of its
-  place, which compiled code computes in registers, many times faster than
-  TensorFlow draws: two rounds of "lowbias32" (C. Wellons, Hash Prospector),
-  with a part of the seed added before each.
-  """
-  if has_kernel:
-    return tf.random.stateless_uniform(
-      shape, seed, None, None, tf.uint32, alg="philox"
-    )
-
-  def folded(words, bits):
-    shifted = tf.bitwise.right_shift(words, np.uint32(bits))
-    return tf.bitwise.bitwise_xor(words, shifted)
-
-  words = tf.cast(tf.range(tf.reduce_prod(shape)), tf.uint32)
-  for key in tf.unstack(tf.bitcast(seed, tf.uint32)):
-    words = folded(words + key, 16) * np.uint32(0x21F0AAAD)
-    words = folded(words, 15) * np.uint32(0x735A2D97)
-    words = folded(words, 15)
-  return tf.reshape(words, shape)
-
-
-@_one_pass
-def _softmax_gradient(probs, dropped, to_dropped, total):
-  """Gradient to the scores [B, N, S, S]; total float32 [B, N, S, 1]."""
-  wide = [tf.cast(x, tf.float32) for x in (probs, dropped, to_dropped)]
-  return tf.cast(wide[1] * wide[2] - wide[0] * total, probs.dtype)
-
-
-@_one_pass
-def _normalise_forward(rows, gamma, beta):
-  """LayerNorm of [M, D], and what its gradient needs: [M, D] and [M, 1]."""
-  wide = tf.cast(rows, tf.float32)
-  centred = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
-  variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-  inverse = tf.rsqrt(variance + LAYER_NORM_EPSILON)  # [M, 1]
-  normed = centred * inverse
-  outputs = tf.cast(normed * gamma + beta, rows.dtype)
-  return outputs, tf.cast(normed, rows.dtype), inverse
-
-
-@_one_pass
-def _normalise_backward(upstream, normed, inverse, gamma):
-  """Gradients to LayerNorm's rows [M, D], gamma [D] and beta [D]."""
-  dtype = upstream.dtype
-  upstream, normed = (tf.cast(x, tf.float32) for x in (upstream, normed))
-  scaled = upstream * gamma
-  mean = tf.reduce_mean(scaled, axis=-1, keepdims=True)
-  slope = tf.reduce_mean(scaled * normed, axis=-1, keepdims=True)
-  to_rows = tf.cast((scaled - mean - normed * slope) * inverse, dtype)
-  to_gamma = tf.reduce_sum(upstream * normed, axis=0)
-  return to_rows, to_gamma, tf.reduce_sum(upstream, axis=0)
-
-
-# ------------------------------------------------------------ activations
-
-
-def gelu(x):
-  """Gaussian error linear unit in its tanh form (arXiv:1606.08415).
-
-  0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), for any float type and shape.
-  """
-  argument = math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))
-  return 0.5 * x * (1.0 + tf.tanh(argument))
-
-
-def gelu_erf(x):
-  """The same unit in its exact form, x Phi(x)."""
-  return 0.5 * x * (1.0 + tf.erf(x / tf.cast(math.sqrt(2.0), x.dtype)))
-
-
-def for_training(activation, compiled=False):
-  """The activation, with a gradient that keeps nothing but its derivative.
-
-  Args:
-    activation: a value of ACTIVATIONS; only `gelu` and `gelu_erf` change.
-    compiled: bool, whether XLA compiles it; see `BertModel`.
-  """
-  if activation not in (gelu, gelu_erf):
-    return activation
-
-  def run(x):
-    value, derivative = _value_and_derivative(compiled, x, activation)
-    return with_gradient(value, [x], lambda upstream: [upstream * derivative])
-
-  return run
-
-
-@_one_pass
-def _value_and_derivative(x, activation):
-  """An activation and its derivative, computed in float32."""
-  wide = tf.cast(x, tf.float32)
-  value = activation(wide)
-  derivative = tf.gradients(value, wide)[0]
-  return tf.cast(value, x.dtype), tf.cast(derivative, x.dtype)
-
-
-ACTIVATIONS = {
-  "": None,
-  "linear": None,
-  "relu": tf.nn.relu,
-  "gelu": gelu,
-  "gelu_erf": gelu_erf,
-  "tanh": tf.tanh,
-}
-
-
-def get_activation(name):
-  """The activation with this name, in any case; None for `linear` and "".
-
-  None and functions are returned as they are.
-
-  Raises:
-    ValueError: no activation has this name.
-  """
-  if not isinstance(name, str):
-    return name
-  if name.lower() not in ACTIVATIONS:
-    known = ", ".join(filter(None, ACTIVATIONS))
-    raise ValueError(f"hidden_act {name!r} is none of {known}")
-  return ACTIVATIONS[name.lower()]
-
-
-# --------------------------------------------- shapes, weights, checkpoints
-
-
-def create_initializer(initializer_range=0.02):
-  """A truncated normal with this standard deviation; see `drawn_by_name`."""
-  initializer = tf.truncated_normal_initializer
-  return drawn_by_name(initializer, stddev=initializer_range)
-
-
-def drawn_by_name(make_initializer, **options):
-  """An initializer that draws by the graph's seed and the variable's name.
-
-  TensorFlow's own draws by the number of ops that the graph has so far, so that
-  any change of the graph before a variable changes its first weights. In a
-  graph without a seed, each run draws different numbers.
-
-  Args:
-    make_initializer: class of an initializer that takes `seed`.
-    **options: its other arguments.
-  """
-
-  def initialize(shape, dtype=tf.float32, partition_info=None):
-    graph = tf.get_default_graph()
-    # The name scope is the variable's name, followed by /Initializer.
-    place = zlib.crc32(graph.get_name_scope().encode()) & 0x7FFFFFFF
-    seed = None if graph.seed is None else place
-    return make_initializer(seed=seed, **options)(shape, dtype, partition_info)
-
-  return initialize
+# -------------------------------------------------- shapes and checkpoints
 
 
 def get_shape_list(tensor, expected_rank=None, name=None):
@@ -763,6 +683,19 @@ def get_shape_list(tensor, expected_rank=None, name=None):
   Raises:
     ValueError: the rank is unknown, or not an expected one.
   """
+  assert_rank(tensor, expected_rank, name)
+  static = tensor.shape.as_list()
+  if None not in static:
+    return static
+  dynamic = tf.shape(tensor)
+  return [dynamic[i] if size is None else size for i, size in enumerate(static)]
+
+
+def assert_rank(tensor, expected_rank, name=None):
+  """Raises ValueError if a tensor's rank is not (one of) the expected.
+
+  The arguments are those of `get_shape_list`.
+  """
   rank = tensor.shape.rank
   if isinstance(expected_rank, int):
     expected_rank = [expected_rank]
@@ -772,11 +705,38 @@ def get_shape_list(tensor, expected_rank=None, name=None):
       f"{name or tensor.name} has shape {tensor.shape}, rank {rank}: the rank"
       f" must be {wanted}"
     )
-  static = tensor.shape.as_list()
-  if None not in static:
-    return static
-  dynamic = tf.shape(tensor)
-  return [dynamic[i] if size is None else size for i, size in enumerate(static)]
+
+
+def reshape_to_matrix(input_tensor):
+  """[..., W] to [M, W]; a matrix stays as it is.
+
+  Raises:
+    ValueError: the rank is under 2.
+  """
+  if input_tensor.shape.rank == 2:
+    return input_tensor
+  if (input_tensor.shape.rank or 0) < 2:
+    raise ValueError(
+      f"{input_tensor.name} has shape {input_tensor.shape}: the rank must be 2"
+      " or more"
+    )
+  return tf.reshape(input_tensor, [-1, input_tensor.shape[-1]])
+
+
+def reshape_from_matrix(output_tensor, orig_shape_list):
+  """The reverse of `reshape_to_matrix`; the last size may have changed.
+
+  Args:
+    output_tensor: [M, W].
+    orig_shape_list: of `get_shape_list`, before.
+
+  Returns:
+    [..., W].
+  """
+  if len(orig_shape_list) == 2:
+    return output_tensor
+  width = get_shape_list(output_tensor, 2, "output_tensor")[-1]
+  return tf.reshape(output_tensor, [*orig_shape_list[:-1], width])
 
 
 def get_assignment_map_from_checkpoint(tvars, init_checkpoint):

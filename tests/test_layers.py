@@ -14,7 +14,7 @@ from google.protobuf.internal import api_implementation
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # A file imports from its own room and from those before it.
-ROOMS = ("", "bert/records", "bert/tasks", "bert/training")
+ROOMS = ("bert/ops", "", "bert/records", "bert/tasks", "bert/training")
 CORE = {"modeling", "optimization", "tokenization"}
 # Loaded by processes that make data, which need no TensorFlow.
 LIGHT = {

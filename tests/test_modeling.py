@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import optimization
+from bert.ops import gradients
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
@@ -664,7 +665,9 @@ def test_only_training_graphs_have_gradients_of_their_own():
 
 def test_a_gradient_of_its_own_is_used_in_loops_and_functions():
   def tripled(x):  # with the gradient 5
-    return modeling.with_gradient(3.0 * x, [x], lambda upstream: [5 * upstream])
+    return gradients.with_gradient(
+      3.0 * x, [x], lambda upstream: [5 * upstream]
+    )
 
   def sum_of_gradients(x):
     def add(i, total):

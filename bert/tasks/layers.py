@@ -29,14 +29,12 @@ def labels_product(vectors, num_labels: int, stddev: float = HEAD_STDDEV):
   Returns:
     float32 [M, L].
   """
-  weights = tf.get_variable(
+  weights = modeling.variable(
     "output_weights",
     [num_labels, vectors.shape[-1]],
-    initializer=modeling.create_initializer(stddev),
+    modeling.create_initializer(stddev),
   )
-  bias = tf.get_variable(
-    "output_bias", [num_labels], initializer=tf.zeros_initializer()
-  )
+  bias = modeling.variable("output_bias", [num_labels], tf.zeros_initializer())
   return tf.nn.bias_add(tf.matmul(vectors, weights, transpose_b=True), bias)
 
 

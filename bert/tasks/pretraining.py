@@ -108,10 +108,8 @@ def masked_lm_logits(
         modeling.create_initializer(bert_config.initializer_range),
       )
       tokens = modeling.layer_norm(tokens, "LayerNorm", compiled, is_training)
-    bias = tf.get_variable(
-      "output_bias",
-      [bert_config.vocab_size],
-      initializer=tf.zeros_initializer(),
+    bias = modeling.variable(
+      "output_bias", [bert_config.vocab_size], tf.zeros_initializer()
     )
   table = tf.cast(output_weights, compute_dtype)
   logits = tf.matmul(tokens, table, transpose_b=True)  # [B*P, V]

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import tensorflow.compat.v1 as tf
 
 import modeling
+from bert.ops import variables
 from bert.records import packing, record_files
 from bert.tasks import crf, layers, metrics, task
 
@@ -121,10 +122,10 @@ def mix_layers(vectors):
     float32 [B, S, D].
   """
   with tf.variable_scope("mix_layers"):
-    weights = tf.get_variable(
-      "weights", [len(vectors)], initializer=tf.zeros_initializer()
+    weights = modeling.variable(
+      "weights", [len(vectors)], tf.zeros_initializer()
     )
-    scale = tf.get_variable("scale", [], initializer=tf.ones_initializer())
+    scale = modeling.variable("scale", [], tf.ones_initializer())
   shares = tf.unstack(tf.nn.softmax(weights))
   return scale * tf.add_n([s * layer for s, layer in zip(shares, vectors)])
 
@@ -149,15 +150,13 @@ def birnn(words, is_word, cell: str, size: int):
   """
   batch, count, width = modeling.get_shape_list(words, 3)
   gates = RNN_CELLS[cell] * size
-  initializer = modeling.drawn_by_name(
+  initializer = variables.drawn_by_name(
     tf.random_uniform_initializer, minval=-(size**-0.5), maxval=size**-0.5
   )
   with tf.variable_scope("birnn", initializer=initializer):
-    kernel = tf.get_variable("kernel", [2, width, gates])
-    recurrent = tf.get_variable("recurrent_kernel", [2, size, gates])
-    bias = tf.get_variable(
-      "bias", [2, gates], initializer=tf.zeros_initializer()
-    )
+    kernel = modeling.variable("kernel", [2, width, gates])
+    recurrent = modeling.variable("recurrent_kernel", [2, size, gates])
+    bias = modeling.variable("bias", [2, gates], tf.zeros_initializer())
 
   def both_ways(values):  # [B, W, X] to [2, W, B, X]
     values = tf.transpose(values, [1, 0, 2])
@@ -291,8 +290,8 @@ class Tagging(task.Task):
       )
       if note.use_crf:
         transitions = tf.convert_to_tensor(
-          tf.get_variable(
-            "crf/transitions", [size, size], initializer=tf.zeros_initializer()
+          modeling.variable(
+            "crf/transitions", [size, size], tf.zeros_initializer()
           )
         )
     tensors = {
