@@ -45,6 +45,7 @@ from bert.records.pretraining_instances import (
   file_size,
   group_files,
   instance_values,
+  MaskedLmInstance,
   num_bytes,
   read_blocks,
   read_documents,
@@ -57,9 +58,12 @@ from bert.records.pretraining_instances import (
 from bert.training import flags
 
 __all__ = [  # what users of the original import from here
+  "create_float_feature",
+  "create_int_feature",
   "create_instances_from_document",
   "create_masked_lm_predictions",
   "create_training_instances",
+  "MaskedLmInstance",
   "truncate_seq_pair",
   "TrainingInstance",
   "write_instance_to_example_files",
@@ -105,6 +109,20 @@ def write_instance_to_example_files(
         writer.write(instance_values(instance, tokenizer, *sizes))
         progress.update(1)
       writer.finish()
+
+
+def create_int_feature(values: Iterable[int]):
+  """A tf.train.Feature, for records of your own; ours are written as bytes."""
+  import tensorflow.compat.v1 as tf
+
+  return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def create_float_feature(values: Iterable[float]):
+  """A tf.train.Feature, for records of your own; ours are written as bytes."""
+  import tensorflow.compat.v1 as tf
+
+  return tf.train.Feature(float_list=tf.train.FloatList(value=values))
 
 
 @dataclasses.dataclass(frozen=True)
