@@ -31,6 +31,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from multiprocessing import connection
+from typing import NamedTuple
 
 from absl import logging
 
@@ -45,7 +46,6 @@ from bert.records.pretraining_instances import (
   file_size,
   group_files,
   instance_values,
-  MaskedLmInstance,
   num_bytes,
   read_blocks,
   read_documents,
@@ -111,15 +111,26 @@ def write_instance_to_example_files(
       writer.finish()
 
 
+# Three names of the original for programs of your own. This script does without
+# objects for single pieces and features, which would take longer.
+
+
+class MaskedLmInstance(NamedTuple):
+  """A masked piece."""
+
+  index: int  # its position
+  label: str  # the true token there
+
+
 def create_int_feature(values: Iterable[int]):
-  """A tf.train.Feature, for records of your own; ours are written as bytes."""
+  """The tf.train.Feature that holds these integers."""
   import tensorflow.compat.v1 as tf
 
   return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
 def create_float_feature(values: Iterable[float]):
-  """A tf.train.Feature, for records of your own; ours are written as bytes."""
+  """The tf.train.Feature that holds these numbers."""
   import tensorflow.compat.v1 as tf
 
   return tf.train.Feature(float_list=tf.train.FloatList(value=values))

@@ -17,7 +17,7 @@ import functools
 import os
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Callable, NamedTuple
+from typing import Callable
 
 from absl import logging
 
@@ -43,13 +43,6 @@ class TrainingInstance:
   masked_lm_positions: list[int]  # ascending
   masked_lm_labels: list[str]  # the true tokens at these positions
   is_random_next: bool  # whether B was drawn from another document
-
-
-class MaskedLmInstance(NamedTuple):
-  """A masked piece."""
-
-  index: int  # its position
-  label: str  # the true token there
 
 
 @dataclasses.dataclass
@@ -389,8 +382,8 @@ def create_masked_lm_predictions(
       output[position] = "[MASK]"
     elif rng.random() >= 0.5:
       output[position] = vocab_words[rng.randint(0, len(vocab_words) - 1)]
-  masked = [MaskedLmInstance(p, tokens[p]) for p in sorted(chosen)]
-  return output, [m.index for m in masked], [m.label for m in masked]
+  chosen.sort()
+  return output, chosen, [tokens[position] for position in chosen]
 
 
 def _words(tokens, positions):
