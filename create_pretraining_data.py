@@ -31,6 +31,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from multiprocessing import connection
+from typing import NamedTuple
 
 from absl import logging
 
@@ -57,9 +58,12 @@ from bert.records.pretraining_instances import (
 from bert.training import flags
 
 __all__ = [  # what users of the original import from here
+  "create_float_feature",
+  "create_int_feature",
   "create_instances_from_document",
   "create_masked_lm_predictions",
   "create_training_instances",
+  "MaskedLmInstance",
   "truncate_seq_pair",
   "TrainingInstance",
   "write_instance_to_example_files",
@@ -105,6 +109,31 @@ def write_instance_to_example_files(
         writer.write(instance_values(instance, tokenizer, *sizes))
         progress.update(1)
       writer.finish()
+
+
+# Three names of the original for programs of your own. This script does without
+# objects for single pieces and features, which would take longer.
+
+
+class MaskedLmInstance(NamedTuple):
+  """A masked piece."""
+
+  index: int  # its position
+  label: str  # the true token there
+
+
+def create_int_feature(values: Iterable[int]):
+  """The tf.train.Feature that holds these integers."""
+  import tensorflow.compat.v1 as tf
+
+  return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def create_float_feature(values: Iterable[float]):
+  """The tf.train.Feature that holds these numbers."""
+  import tensorflow.compat.v1 as tf
+
+  return tf.train.Feature(float_list=tf.train.FloatList(value=values))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -354,7 +354,7 @@ def check_rows(
       for text in _TEXTS
     ]
   rows = []
-  for line, row in tables.Table(path, has_header=False):
+  for line, row in tables.read_rows(path):
     try:
       windows, _ = predictor.prepare(row)
     except ValueError as error:

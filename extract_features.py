@@ -27,6 +27,9 @@ import modeling
 import optimization
 import tokenization
 from bert.records import input_pipeline, packing, streams, vectors
+from bert.records.packing import (  # noqa: F401  (the original's)
+  truncate_seq_pair as _truncate_seq_pair,
+)
 from bert.tasks import task as tasks
 from bert.training import checkpoints, cluster, estimators, flags, runs
 

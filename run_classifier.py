@@ -24,11 +24,9 @@ from absl import logging
 
 import modeling
 import optimization
-from bert.records import (
-  files,
-  record_files,
-  streams,
-  tables,
+from bert.records import files, record_files, streams, tables
+from bert.records.packing import (  # noqa: F401  (the original's)
+  truncate_seq_pair as _truncate_seq_pair,
 )
 from bert.tasks import metrics
 from bert.tasks.classification import Classification, ClassifierNote
@@ -40,6 +38,7 @@ from bert.tasks.classification_data import (  # noqa: F401  (the original's)
   convert_single_example,
   DataProcessor,
   Dataset,
+  DatasetProcessor,
   file_based_convert_examples_to_features,
   file_based_input_fn_builder,
   GLUE_TASKS,
@@ -50,7 +49,6 @@ from bert.tasks.classification_data import (  # noqa: F401  (the original's)
   MnliProcessor,
   MrpcProcessor,
   PaddingInputExample,
-  read_examples,
   xnli_task,
   XnliProcessor,
 )
@@ -90,8 +88,8 @@ def custom_task(options: Options, kept: ClassifierNote | None) -> Dataset:
     )
   labels = kept.labels if kept else ()
   if options.labels_file:
-    table = tables.Table(options.labels_file, has_header=False)
-    labels = [row[0].strip() for _, row in table]
+    rows = tables.read_rows(options.labels_file)
+    labels = [row[0].strip() for _, row in rows]
     if len(set(labels)) < len(labels):
       raise ValueError(f"{options.labels_file} names a label more than once")
   return Dataset(
@@ -398,7 +396,7 @@ def prepare(options: Options) -> Job:
   options = runs.check_evaluation(options, score_names(task))
   train_examples = []
   if options.do_train:
-    train_examples = DataProcessor(task).get_train_examples(options.data_dir)
+    train_examples = DatasetProcessor(task).get_train_examples(options.data_dir)
   if not task.labels and task.label_type != "number":
     task = dataclasses.replace(task, labels=labels_of(train_examples))
   train_examples = _sample(options, train_examples)
@@ -544,14 +542,14 @@ def _sample(options, examples):
 def _read_dev(options, task):
   if not (options.do_eval or (options.do_train and options.eval_steps)):
     return {}
-  read = DataProcessor(task).get_dev_examples
+  read = DatasetProcessor(task).get_dev_examples
   return _read_sets(options, read, task.dev_files, options.max_eval_examples)
 
 
 def _read_test(options, task):
   if not options.do_predict:
     return {}
-  read = DataProcessor(task).get_test_examples
+  read = DatasetProcessor(task).get_test_examples
   most = options.max_predict_examples
   return _read_sets(options, read, task.test_files, most)
 

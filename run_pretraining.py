@@ -22,6 +22,9 @@ import modeling
 import optimization
 import tokenization
 from bert.records import corpora, input_pipeline, streams
+from bert.records.input_pipeline import (  # noqa: F401  (the original's)
+  decode_record as _decode_record,
+)
 from bert.tasks.layers import gather_indexes  # noqa: F401  (the original's)
 from bert.tasks.pretraining import (  # noqa: F401  (the original's)
   get_masked_lm_output,

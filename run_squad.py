@@ -34,6 +34,10 @@ from bert.tasks.answering_data import (  # noqa: F401  (the original's)
   read_squad_examples,
 )
 from bert.tasks.answers import (  # noqa: F401  (the original's)
+  _check_is_max_context,
+  _compute_softmax,
+  _get_best_indexes,
+  _improve_answer_span,
   context_room,
   convert_examples_to_features,
   find_answers,
@@ -315,7 +319,8 @@ def main(options: Options) -> None:
 
 def prepare(options: Options) -> Job:
   """Checks the options and reads all data, so that mistakes show early."""
-  options = _check_options(options)
+  config = runs.load_config(options)
+  options = validate_flags_or_throw(config, options)
   model = runs.load_model(options)
   task = Answering(make_note(options, model))
   train_examples, test = [], []
@@ -345,8 +350,24 @@ def prepare(options: Options) -> Job:
   return job
 
 
-def _check_options(options):
-  """Returns the options, with the full name of the score in --keep_best."""
+def validate_flags_or_throw(
+  bert_config: modeling.BertConfig, options: Options | None = None
+) -> Options:
+  """Checks the options, with each other and with the model.
+
+  Args:
+    bert_config: of the model.
+    options: of the script; None: those of the command line, which
+      `flags.define(run_squad.Options)` has defined.
+
+  Returns:
+    The options, with the full name of the score in --keep_best.
+
+  Raises:
+    ValueError: they do not fit.
+  """
+  if options is None:
+    options = flags.read(Options)
   runs.check_options(options, ("do_train", "do_predict"))
   runs.check_needed(
     options,
@@ -356,6 +377,7 @@ def _check_options(options):
       ("eval_steps", "predict_file"),
     ),
   )
+  runs.check_length(options, bert_config)
   context_room(options.max_seq_length, options.max_query_length)
   scores = ["eval_exact_match", "eval_f1"]
   if options.version_2_with_negative:

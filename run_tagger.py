@@ -130,7 +130,7 @@ def read_json_lines(path: str, tokenizer) -> list[Sentence]:
     ValueError: an object has neither, or both. The message names file and line.
   """
   sentences = []
-  for number, row in tables.Table(path, False, is_json=True):
+  for number, row in tables.read_rows(path, is_json=True):
     try:
       if row.get("text") is not None and row.get("tokens") is not None:
         raise ValueError("give 'text' or 'tokens', not both")

@@ -7,7 +7,8 @@ covers.
 
 No step looks across white space, so the tokenizer splits a text into chunks at
 white space and handles each chunk alone. It remembers the pieces of a chunk. A
-new chunk goes through two character tables (`str.translate`), then WordPiece.
+new chunk goes through `BasicTokenizer`, whose steps are character tables
+(`str.translate`), then through `WordpieceTokenizer`.
 """
 
 from __future__ import annotations
@@ -28,10 +29,16 @@ READ_BYTES = 1 << 16
 # white space, but BERT drops them, which joins the text on both sides.
 _CHUNK = re.compile(r"[\S\x0b\x0c\x1c-\x1f\x85]+")
 
-_CJK = re.compile(
-  "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
-  "\U0002b740-\U0002b81f\U0002b820-\U0002ceaf\uf900-\ufaff"
-  "\U0002f800-\U0002fa1f]"
+# Blocks of Chinese characters: first and last code point.
+_CHINESE = (
+  (0x4E00, 0x9FFF),
+  (0x3400, 0x4DBF),
+  (0x20000, 0x2A6DF),
+  (0x2A700, 0x2B73F),
+  (0x2B740, 0x2B81F),
+  (0x2B820, 0x2CEAF),
+  (0xF900, 0xFAFF),
+  (0x2F800, 0x2FA1F),
 )
 
 # Released models and the --do_lower_case that each was trained with.
@@ -335,22 +342,6 @@ def _is_punctuation(char: str) -> bool:
   return category(char).startswith("P")
 
 
-def _clean(char: str) -> str:
-  if char in "\0\ufffd" or _is_control(char):
-    return ""
-  if _is_whitespace(char):
-    return " "
-  return f" {char} " if _CJK.match(char) else char
-
-
-def _split_punctuation(char: str) -> str:
-  return f" {char} " if _is_punctuation(char) else char
-
-
-def _strip_mark_split_punctuation(char: str) -> str:
-  return "" if category(char) == "Mn" else _split_punctuation(char)
-
-
 class _CharTable(dict):
   """A table for `str.translate` that adds a character on its first use."""
 
@@ -362,28 +353,78 @@ class _CharTable(dict):
     return replacement
 
 
+def _clean(char: str) -> str:
+  if char in "\0\ufffd" or _is_control(char):
+    return ""
+  return " " if _is_whitespace(char) else char
+
+
+def _strip_mark(char: str) -> str:
+  return "" if category(char) == "Mn" else char
+
+
+def _part_punctuation(char: str) -> str:
+  return f"\0{char}\0" if _is_punctuation(char) else char
+
+
 _CLEANED = _CharTable(_clean)
-_SPLIT = _CharTable(_split_punctuation)
-_STRIPPED_AND_SPLIT = _CharTable(_strip_mark_split_punctuation)
+_STRIPPED = _CharTable(_strip_mark)
+_PARTED = _CharTable(_part_punctuation)
 
 
 class BasicTokenizer:
-  """Splits text into words and punctuation, and may lower-case them."""
+  """Splits text into words and punctuation, and may lower-case them.
+
+  `tokenize` calls the other methods in order. Each returns at once if its text,
+  like most English words, has nothing to change.
+  """
 
   def __init__(self, do_lower_case: bool = True):
     self.do_lower_case = do_lower_case
+    self._spaced = _CharTable(self._space_chinese_char)
 
   def tokenize(self, text: str | bytes) -> list[str]:
     """Returns the words of a text."""
-    return self.spaced(convert_to_unicode(text)).split()
+    text = self._clean_text(convert_to_unicode(text))
+    text = self._tokenize_chinese_chars(text)
+    if self.do_lower_case:
+      text = self._run_strip_accents(text.lower())
+    words = []
+    for word in text.split():
+      words += self._run_split_on_punc(word)
+    return words
 
-  def spaced(self, text: str) -> str:
-    """Returns the words with white space between them."""
-    text = text.translate(_CLEANED)
-    if not self.do_lower_case:
-      return text.translate(_SPLIT)
-    text = normalize("NFD", text.lower())
-    return text.translate(_STRIPPED_AND_SPLIT)
+  def _clean_text(self, text: str) -> str:
+    """Drops control characters and makes all white space a plain space."""
+    if text.isascii() and text.isprintable():
+      return text
+    return text.translate(_CLEANED)
+
+  def _tokenize_chinese_chars(self, text: str) -> str:
+    """Puts a space on each side of every Chinese character."""
+    return text if text.isascii() else text.translate(self._spaced)
+
+  def _space_chinese_char(self, char: str) -> str:
+    return f" {char} " if self._is_chinese_char(ord(char)) else char
+
+  def _is_chinese_char(self, cp: int) -> bool:
+    """Whether a code point is in Unicode's blocks of Chinese characters.
+
+    Japanese kana and Korean syllables are not: they are written in words.
+    """
+    return any(first <= cp <= last for first, last in _CHINESE)
+
+  def _run_strip_accents(self, text: str) -> str:
+    """Drops the accents of letters, which NFD makes characters (Mn)."""
+    if text.isascii():
+      return text
+    return normalize("NFD", text).translate(_STRIPPED)
+
+  def _run_split_on_punc(self, text: str) -> list[str]:
+    """Splits a word at punctuation; each mark is a word. Keeps white space."""
+    if text.isalnum():
+      return [text]
+    return [part for part in text.translate(_PARTED).split("\0") if part]
 
 
 class WordpieceTokenizer:
@@ -499,7 +540,7 @@ class FullTokenizer:
     self._never_split_pattern = _any_of(self.never_split)
     self._pieces = _Memory(self._split_chunk)
     self._pieces_and_spans = _Memory(self._align_chunk)
-    self._spaced_sizes = _Memory(self._spaced_size)
+    self._sizes = _Memory(self._size)
 
   def tokenize(self, text: str | bytes) -> list[str]:
     """Returns the tokens of a text."""
@@ -553,7 +594,7 @@ class FullTokenizer:
     if chunk in self.never_split:
       return [chunk]
     pieces = []
-    for word in self.basic_tokenizer.spaced(chunk).split():
+    for word in self.basic_tokenizer.tokenize(chunk):
       pieces += self.wordpiece_tokenizer.split_word(word)
     return pieces
 
@@ -562,30 +603,31 @@ class FullTokenizer:
     if chunk in self.never_split:
       return [chunk], [(0, len(chunk))]
     starts, ends = self._align_characters(chunk)
-    tokens, spans = [], []
-    for word in re.finditer(r"\S+", self.basic_tokenizer.spaced(chunk)):
-      at = word.start()
-      for piece in self.wordpiece_tokenizer.split_word(word.group()):
-        end = at + len(piece) - (len("##") if at > word.start() else 0)
+    tokens, spans, at = [], [], 0
+    for word in self.basic_tokenizer.tokenize(chunk):
+      first, last = at, at + len(word)
+      for piece in self.wordpiece_tokenizer.split_word(word):
+        end = at + len(piece) - (len("##") if at > first else 0)
         if piece == self.wordpiece_tokenizer.unk_token:
-          end = word.end()
+          end = last
         tokens.append(piece)
         spans.append((starts[at], ends[end - 1]))
         at = end
     return tokens, spans
 
-  def _spaced_size(self, char: str) -> int:
-    return len(self.basic_tokenizer.spaced(char))
+  def _size(self, char: str) -> int:
+    """How many characters the words of one character have."""
+    return sum(map(len, self.basic_tokenizer.tokenize(char)))
 
   def _align_characters(self, chunk: str) -> tuple[list[int], list[int]]:
-    """Returns where each normalized character starts and ends in the chunk.
+    """Returns where each character of the chunk's words starts and ends in it.
 
     Lower-casing and NFD may look at a character's neighbours to choose or order
     characters (final sigma, stacked marks), but not to change how many there
     are. So the lengths of the single characters' normal forms add up.
     """
     starts, ends = [], []
-    sizes = self._spaced_sizes
+    sizes = self._sizes
     for index, char in enumerate(chunk):
       size = sizes[char]
       starts += [index] * size

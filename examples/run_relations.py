@@ -25,8 +25,8 @@ from examples.relations import Relations, RelationsNote
 
 def read_rows(path: str) -> list[dict]:
   """The rows of a JSON-lines file, each with its place as `where`."""
-  table = tables.Table(path, has_header=False, is_json=True)
-  rows = [{**row, "where": f"{path}:{line}"} for line, row in table]
+  found = tables.read_rows(path, is_json=True)
+  rows = [{**row, "where": row.where} for _, row in found]
   for row in rows:
     if not isinstance(row.get("label"), str):
       raise ValueError(f"{row['where']}: 'label' has to be a text")

@@ -227,6 +227,22 @@ def write(path, text):
   return str(path)
 
 
+def test_features_for_records_of_your_own():
+  ints = create_pretraining_data.create_int_feature(range(3))
+  floats = create_pretraining_data.create_float_feature([0.5, 2.0])
+  assert list(ints.int64_list.value) == [0, 1, 2]
+  assert list(floats.float_list.value) == [0.5, 2.0]
+  example = tf.train.Example()
+  example.features.feature["ids"].CopyFrom(ints)
+  assert example.features.feature["ids"].int64_list.value[2] == 2
+
+
+def test_a_masked_piece_has_its_place_and_its_label():
+  masked = create_pretraining_data.MaskedLmInstance(index=3, label="##s")
+  assert masked == (3, "##s")
+  assert (masked.index, masked.label) == (3, "##s")
+
+
 def test_blank_lines_divide_documents_and_ends_of_files_do_not(tmp_path):
   files = [
     write(tmp_path / "a", "\n one \r\ntwo\n\n \t\nthree"),

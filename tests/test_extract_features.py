@@ -75,6 +75,12 @@ def test_texts_are_cut_and_padded(tokenizer):
   assert features[2].input_mask == [1, 1, 0, 0, 0, 0]
 
 
+def test_a_pair_is_cut_in_place():
+  a, b = ["one", "two", "three"], ["four", "five", "six"]
+  extract_features._truncate_seq_pair(a, b, 4)
+  assert (a, b) == (["one", "two"], ["four", "five"])
+
+
 def test_tokens_are_aligned_with_their_line(tokenizer, tmp_path):
   line = "  The cats playing, ||| ON mats. "
   path = write(tmp_path, "in.txt", line)

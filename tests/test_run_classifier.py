@@ -95,6 +95,73 @@ def test_xnli_keeps_one_language_and_renames_a_label(tmp_path):
   assert found == [("dev-2", "Z1", "Z2", "neutral")]
 
 
+def test_the_language_of_xnli_can_be_changed(tmp_path):
+  processor = run_classifier.XnliProcessor()
+  assert processor.language == "zh"
+  processor.language = "de"
+  columns = "\t".join("2345")
+  write(
+    tmp_path / "xnli.dev.tsv",
+    f"language\tgold_label\t{columns}\ts1\ts2\n"
+    f"zh\tneutral\t{columns}\tZ1\tZ2\nde\tneutral\t{columns}\tD1\tD2\n",
+  )
+  found = read(processor.get_dev_examples(str(tmp_path)))
+  assert found == [("dev-2", "D1", "D2", "neutral")]
+
+
+def test_rows_become_examples_by_the_columns_of_their_set():
+  create = run_classifier.ColaProcessor()._create_examples
+  lines = [["x", "1", "", "Good one."], ["x", "0", "*", "Bad one."]]
+  assert read(create(lines, "train")) == [
+    ("train-0", "Good one.", None, "1"),
+    ("train-1", "Bad one.", None, "0"),
+  ]
+  lines = [["index", "sentence"], ["0", "A test."]]
+  assert read(create(lines, "test")) == [("test-1", "A test.", None, None)]
+  lines = [["quality", "1", "2", "a", "b"], ["1", "10", "11", "A", "B"]]
+  found = run_classifier.MrpcProcessor()._create_examples(lines, "dev_2")
+  assert read(found) == [("dev_2-1", "A", "B", "1")]
+  lines[1][0] = "2"
+  with pytest.raises(ValueError, match="dev-1: label '2' is not one of 0, 1"):
+    run_classifier.MrpcProcessor()._create_examples(lines, "dev")
+
+
+def test_a_subclass_may_have_more_labels():
+  class Three(run_classifier.MrpcProcessor):
+    def get_labels(self):
+      return ["0", "1", "2"]
+
+  lines = [["header"], ["2", "", "", "A", "B"]]
+  found = Three()._create_examples(lines, "train")
+  assert read(found) == [("train-1", "A", "B", "2")]
+
+
+def test_rows_are_lists_that_name_their_line_in_errors(tmp_path):
+  path = write(tmp_path / "a.tsv", 'a\t"b\n\nc\td\n')
+  rows = run_classifier.DataProcessor._read_tsv(path)
+  assert rows == [["a", '"b'], ["c", "d"]]
+  assert all(isinstance(row, list) for row in rows)
+  with pytest.raises(ValueError, match="there is no data file .*b.tsv"):
+    run_classifier.DataProcessor._read_tsv(str(tmp_path / "b.tsv"))
+  with pytest.raises(ValueError, match="a.tsv:3: no column 4"):
+    run_classifier.MrpcProcessor()._create_examples(rows, "train")
+
+
+def test_a_method_that_a_processor_lacks_is_named():
+  class Mine(run_classifier.DataProcessor):
+    def get_labels(self):
+      return ["no", "yes"]
+
+  assert Mine().get_labels() == ["no", "yes"]
+  for name in ("get_train_examples", "get_dev_examples", "get_test_examples"):
+    with pytest.raises(NotImplementedError, match=f"Mine has no {name}"):
+      getattr(Mine(), name)("")
+  with pytest.raises(
+    NotImplementedError, match="DataProcessor has no get_labels"
+  ):
+    run_classifier.DataProcessor().get_labels()
+
+
 @pytest.mark.parametrize(
   ("task", "row", "expected"),
   [
@@ -109,7 +176,7 @@ def test_xnli_keeps_one_language_and_renames_a_label(tmp_path):
 def test_columns_of_the_other_glue_tasks(tmp_path, task, row, expected):
   header = "\t".join(f"c{i}" for i in range(row.count("\t") + 1))
   write(tmp_path / "dev.tsv", f"{header}\n{row}\n")
-  processor = run_classifier.DataProcessor(run_classifier.GLUE_TASKS[task])
+  processor = run_classifier.DatasetProcessor(run_classifier.GLUE_TASKS[task])
   found = read(processor.get_dev_examples(str(tmp_path)))
   assert found == [("dev-1", *expected)]
 
@@ -118,10 +185,11 @@ def test_broken_rows_of_qqp_are_left_out_and_counted(tmp_path, caplog):
   header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
   rows = "1\t2\t3\tA?\tB?\t1\n4\t5\t6\tbroken\n7\t8\t9\tC?\tD?\t0\n"
   write(tmp_path / "dev.tsv", header + rows)
-  processor = run_classifier.DataProcessor(run_classifier.GLUE_TASKS["qqp"])
+  processor = run_classifier.DatasetProcessor(run_classifier.GLUE_TASKS["qqp"])
   found = read(processor.get_dev_examples(str(tmp_path)))
   assert found == [("dev-1", "A?", "B?", "1"), ("dev-3", "C?", "D?", "0")]
-  assert "left out 1 broken rows, the first in line 3" in caplog.text
+  assert "left out 1 broken rows, the first is" in caplog.text
+  assert "dev.tsv:3" in caplog.text
 
 
 def custom(labels=(), label_type="single", **columns):
@@ -134,7 +202,7 @@ def custom(labels=(), label_type="single", **columns):
 
 
 def read_custom(path, task):
-  return run_classifier.read_examples(str(path), task.columns, task, "dev")
+  return run_classifier.DatasetProcessor(task).read(str(path), "dev")
 
 
 def test_a_template_writes_columns_into_the_text(tmp_path):
@@ -218,6 +286,34 @@ def test_features_equal_the_originals():
     assert features.is_real_example
 
 
+@pytest.mark.parametrize(
+  ("label", "label_type", "message"),
+  [
+    ("maybe", "single", "label 'maybe' is not one of the known labels"),
+    (["yes", "maybe"], "multi", r"label 'maybe' .* known labels \(no, yes\)"),
+    ("high", "number", "the label has to be a number"),
+  ],
+)
+def test_an_unknown_label_is_named_with_its_example(label, label_type, message):
+  tokenizer = tokenization.FullTokenizer(str(helpers.GOLDEN / "vocab.txt"))
+  example = run_classifier.InputExample("train-7", "the", label=label)
+  with pytest.raises(ValueError, match=f"example train-7: {message}"):
+    run_classifier.convert_single_example(
+      0, example, ["no", "yes"], 8, tokenizer, label_type
+    )
+
+
+def test_a_pair_loses_the_last_piece_of_the_longer_text_in_place():
+  a, b = list("abcde"), list("vwxyz")
+  run_classifier._truncate_seq_pair(a, b, 7)  # b loses first on a tie
+  assert (a, b) == (list("abcd"), list("vwx"))
+  run_classifier._truncate_seq_pair(a, b, 7)
+  assert (a, b) == (list("abcd"), list("vwx"))
+  a = list("abcdefgh")
+  run_classifier._truncate_seq_pair(a, b, 5)
+  assert (a, b) == (list("abc"), list("vw"))
+
+
 def test_a_padding_example_is_all_zeros():
   features = run_classifier.convert_single_example(
     0, run_classifier.PaddingInputExample(), ["0", "1"], 4, None
@@ -280,6 +376,135 @@ def test_numbers_beside_the_text_widen_the_classifier():
   shapes = {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
   assert shapes["output_weights"] == [2, 8 + 3]
   assert shapes["output_bias"] == [2]
+
+
+@pytest.fixture(scope="module")
+def pairs():
+  """Examples of two labels, their labels, and a tokenizer."""
+  examples = [
+    run_classifier.InputExample(f"train-{i}", text, label=label)
+    for i, (text, label) in enumerate([("the", "no"), ("a the", "yes")] * 3)
+  ]
+  vocab = str(helpers.GOLDEN / "vocab.txt")
+  return examples, ["no", "yes"], 8, tokenization.FullTokenizer(vocab)
+
+
+def next_batch(dataset):
+  with tf.Session() as session:
+    return session.run(tf.data.make_one_shot_iterator(dataset).get_next())
+
+
+def test_features_in_memory_and_in_a_file_give_the_same_batches(
+  pairs, tmp_path
+):
+  path = str(tmp_path / "train.tf_record")
+  # A program may build its input function before it writes the file.
+  from_file = run_classifier.file_based_input_fn_builder(path, 8, False, False)
+  run_classifier.file_based_convert_examples_to_features(*pairs, path)
+  features = run_classifier.convert_examples_to_features(*pairs)
+  in_memory = run_classifier.input_fn_builder(features, 8, False, False)
+  found = [next_batch(fn({"batch_size": 4})) for fn in (from_file, in_memory)]
+  assert found[1]["label_ids"].tolist() == [0, 1, 0, 1]
+  assert found[1]["is_real_example"].tolist() == [1] * 4
+  for name, values in found[1].items():
+    np.testing.assert_array_equal(found[0][name], values)
+  whole = run_classifier.input_fn_builder(features, 8, True, True)
+  batch = next_batch(whole({"batch_size": 5}))
+  assert batch["input_ids"].shape == (5, 8)
+
+
+def test_records_that_do_not_fit_are_refused_when_the_file_is_read(
+  pairs, tmp_path
+):
+  path = str(tmp_path / "train.tf_record")
+  run_classifier.file_based_convert_examples_to_features(*pairs, path)
+  input_fn = run_classifier.file_based_input_fn_builder(path, 9, False, False)
+  with pytest.raises(ValueError, match="8 values of 'input_ids', .* ask for 9"):
+    input_fn({"batch_size": 4})
+
+
+def test_a_program_with_a_processor_trains_evaluates_and_predicts(tmp_path):
+  class Mine(run_classifier.DataProcessor):
+    def get_train_examples(self, data_dir):
+      return self._examples(f"{data_dir}/train.tsv", "train")
+
+    def get_dev_examples(self, data_dir):
+      return self._examples(f"{data_dir}/train.tsv", "dev")
+
+    def get_test_examples(self, data_dir):
+      return self._examples(f"{data_dir}/train.tsv", "test")
+
+    def get_labels(self):
+      return ["sad", "happy"]
+
+    def _examples(self, path, set_type):
+      return [
+        run_classifier.InputExample(f"{set_type}-{i}", line[1], None, line[0])
+        for i, line in enumerate(self._read_tsv(path))
+      ]
+
+  rows = [f"happy\t{word} day" for word in NICE]
+  rows += [f"sad\t{word} week" for word in NASTY]
+  write(tmp_path / "train.tsv", "\n".join(rows * 4))
+  vocab = [*tokenization.SPECIAL_TOKENS, *WORDS]
+  tokenizer = tokenization.FullTokenizer(
+    write(tmp_path / "vocab.txt", "\n".join(vocab))
+  )
+  processor, path = Mine(), str(tmp_path / "train.tf_record")
+  run_classifier.file_based_convert_examples_to_features(
+    processor.get_train_examples(str(tmp_path)),
+    *(processor.get_labels(), 8, tokenizer, path),
+  )
+  features = run_classifier.convert_examples_to_features(
+    processor.get_test_examples(str(tmp_path)),
+    *(processor.get_labels(), 8, tokenizer),
+  )
+  model_fn = run_classifier.model_fn_builder(
+    *(modeling.BertConfig(**CONFIG), 2, None, 0.01, 40, 4, False, False)
+  )
+  estimator = tf.estimator.tpu.TPUEstimator(
+    model_fn,
+    config=tf.estimator.tpu.RunConfig(model_dir=str(tmp_path / "model")),
+    use_tpu=False,
+    train_batch_size=8,
+    eval_batch_size=8,
+    predict_batch_size=8,
+  )
+  estimator.train(
+    run_classifier.file_based_input_fn_builder(path, 8, True, True),
+    max_steps=40,
+  )
+  scores = estimator.evaluate(
+    run_classifier.file_based_input_fn_builder(path, 8, False, False)
+  )
+  assert scores["eval_accuracy"] == 1.0
+  found = estimator.predict(
+    run_classifier.input_fn_builder(features, 8, False, False)
+  )
+  chosen = [int(np.argmax(row["probabilities"])) for row in found]
+  assert chosen == [1, 1, 1, 0, 0, 0] * 4
+
+
+def test_operations_have_the_names_that_freezing_recipes_know():
+  model_fn = run_classifier.model_fn_builder(
+    *(modeling.BertConfig(**CONFIG), 3, None, 0.0, None, None, False, False)
+  )
+  batch = {
+    name: tf.ones([2, 4], tf.int32)
+    for name in ("input_ids", "input_mask", "segment_ids")
+  }
+  batch["label_ids"] = tf.zeros([2], tf.int32)
+  spec = model_fn(batch, None, tf.estimator.ModeKeys.PREDICT, {})
+  graph = tf.get_default_graph()
+  logits = graph.get_tensor_by_name("loss/BiasAdd:0")
+  probabilities = graph.get_tensor_by_name("loss/Softmax:0")
+  assert logits.shape.as_list() == probabilities.shape.as_list() == [2, 3]
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    given = session.run([probabilities, spec.predictions["probabilities"]])
+  np.testing.assert_array_equal(*given)
+  names = [variable.op.name for variable in tf.trainable_variables()]
+  assert names[-2:] == ["output_weights", "output_bias"]
 
 
 # ----------------------------------------------------------------- scores

@@ -300,6 +300,25 @@ def initial(data, tmp_path):
       return saver.save(session, str(tmp_path / "first" / "model.ckpt"))
 
 
+def test_a_record_is_decoded_to_int32():
+  example = tf.train.Example()
+  example.features.feature["ids"].int64_list.value.extend([1, 2])
+  example.features.feature["weights"].float_list.value.append(0.5)
+  found = run_pretraining._decode_record(
+    example.SerializeToString(),
+    {
+      "ids": tf.FixedLenFeature([2], tf.int64),
+      "weights": tf.FixedLenFeature([1], tf.float32),
+    },
+  )
+  assert found["ids"].dtype == tf.int32
+  assert found["weights"].dtype == tf.float32
+  with tf.Session() as session:
+    values = session.run(found)
+  assert values["ids"].tolist() == [1, 2]
+  assert values["weights"].tolist() == [0.5]
+
+
 def test_the_originals_input_fn_trains_in_whole_batches(data):
   input_fn = run_pretraining.input_fn_builder(
     [str(data / "a.tfrecord")], LENGTH, PREDICTIONS, True, 2

@@ -2,7 +2,9 @@
 """Questions and their answers: the original's values, bad data, whole runs."""
 
 import json
+import math
 import re
+from typing import NamedTuple
 
 import helpers
 import numpy as np
@@ -335,6 +337,50 @@ def test_an_answer_is_narrowed_to_its_own_pieces(tokenizer):
     assert " ".join(span).replace("##", "") == wanted
 
 
+def test_an_answer_span_is_the_first_inner_one_with_the_answers_pieces():
+  pieces = ["(", "1895", "-", "1943", ")", ".", "1895"]
+
+  def improve(start, end, answer):
+    return run_squad._improve_answer_span(pieces, start, end, Words(), answer)
+
+  assert improve(0, 5, "1895") == (1, 1)
+  assert improve(0, 6, "1895 - 1943") == (1, 3)
+  assert improve(2, 6, "1895") == (6, 6)
+  assert improve(2, 5, "1895") == (2, 5)  # not in the span
+  assert improve(2, 5, "") == (2, 5)
+
+
+class DocSpan(NamedTuple):
+  start: int
+  length: int
+
+
+def test_a_window_has_the_most_context_around_a_piece():
+  spans = [DocSpan(0, 5), DocSpan(3, 5), DocSpan(6, 2)]
+
+  def owners(position):
+    return [
+      run_squad._check_is_max_context(spans, index, position)
+      for index in range(len(spans))
+    ]
+
+  # Piece 3 has min(3, 1) + 0.05 in the first window, min(0, 4) + 0.05 in the
+  # second; piece 4 has 0 and 1; piece 6 has 1.05 in the second, 0.02 in the
+  # third; piece 7 has 0.05 and 0.02.
+  assert owners(3) == [True, False, False]
+  assert owners(4) == [False, True, False]
+  assert owners(6) == owners(7) == [False, True, False]
+  assert owners(8) == [False, False, False]  # no window holds it
+  assert owners(None) == [
+    [True, True, True, True, False],
+    [False, True, True, True, True],
+    [False, False],
+  ]
+  twins = [DocSpan(0, 3), DocSpan(0, 3)]
+  assert run_squad._check_is_max_context(twins, 0, 1) is True
+  assert run_squad._check_is_max_context(twins, 1, 1) is False
+
+
 def test_a_window_without_the_whole_answer_trains_at_0():
   words = [str(i) for i in range(10)]
   whole = example(
@@ -371,6 +417,7 @@ def test_written_windows_are_read_back(tokenizer, tmp_path):
     run_squad.convert_examples_to_features(
       examples, tokenizer, 48, 16, 16, True, write_and_keep
     )
+  assert writer.filename == path
   assert writer.num_features == len(found) == 64
   assert writer.records.lengths == [len(f.tokens) for f in found]
   input_fn = run_squad.input_fn_builder(path, 48, False, False)
@@ -437,6 +484,22 @@ def test_predictions_equal_the_originals_to_the_byte(tokenizer, tmp_path, name):
   for file in written:
     wanted = (GOLDEN / f"squad_{name}_{file}.json").read_bytes()
     assert (tmp_path / file).read_bytes() == wanted, file
+
+
+def test_the_best_places_are_the_highest_logits_first():
+  best = run_squad._get_best_indexes
+  assert best([0.5, 2.0, -1.0, 2.0, 1.0], 3) == [1, 3, 4]
+  assert best([1.0, 1.0, 1.0], 2) == [0, 1]
+  assert best(np.array([1.0, 3.0]), 9) == [1, 0]
+  several = best(np.array([[1.0, 2.0, 3.0], [3.0, 0.0, 3.0]]), 2)
+  assert several.tolist() == [[2, 1], [0, 2]]
+
+
+def test_probabilities_of_scores():
+  found = run_squad._compute_softmax([1000.0, 1000.0 + math.log(3.0)])
+  assert isinstance(found, list)
+  assert found == pytest.approx([0.25, 0.75])
+  assert run_squad._compute_softmax([]) == []
 
 
 def test_final_texts_equal_the_originals():
@@ -760,6 +823,35 @@ def test_flags_that_do_not_fit_give_one_sentence(
   assert done.returncode == 1
   assert message in done.stderr
   assert "Traceback" not in done.stderr
+
+
+def test_options_are_checked_with_a_configuration(tmp_path):
+  config = modeling.BertConfig(**CONFIG)
+
+  def validate(**given):
+    given = {"output_dir": str(tmp_path), **given}
+    options = run_squad.Options(**given)
+    return run_squad.validate_flags_or_throw(config, options)
+
+  longest = config.max_position_embeddings
+  fits = {
+    "do_train": True,
+    "train_file": "x",
+    "max_seq_length": longest,
+    "max_query_length": longest - 4,
+  }
+  assert validate(**fits).max_seq_length == longest
+  for changes, message in (
+    ({"do_train": False}, "give at least one of --do_train, --do_predict"),
+    ({"train_file": None}, "--do_train needs --train_file"),
+    ({"do_predict": True}, "--do_predict needs --predict_file"),
+    ({"max_seq_length": longest + 1}, "is over max_position_embeddings"),
+    ({"max_query_length": longest - 3}, "leaves no room for the context"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      validate(**{**fits, **changes})
+  with pytest.raises(ValueError, match="not defined: call flags.define"):
+    run_squad.validate_flags_or_throw(config)
 
 
 def test_flags_that_fit_become_the_note(data_dir, tmp_path, monkeypatch):

@@ -6,37 +6,55 @@ import pytest
 from bert.records import tables
 
 
-def table(tmp_path, name, data, has_header=True):
+def read(tmp_path, name, data):
   path = tmp_path / name
   path.write_bytes(data)
-  return tables.Table(str(path), has_header)
+  return list(tables.read_rows(str(path)))
 
 
 def test_tsv_with_byte_order_mark_crlf_blank_lines_and_quotes(tmp_path):
   data = b'\xef\xbb\xbfid\ttext\r\n\r\n7\t"He said ""no\r\n8\tok\r\n\n'
-  rows = table(tmp_path, "a.tsv", data)
-  assert rows.header == ["id", "text"]
-  assert list(rows) == [(3, ["7", '"He said ""no']), (4, ["8", "ok"])]
+  assert read(tmp_path, "a.tsv", data) == [
+    (1, ["id", "text"]),
+    (3, ["7", '"He said ""no']),
+    (4, ["8", "ok"]),
+  ]
 
 
 def test_tsv_keeps_a_line_separator_inside_a_cell(tmp_path):
-  rows = table(tmp_path, "a.tsv", "x\u2028y\tz\n".encode(), has_header=False)
-  assert list(rows) == [(1, ["x\u2028y", "z"])]
+  data = "x\u2028y\tz\n".encode()
+  assert read(tmp_path, "a.tsv", data) == [(1, ["x\u2028y", "z"])]
 
 
 def test_csv_quotes_enclose_commas_and_line_breaks(tmp_path):
   data = b'text,label\n"a, b\nc",1\n\nd,0\n'
-  rows = table(tmp_path, "a.csv", data)
-  assert list(rows) == [(2, ["a, b\nc", "1"]), (5, ["d", "0"])]
+  found = read(tmp_path, "a.csv", data)
+  assert found[1:] == [(2, ["a, b\nc", "1"]), (5, ["d", "0"])]
+
+
+def test_a_row_knows_its_file_and_line(tmp_path):
+  for name, data in (("a.tsv", b"\nx\ty\n"), ("a.jsonl", b'\n{"x": 1}\n')):
+    ((line, row),) = read(tmp_path, name, data)
+    assert (line, row.where) == (2, f"{tmp_path / name}:2")
+
+
+def test_tabs_are_read_whatever_the_ending_with_quotes_on_request(tmp_path):
+  path = tmp_path / "a.csv"
+  path.write_text('"a,\tb"\tc\n', "utf-8")
+  assert tables.read_tsv(str(path)) == [['"a,', 'b"', "c"]]
+  assert tables.read_tsv(str(path), '"') == [["a,\tb", "c"]]
+  path.write_text('x\ty\n"a\tb\n', "utf-8")
+  with pytest.raises(ValueError, match=r"a\.csv:2: unexpected end of data"):
+    tables.read_tsv(str(path), '"')
 
 
 def test_json_lines_have_columns_by_name(tmp_path):
-  rows = table(tmp_path, "a.jsonl", b'{"text": "a", "n": 3}\n\n{"text": "b"}\n')
-  found = list(rows)
+  found = read(tmp_path, "a.jsonl", b'{"text": "a", "n": 3}\n\n{"text": "b"}\n')
   assert [line for line, _ in found] == [1, 3]
-  assert rows.cell(1, found[0][1], "n") == 3
+  first, last = (row for _, row in found)
+  assert tables.value_of(first.where, first, "n") == 3
   with pytest.raises(ValueError, match=r"a.jsonl:3: no column 'n'.*keys text"):
-    rows.cell(3, found[1][1], "n")
+    tables.value_of(last.where, last, "n")
 
 
 @pytest.mark.parametrize(
@@ -53,22 +71,20 @@ def test_the_error_for_an_unreadable_row_gives_its_place(
   tmp_path, name, data, message
 ):
   with pytest.raises(ValueError, match=message):
-    list(table(tmp_path, name, data))
+    read(tmp_path, name, data)
 
 
-def test_the_error_for_a_missing_column_gives_line_and_columns(tmp_path):
-  rows = table(tmp_path, "a.tsv", b"id\ttext\tlabel\n1\thello\n")
-  line, row = next(iter(rows))
-  assert rows.cell(line, row, "text") == "hello"
-  assert rows.cell(line, row, "0") == "1"
+def test_the_error_for_a_missing_column_gives_line_and_columns():
+  header, row = ["id", "text", "label"], ["1", "hello"]
+  assert tables.value_of("a.tsv:2", row, "text", header) == "hello"
+  assert tables.value_of("a.tsv:2", row, "0", header) == "1"
+  assert tables.value_of("a.tsv:2", row, -1) == "hello"
   with pytest.raises(
     ValueError, match=r"a.tsv:2: no column 'label': this line has 2 columns"
   ):
-    rows.cell(line, row, "label")
+    tables.value_of("a.tsv:2", row, "label", header)
 
 
-def test_the_error_for_commas_in_a_tsv_file_suggests_csv(tmp_path):
-  rows = table(tmp_path, "a.tsv", b"1,hello,0\n", has_header=False)
-  line, row = next(iter(rows))
+def test_the_error_for_commas_in_a_tsv_file_suggests_csv():
   with pytest.raises(ValueError, match=r"for commas, name the file .csv"):
-    rows.cell(line, row, 2)
+    tables.value_of("a.tsv:1", ["1,hello,0"], 2)

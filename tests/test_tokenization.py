@@ -156,6 +156,46 @@ def test_basic_tokenizer_alone():
   assert tokenization.BasicTokenizer().tokenize(text.encode()) == lower
 
 
+def test_the_steps_of_the_basic_tokenizer():
+  basic = tokenization.BasicTokenizer()
+  assert basic._clean_text("a\tb\u3000c\0d\ufffde\u200bf\n") == "a b cdef "
+  assert basic._clean_text(" plain, as it is. ") == " plain, as it is. "
+  assert basic._tokenize_chinese_chars("a文字b ハ") == "a 文  字 b ハ"
+  assert basic._run_strip_accents("Café naïve") == "Cafe naive"
+  split = basic._run_split_on_punc
+  assert split("don't!?") == ["don", "'", "t", "!", "?"]
+  assert split("hi, you“") == ["hi", ",", " you", "“"]
+  assert split("plain") == ["plain"]
+  assert split("") == []
+
+
+def test_the_blocks_of_chinese_characters():
+  is_chinese = tokenization.BasicTokenizer()._is_chinese_char
+  for first, last in (
+    *((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF)),
+    *((0x2A700, 0x2B73F), (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF)),
+    *((0xF900, 0xFAFF), (0x2F800, 0x2FA1F)),
+  ):
+    assert is_chinese(first) and is_chinese(last)
+  for code in (0x33FF, 0x4DC0, 0xA000, 0x2CEB0, *map(ord, "aハ한")):
+    assert not is_chinese(code)
+
+
+class WithKana(tokenization.BasicTokenizer):
+  def _is_chinese_char(self, cp):
+    return super()._is_chinese_char(cp) or 0x3040 <= cp < 0x3100
+
+
+def test_a_step_that_a_subclass_replaces_is_used(make):
+  full = make(["[UNK]", "ハ", "a"])
+  assert full.tokenize("aハa") == ["[UNK]"]
+  full = make(["[UNK]", "ハ", "a"])
+  full.basic_tokenizer = WithKana()
+  assert full.tokenize("aハa") == ["a", "ハ", "a"]
+  tokens, spans = pickle.loads(pickle.dumps(full)).tokenize_with_offsets("aハ")
+  assert (tokens, spans) == (["a", "ハ"], [(0, 1), (1, 2)])
+
+
 def test_wordpiece_tokenizer_alone():
   vocab = [
     "[UNK]",

@@ -176,7 +176,7 @@ def corpus_input_fn_builder(
   """
 
   def example(number, record):
-    parsed = input_pipeline.parse(record, schema)
+    parsed = input_pipeline.decode_record(record, schema)
     return transform(number, parsed) if transform else parsed
 
   def input_fn(params, input_context=None):

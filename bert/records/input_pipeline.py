@@ -179,7 +179,7 @@ def input_fn_builder(
       dataset = host_share(dataset, params.get("context"))
       dataset = dataset.shuffle(num_examples, seed=random_seed).repeat()
     dataset = dataset.map(
-      lambda record: parse(record, schema), tf.data.AUTOTUNE
+      lambda record: decode_record(record, schema), tf.data.AUTOTUNE
     )
     if is_training:
       dataset = _batch(dataset, batch_size, drop_remainder, bounds, schema)
@@ -190,6 +190,30 @@ def input_fn_builder(
     if is_training and input_context:
       dataset = replica_shares(dataset, batch_size, input_context)
     return ahead(dataset, tf.data.AUTOTUNE)
+
+  return input_fn
+
+
+def file_input_fn(
+  path: str, schema: Mapping, is_training: bool, drop_remainder: bool
+):
+  """Makes an `input_fn` from one file, which it opens when it is called.
+
+  Args:
+    path: a TFRecord file. `input_fn` counts its records, and raises ValueError
+      if they do not fit `schema`.
+    schema: {name: tf.FixedLenFeature}.
+    is_training: as in `input_fn_builder`.
+    drop_remainder: as in `input_fn_builder`.
+  """
+
+  def input_fn(params, input_context=None):
+    check_records(path, schema)
+    num_examples = sum(1 for _ in tf.python_io.tf_record_iterator(path))
+    read = input_fn_builder(
+      [path], schema, is_training, drop_remainder, num_examples
+    )
+    return read(params, input_context)
 
   return input_fn
 
@@ -277,9 +301,9 @@ def _batch(dataset, batch_size, drop_remainder, bounds, schema):
   return _batch_by_length(dataset, bounds, batch_size, schema)
 
 
-def parse(record, schema):
+def decode_record(record, name_to_features):
   """Parses a serialised example to {name: tensor}; casts int64 to int32."""
-  example = tf.io.parse_single_example(record, dict(schema))
+  example = tf.io.parse_single_example(record, dict(name_to_features))
   return {
     name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
     for name, value in example.items()

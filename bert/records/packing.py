@@ -28,12 +28,20 @@ def pair_lengths(length_a: int, length_b: int, limit: int) -> tuple[int, int]:
 
   Equals dropping pieces one at a time from the end of the longer text, and
   from B on a tie. `text_graph` has the same rule as a graph, for exports.
-  Pre-training data follows its own rule (`truncate_seq_pair`).
+  Pre-training data follows its own rule, in `pretraining_instances`.
   """
   if length_a + length_b <= limit:
     return length_a, length_b
   kept_a = max(min(length_a, limit - limit // 2), limit - length_b)
   return kept_a, limit - kept_a
+
+
+def truncate_seq_pair(
+  tokens_a: list[str], tokens_b: list[str], max_length: int
+) -> None:
+  """Cuts the ends of a pair, in place, until it fits; see `pair_lengths`."""
+  kept_a, kept_b = pair_lengths(len(tokens_a), len(tokens_b), max_length)
+  del tokens_a[kept_a:], tokens_b[kept_b:]
 
 
 def pack(tokens_a, tokens_b, max_seq_length: int, tokenizer) -> PackedInputs:
@@ -52,11 +60,9 @@ def pack(tokens_a, tokens_b, max_seq_length: int, tokenizer) -> PackedInputs:
     tokens = ["[CLS]", *tokens_a[: max_seq_length - 2], "[SEP]"]
     segment_ids = [0] * len(tokens)
   else:
-    kept_a, kept_b = pair_lengths(
-      len(tokens_a), len(tokens_b), max_seq_length - 3
-    )
-    first = ["[CLS]", *tokens_a[:kept_a], "[SEP]"]
-    second = [*tokens_b[:kept_b], "[SEP]"]
+    kept_a, kept_b = list(tokens_a), list(tokens_b)
+    truncate_seq_pair(kept_a, kept_b, max_seq_length - 3)
+    first, second = ["[CLS]", *kept_a, "[SEP]"], [*kept_b, "[SEP]"]
     tokens = first + second
     segment_ids = [0] * len(first) + [1] * len(second)
   padding = [0] * (max_seq_length - len(tokens))

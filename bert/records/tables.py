@@ -2,6 +2,7 @@
 """Reads rows of TSV, CSV and JSON-lines files.
 
 In: the path of a data file. Out: its text, or its rows with line numbers.
+Readers skip a byte-order mark and blank lines, and accept CRLF.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -59,98 +60,146 @@ def number(value, name: str) -> float:
   return found
 
 
-class Table:
-  """The rows of a TSV, CSV or JSON-lines file, with line numbers.
+# ------------------------------------------------------------------- rows
 
-  Skips a byte-order mark and blank lines, and accepts CRLF. Quotes are plain
-  text in TSV; in CSV they enclose cells.
+
+class Row(list):
+  """The cells of a row. `where` is its file and line, for errors."""
+
+  where: str
+
+
+class JsonRow(dict):
+  """A row in JSON, {column: value}. `where` is its file and line."""
+
+  where: str
+
+
+def read_rows(
+  path: str, is_json: bool | None = None
+) -> Iterator[tuple[int, Row | JsonRow]]:
+  """Yields each row of a file, after the number of its line, from 1.
 
   Args:
-    path: the file. Its ending gives the format: `.csv` has commas, `.jsonl` and
-      `.json` have one JSON object a line, all others have tabs.
-    has_header: whether the first row names the columns.
+    path: the file. Its ending gives the format: `.csv` has commas, and quotes
+      that enclose cells; `.jsonl` and `.json` have one JSON object a line; all
+      others have tabs.
     is_json: whether each line is a JSON object; None: the ending decides.
 
   Raises:
-    ValueError: there is no such file, or it is not UTF-8.
+    ValueError: there is no such file, or a line of it can't be read.
   """
+  if is_json is None:
+    is_json = path.endswith((".jsonl", ".json"))
+  if is_json:
+    return _json_rows(path)
+  if path.endswith(".csv"):
+    return _rows_of_cells(path, ",", '"')
+  return _rows_of_cells(path, "\t")
 
-  def __init__(self, path: str, has_header: bool, is_json: bool | None = None):
-    self.path = path
-    if is_json is None:
-      is_json = path.endswith((".jsonl", ".json"))
-    self._is_json = is_json
-    self._text = read_text(path)
-    self._rows = self._read_rows()
-    self.header = None
-    if has_header and not self._is_json:
-      self.header = next(self._rows, (0, []))[1]
 
-  def __iter__(self) -> Iterator[tuple]:
-    """Yields (line number from 1, list of cells or dict of them)."""
-    return self._rows
+def read_tsv(path: str, quotechar: str | None = None) -> list[Row]:
+  """Returns the rows of a file with tabs, whatever its ending.
 
-  def cell(self, line: int, row, column: int | str):
-    """Returns the value of a column in a row.
+  Args:
+    path: the file.
+    quotechar: encloses cells; None: quotes are plain text.
 
-    Raises:
-      ValueError: the row has no such column; the message names the line and
-        the columns that it has.
-    """
-    if self._is_json:
-      if str(column) in row:
-        return row[str(column)]
-      found = f"the keys {', '.join(row)}"
-    else:
-      place = self._place(column)
-      if place is not None and -len(row) <= place < len(row):
-        return row[place]
-      found = f"{len(row)} columns"
-      if self.header:
-        found += f" (the header names {', '.join(self.header)})"
-      elif len(row) == 1 and not self.path.endswith(".csv"):
-        found += " (tabs separate columns here; for commas, name the file .csv)"
-    raise ValueError(
-      f"{self.path}:{line}: no column {column!r}: this line has {found}"
-    )
+  Raises:
+    ValueError: there is no such file, or a line of it can't be read.
+  """
+  return [row for _, row in _rows_of_cells(path, "\t", quotechar)]
 
-  def _place(self, column):
-    """Returns a column's index from its number or name; None if unknown."""
-    if self.header and column in self.header:
-      return self.header.index(column)
-    if isinstance(column, int):
-      return column
-    return int(column) if re.fullmatch(r"-?\d+", column) else None
 
-  def _read_rows(self):
-    if self.path.endswith(".csv") and not self._is_json:
-      reader = csv.reader(io.StringIO(self._text, newline=""), strict=True)
-      while True:
-        line = reader.line_num + 1
-        try:
-          row = next(reader, None)
-        except csv.Error as error:
-          raise ValueError(f"{self.path}:{line}: {error}") from None
-        if row is None:
-          return
-        if any(cell.strip() for cell in row):
-          yield line, row
-    for line, text in enumerate(self._text.split("\n"), 1):
-      text = text.rstrip("\r")
-      if text.strip():
-        yield (
-          line,
-          self._read_json(line, text) if self._is_json else (text.split("\t")),
-        )
+def _rows_of_cells(path, delimiter, quotechar=None):
+  """Yields (line, Row)."""
+  for line, cells in _cells(path, read_text(path), delimiter, quotechar):
+    if any(cell.strip() for cell in cells):
+      row = Row(cells)
+      row.where = f"{path}:{line}"
+      yield line, row
 
-  def _read_json(self, line, text):
+
+def _cells(path, text, delimiter, quotechar):
+  """Yields (line, list of cells); a quoted cell may hold line breaks."""
+  if quotechar is None:
+    for line, cells in enumerate(text.split("\n"), 1):
+      yield line, cells.rstrip("\r").split(delimiter)
+    return
+  reader = csv.reader(
+    io.StringIO(text, newline=""),
+    delimiter=delimiter,
+    quotechar=quotechar,
+    strict=True,
+  )
+  while True:
+    line = reader.line_num + 1
     try:
-      row = json.loads(text)
+      cells = next(reader, None)
+    except csv.Error as error:
+      raise ValueError(f"{path}:{line}: {error}") from None
+    if cells is None:
+      return
+    yield line, cells
+
+
+def _json_rows(path):
+  """Yields (line, JsonRow)."""
+  for line, text in enumerate(read_text(path).split("\n"), 1):
+    if not text.strip():
+      continue
+    try:
+      value = json.loads(text)
     except (ValueError, RecursionError) as error:
-      raise ValueError(f"{self.path}:{line}: not JSON: {error}") from None
-    if not isinstance(row, dict):
+      raise ValueError(f"{path}:{line}: not JSON: {error}") from None
+    if not isinstance(value, dict):
       raise ValueError(
-        f"{self.path}:{line}: a JSON object is expected, such as"
+        f"{path}:{line}: a JSON object is expected, such as"
         ' {"text": "...", "label": "..."}'
       )
-    return row
+    row = JsonRow(value)
+    row.where = f"{path}:{line}"
+    yield line, row
+
+
+def value_of(
+  where: str,
+  row: Sequence | Mapping,
+  column: int | str,
+  header: Sequence[str] = (),
+):
+  """Returns the value of a column in a row.
+
+  Args:
+    where: the row's file and line, for the error message.
+    row: cells, or {column: value}.
+    column: its number from 0, or its name in the header or in JSON.
+    header: the names of the columns, if the file has them.
+
+  Raises:
+    ValueError: the row has no such column; the message names the columns that
+      it has.
+  """
+  if isinstance(row, Mapping):
+    if str(column) in row:
+      return row[str(column)]
+    found = f"the keys {', '.join(row)}"
+  else:
+    place = _place(column, header)
+    if place is not None and -len(row) <= place < len(row):
+      return row[place]
+    found = f"{len(row)} columns"
+    if header:
+      found += f" (the header names {', '.join(header)})"
+    elif len(row) == 1 and not where.rpartition(":")[0].endswith(".csv"):
+      found += " (tabs separate columns here; for commas, name the file .csv)"
+  raise ValueError(f"{where}: no column {column!r}: this line has {found}")
+
+
+def _place(column, header):
+  """Returns a column's index from its number or name; None if unknown."""
+  if column in header:
+    return header.index(column)
+  if isinstance(column, int):
+    return column
+  return int(column) if re.fullmatch(r"-?\d+", column) else None

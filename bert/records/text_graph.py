@@ -22,7 +22,7 @@ _PUNCTUATION = r"[!-/:-@\[-`{-~\pP]"
 
 
 def spaced(texts: tf.Tensor, do_lower_case: bool) -> tf.Tensor:
-  """`tokenization.BasicTokenizer.spaced` as a graph: words between spaces.
+  """`tokenization.BasicTokenizer.tokenize` as a graph: words between spaces.
 
   Args:
     texts: string [...], UTF-8; what is not is left out.

@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import tensorflow.compat.v1 as tf
 from absl import logging
 
 from bert.records import input_pipeline, record_files, tables
@@ -91,7 +90,7 @@ def read_squad_examples(
 def _read_questions(path: str) -> Iterator[_Question]:
   """Yields the questions of a file; errors name the place in it."""
   if path.endswith(".jsonl"):
-    for line, row in tables.Table(path, has_header=False):
+    for line, row in tables.read_rows(path):
       yield _read_question(f"{path}:{line}", row, row)
     return
   try:
@@ -250,7 +249,8 @@ class FeatureWriter(record_files.RecordWriter):
 
   def __init__(self, filename: str, is_training: bool):
     super().__init__(filename, {})
-    self._is_training = is_training
+    self.filename = filename
+    self.is_training = is_training
     self._encode_window = None  # made for the length of the first window
 
   @property
@@ -262,7 +262,7 @@ class FeatureWriter(record_files.RecordWriter):
     if not self._encode_window:
       task = answering(len(feature.input_ids))
       self._encode_window = record_files.record_encoder(
-        task.schema(self._is_training)
+        task.schema(self.is_training)
       )
     self.write_encoded(self._encode_window(record_of(feature)))
     self.records.lengths.append(len(feature.tokens))
@@ -271,10 +271,8 @@ class FeatureWriter(record_files.RecordWriter):
 def input_fn_builder(
   input_file: str, seq_length: int, is_training: bool, drop_remainder: bool
 ):
-  """An input_fn over a file of windows."""
+  """An input_fn over a file of windows; see `file_input_fn`."""
   schema = answering(seq_length).schema(is_training)
-  input_pipeline.check_records(input_file, schema)
-  num_examples = sum(1 for _ in tf.python_io.tf_record_iterator(input_file))
-  return input_pipeline.input_fn_builder(
-    [input_file], schema, is_training, drop_remainder, num_examples
+  return input_pipeline.file_input_fn(
+    input_file, schema, is_training, drop_remainder
   )

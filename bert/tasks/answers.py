@@ -168,22 +168,46 @@ def _tokenize_context(doc_tokens, tokenizer):
 
 
 def _answer_pieces(example, context, tokenizer):
-  """First and last piece of the answer; (-1, -1) if there is none.
-
-  The answer's words may hold more than the answer, as "(1887)." holds "1887":
-  the first of their pieces that equal the answer's pieces are taken, if any do.
-  """
+  """First and last piece of the answer; (-1, -1) if there is none."""
   if example.is_impossible:
     return -1, -1
   first = context.first_pieces[example.start_position]
   last = len(context.pieces) - 1
   if example.end_position < len(example.doc_tokens) - 1:
     last = context.first_pieces[example.end_position + 1] - 1
-  wanted = tokenizer.tokenize(example.orig_answer_text)
-  for start in range(first, last + 2 - len(wanted) if wanted else first):
-    if context.pieces[start : start + len(wanted)] == wanted:
-      return start, start + len(wanted) - 1
-  return first, last
+  return _improve_answer_span(
+    context.pieces, first, last, tokenizer, example.orig_answer_text
+  )
+
+
+def _improve_answer_span(
+  doc_tokens: Sequence[str],
+  input_start: int,
+  input_end: int,
+  tokenizer,
+  orig_answer_text: str,
+) -> tuple[int, int]:
+  """Narrows the pieces of an answer's words to those of the answer.
+
+  The words may hold more than the answer, as "(1887)." holds "1887".
+
+  Args:
+    doc_tokens: pieces of the context.
+    input_start: the first piece of the answer's words.
+    input_end: their last piece.
+    tokenizer: a FullTokenizer.
+    orig_answer_text: the answer.
+
+  Returns:
+    The first and last of the first pieces that equal the answer's; if none do,
+    input_start and input_end.
+  """
+  wanted = tokenizer.tokenize(orig_answer_text)
+  size = len(wanted)
+  for start in range(input_start, input_end + 2 - size if wanted else 0):
+    if list(doc_tokens[start : start + size]) == wanted:
+      return start, start + size - 1
+  return input_start, input_end
 
 
 def context_room(max_seq_length: int, query_length: int) -> int:
@@ -222,12 +246,11 @@ def _window_features(
   room = context_room(max_seq_length, len(query))
   head = ["[CLS]", *query, "[SEP]"]
   head_ids = tokenizer.convert_tokens_to_ids(head)
-  starts = _window_starts(len(context.pieces), room, doc_stride)
-  owners = _best_windows(len(context.pieces), room, starts)
-  for index, start in enumerate(starts):
-    end = min(start + room, len(context.pieces))
-    positions = range(len(head), len(head) + end - start)
-    is_best = (owners[start:end] == index).tolist()
+  doc_spans = _doc_spans(len(context.pieces), room, doc_stride)
+  for index, (start, length) in enumerate(doc_spans):
+    end = start + length
+    positions = range(len(head), len(head) + length)
+    is_best = _check_is_max_context(doc_spans, index, None)
     padding = [0] * (room - len(positions))
     features = InputFeatures(
       unique_id=0,
@@ -248,29 +271,61 @@ def _window_features(
     yield features
 
 
-def _window_starts(num_pieces, room, doc_stride):
-  """The first piece of each window; the last window reaches the end."""
+class _DocSpan(NamedTuple):
+  """The pieces of a context that a window holds."""
+
+  start: int
+  length: int
+
+
+def _doc_spans(num_pieces, room, doc_stride):
+  """The span of each window; the last one reaches the end of the context."""
   step = min(room, doc_stride)
   over = max(num_pieces - room, 0)  # pieces beyond the first window
-  return [i * step for i in range(-(-over // step) + 1)] if num_pieces else []
+  starts = range(0, -(-over // step) * step + 1 if num_pieces else 0, step)
+  return [_DocSpan(start, min(room, num_pieces - start)) for start in starts]
 
 
-def _best_windows(num_pieces, room, starts):
-  """The window in which each piece has the most context, int [num_pieces].
+def _check_is_max_context(
+  doc_spans: Sequence[_DocSpan], cur_span_index: int, position: int | None
+) -> bool | list[bool]:
+  """Whether no other window has more context around a piece.
 
-  The most context is the greatest min(left, right) + 0.01 * length; on a tie
-  the first window wins. This takes as long as writing the windows.
+  The context is min(left, right) + 0.01 * length of the window; on a tie the
+  first window wins.
+
+  Args:
+    doc_spans: `start` and `length` of each window, in pieces.
+    cur_span_index: the window.
+    position: the piece's place in the context; None: all pieces of the window.
+
+  Returns:
+    bool, False where the window does not hold the piece; or a list of bool.
   """
-  best = np.full(num_pieces, -1.0)
-  owners = np.zeros(num_pieces, int)
-  for index, start in enumerate(starts):
-    window = slice(start, min(start + room, num_pieces))
-    left = np.arange(window.stop - start)
-    scores = np.minimum(left, left[::-1]) + 0.01 * len(left)
-    is_better = scores > best[window]
-    best[window][is_better] = scores[is_better]
-    owners[window][is_better] = index
-  return owners
+  span = doc_spans[cur_span_index]
+  start, end = span.start, span.start + span.length
+  is_max = np.ones(span.length, bool)
+  for index, other in enumerate(doc_spans):
+    first = max(start, other.start)
+    last = min(end, other.start + other.length)
+    if index == cur_span_index or first >= last:
+      continue
+    ours = _context_scores(span.length)[first - start : last - start]
+    theirs = _context_scores(other.length)[
+      first - other.start : last - other.start
+    ]
+    is_more = ours > theirs if index < cur_span_index else ours >= theirs
+    is_max[first - start : last - start] &= is_more
+  if position is None:
+    return is_max.tolist()
+  return start <= position < end and bool(is_max[position - start])
+
+
+@functools.lru_cache(maxsize=1024)
+def _context_scores(length):
+  """How much context each piece of a window has, float [length]."""
+  left = np.arange(length)
+  return np.minimum(left, left[::-1]) + 0.01 * length
 
 
 # ---------------------------------------------------------------- answers
@@ -405,8 +460,10 @@ def _best_spans(all_features, results, n_best_size, max_answer_length):
   for first in range(0, len(results), _WINDOWS_AT_ONCE):
     features = all_features[first : first + _WINDOWS_AT_ONCE]
     rows = results[first : first + _WINDOWS_AT_ONCE]
-    starts, start_logits = _highest([r.start_logits for r in rows], n_best_size)
-    ends, end_logits = _highest([r.end_logits for r in rows], n_best_size)
+    start_logits = _padded([row.start_logits for row in rows])
+    end_logits = _padded([row.end_logits for row in rows])
+    starts = _get_best_indexes(start_logits, n_best_size)
+    ends = _get_best_indexes(end_logits, n_best_size)
     may_start = [
       [f.token_is_max_context.get(position, False) for position in row]
       for f, row in zip(features, starts.tolist())
@@ -425,27 +482,41 @@ def _best_spans(all_features, results, n_best_size, max_answer_length):
         first + window,
         starts[window, i],
         ends[window, j],
-        start_logits[window, i],
-        end_logits[window, j],
+        start_logits[window, starts[window, i]],
+        end_logits[window, ends[window, j]],
       )
     )
   return _Span(*map(np.concatenate, zip(*parts))) if parts else None
 
 
-def _highest(rows, count):
-  """Positions and values [W, n] of the highest; the lower position on a tie."""
+def _padded(rows):
+  """The logits of windows, float [W, S]; -inf behind the shorter ones."""
   logits = np.full([len(rows), max(map(len, rows))], -np.inf)
   for row, values in zip(logits, rows):
     row[: len(values)] = values
   if np.isnan(logits).any():
     raise ValueError("the logits are NaN: the model's training has failed")
-  count = min(count, logits.shape[1])
-  lowest = np.partition(logits, -count, axis=1)[:, -count, np.newaxis]
-  windows, places = np.nonzero(logits >= lowest)  # more than count on a tie
-  order = np.lexsort((-logits[windows, places], windows))  # stable
-  first = np.searchsorted(windows, np.arange(len(rows)))[:, np.newaxis]
+  return logits
+
+
+def _get_best_indexes(logits, n_best_size: int):
+  """The positions of the highest logits, the lower position on a tie.
+
+  Args:
+    logits: those of a window, or an array [W, S] of several windows.
+    n_best_size: how many positions to find.
+
+  Returns:
+    A list, the highest first; of several windows, an array [W, n].
+  """
+  matrix = np.atleast_2d(logits)
+  count = min(n_best_size, matrix.shape[1])
+  lowest = np.partition(matrix, -count, axis=1)[:, -count, np.newaxis]
+  windows, places = np.nonzero(matrix >= lowest)  # more than count on a tie
+  order = np.lexsort((-matrix[windows, places], windows))  # stable
+  first = np.searchsorted(windows, np.arange(len(matrix)))[:, np.newaxis]
   places = places[order[first + np.arange(count)]]  # [W, count]
-  return places, np.take_along_axis(logits, places, axis=1)
+  return places if np.ndim(logits) == 2 else places[0].tolist()
 
 
 def _null_spans(all_features, results):
@@ -591,7 +662,7 @@ def _basic_tokenizer(do_lower_case):
 
 def _predict(qas_id, answers, null, threshold):
   """Gives the answers to a question probabilities, and chooses one."""
-  weights = _softmax([start + end for _, start, end, *_ in answers])
+  weights = _compute_softmax([start + end for _, start, end, *_ in answers])
   answers = [
     Answer(text, start, end, weight, *place)
     for (text, start, end, *place), weight in zip(answers, weights)
@@ -607,9 +678,12 @@ def _predict(qas_id, answers, null, threshold):
   return Prediction(qas_id, best, answers, odds)
 
 
-def _softmax(scores):
-  """Adds up in the original's order, so that no bit differs from it."""
-  highest = max(scores)
+def _compute_softmax(scores: Sequence[float]) -> list[float]:
+  """The probabilities of scores, [] of none.
+
+  Adds up in the original's order, so that no bit differs from it.
+  """
+  highest = max(scores, default=0.0)
   weights = [math.exp(score - highest) for score in scores]
   total = sum(weights)
   return [weight / total for weight in weights]

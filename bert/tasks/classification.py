@@ -116,12 +116,15 @@ class Classification(task.Task):
     [B], 0 or 1 per label [B, L], or the number [B].
 
     Makes the variables `output_weights` [L, D + F] and `output_bias` [L].
+    Recipes that freeze a graph know the logits as the operation `loss/BiasAdd`
+    and the probabilities of single labels as `loss/Softmax`.
     """
     vectors = encoder.dropout(encoder.get_pooled_output(), DROPOUT)
     if features.get("features") is not None:
       vectors = tf.concat([vectors, features["features"]], axis=1)
-    logits = layers.labels_product(vectors, self.note.num_outputs)
-    probabilities = ACTIVATIONS[self.note.label_type](logits)
+    with tf.name_scope("loss"):  # the original's names of operations
+      logits = layers.labels_product(vectors, self.note.num_outputs)
+      probabilities = ACTIVATIONS[self.note.label_type](logits)
     return {
       "logits": logits,
       "probabilities": probabilities,

@@ -8,6 +8,7 @@ records that a classifier reads.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -75,6 +76,15 @@ class Dataset:
   )
   aliases: Mapping = dataclasses.field(default_factory=dict)
   has_broken_rows: bool = False  # as handed out; they are counted, left out
+
+  def columns_of(self, set_type: str) -> Columns:
+    """Where the columns of a set are: of "train", "test" or any other."""
+    if set_type == "train":
+      return self.train_columns or self.columns
+    if set_type == "test":
+      without_label = dataclasses.replace(self.columns, label=None)
+      return self.test_columns or without_label
+    return self.columns
 
 
 _NLI_LABELS = ("contradiction", "entailment", "neutral")
@@ -145,69 +155,73 @@ def xnli_task(language: str = "zh") -> Dataset:
   )
 
 
-def read_examples(
-  path: str, columns: Columns, task: Dataset, set_type: str
+def create_examples(
+  lines: Sequence[Sequence | Mapping], task: Dataset, set_type: str
 ) -> list[InputExample]:
-  """Reads a file's rows as examples.
+  """Makes examples of the rows of a file.
 
   Args:
-    path: of a TSV, CSV or JSON-lines file.
-    columns: where they are; without a label column none is read.
-    task: for its labels, if they are known, and their kind.
-    set_type: first part of the guid of rows that have none.
+    lines: cells, or {column: value}; the header first, if there is one.
+    task: where the columns are, the labels if they are known, and their kind.
+    set_type: train, dev or test; first part of the guid of rows that have none.
 
   Returns:
-    The examples, in the file's order.
+    The examples, in the order of the rows.
 
   Raises:
-    ValueError: no rows, a missing column, or a label that is not the task's;
-      the file and line are named.
+    ValueError: a missing column, or a label that is not the task's; the message
+      names the file and line of a row that was read by `tables`.
   """
-  table = tables.Table(path, columns.has_header)
+  columns, header = task.columns_of(set_type), ()
+  if columns.has_header and lines and not isinstance(lines[0], Mapping):
+    header, *lines = lines
   examples, skipped = [], []
-  for number, (line, row) in enumerate(table, int(columns.has_header)):
-
-    def cell(column, line=line, row=row):
-      return None if column is None else table.cell(line, row, column)
-
-    if columns.only and cell(columns.only[0]) != columns.only[1]:
+  for number, row in enumerate(lines, int(columns.has_header)):
+    guid = f"{set_type}-{number}"
+    where = getattr(row, "where", guid)
+    value_of = functools.partial(_value_of, where, row, header)
+    if columns.only and value_of(columns.only[0]) != columns.only[1]:
       continue
     try:
-      example = _read_example(f"{path}:{line}", cell, columns, task)
+      example = _create_example(where, value_of, columns, task)
     except ValueError:
       if not task.has_broken_rows:
         raise
-      skipped.append(line)
+      skipped.append(where)
       continue
-    example.guid = example.guid or f"{set_type}-{number}"
+    example.guid = example.guid or guid
     examples.append(example)
   if skipped:
     logging.warning(
-      f"{path}: left out {len(skipped)} broken rows, the first in line"
-      f" {skipped[0]}"
+      f"left out {len(skipped)} broken rows, the first is {skipped[0]}"
     )
-  if not examples:
-    raise ValueError(f"{path} holds no examples")
   return examples
 
 
-def _read_example(where, cell, columns, task):
-  """One row; `cell(column)` gives its values, None for the column None."""
-  guid, text_b = cell(columns.guid), cell(columns.text_b)
+def _value_of(where, row, header, column):
+  """The value of a column in a row, None for the column None."""
+  if column is None:
+    return None
+  return tables.value_of(where, row, column, header)
+
+
+def _create_example(where, value_of, columns, task):
+  """Makes the example of one row, whose values `value_of(column)` gives."""
+  guid, text_b = value_of(columns.guid), value_of(columns.text_b)
   return InputExample(
     guid="" if guid is None else " ".join(str(guid).split()),
-    text_a=_first_text(columns, cell),
+    text_a=_first_text(columns, value_of),
     text_b=None if text_b is None else str(text_b),
-    label=_read_label(where, cell(columns.label), columns, task),
-    features=[_number(where, cell(c), c) for c in columns.features],
+    label=_read_label(where, value_of(columns.label), columns, task),
+    features=[_number(where, value_of(c), c) for c in columns.features],
   )
 
 
-def _first_text(columns, cell):
+def _first_text(columns, value_of):
   """text_a of a row: its column, or the template filled in."""
   if columns.template is None:
-    return str(cell(columns.text_a))
-  return fill_template(columns.template, cell)
+    return str(value_of(columns.text_a))
+  return fill_template(columns.template, value_of)
 
 
 def _read_label(where, value, columns, task):
@@ -243,57 +257,107 @@ def _number(where, value, column):
 
 
 class DataProcessor:
-  """Reads one task's files from a data folder, as the original's did."""
-
-  task: Dataset | None = None
-
-  def __init__(self, task: Dataset | None = None):
-    self.task = task or self.task
+  """Reads the examples of a task. Subclass it, and write its four methods."""
 
   def get_train_examples(self, data_dir: str) -> list[InputExample]:
-    columns = self.task.train_columns or self.task.columns
-    return self._read(data_dir, self.task.train_file, columns, "train")
+    """The examples to train on, from files in a folder."""
+    raise self._lacks("get_train_examples")
+
+  def get_dev_examples(self, data_dir: str) -> list[InputExample]:
+    """The examples to evaluate on."""
+    raise self._lacks("get_dev_examples")
+
+  def get_test_examples(self, data_dir: str) -> list[InputExample]:
+    """The examples to predict; their labels may be None."""
+    raise self._lacks("get_test_examples")
+
+  def get_labels(self) -> list[str]:
+    """The labels, in the order of their ids."""
+    raise self._lacks("get_labels")
+
+  def _lacks(self, method):
+    name = type(self).__name__
+    return NotImplementedError(f"{name} has no {method}: write this method")
+
+  @classmethod
+  def _read_tsv(
+    cls, input_file: str, quotechar: str | None = None
+  ) -> list[tables.Row]:
+    """The rows of a file with tabs, the header too; see `tables.read_tsv`."""
+    return tables.read_tsv(input_file, quotechar)
+
+
+class DatasetProcessor(DataProcessor):
+  """Reads the files of a `Dataset`."""
+
+  def __init__(self, task: Dataset):
+    self.task = task
+
+  def get_train_examples(self, data_dir: str) -> list[InputExample]:
+    return self.read(os.path.join(data_dir, self.task.train_file), "train")
 
   def get_dev_examples(self, data_dir: str, suffix="") -> list[InputExample]:
     name = self.task.dev_files[suffix]
-    return self._read(data_dir, name, self.task.columns, "dev")
+    return self.read(os.path.join(data_dir, name), "dev")
 
   def get_test_examples(self, data_dir: str, suffix="") -> list[InputExample]:
-    columns = self.task.test_columns
-    if columns is None:
-      columns = dataclasses.replace(self.task.columns, label=None)
-    return self._read(data_dir, self.task.test_files[suffix], columns, "test")
+    name = self.task.test_files[suffix]
+    return self.read(os.path.join(data_dir, name), "test")
 
   def get_labels(self) -> list[str]:
     return list(self.task.labels)
 
-  def _read(self, data_dir, name, columns, set_type):
-    path = os.path.join(data_dir, name)
-    return read_examples(path, columns, self.task, set_type)
+  def read(self, path: str, set_type: str) -> list[InputExample]:
+    """Reads the examples of a TSV, CSV or JSON-lines file.
+
+    Raises:
+      ValueError: there are none, or a row does not fit the task.
+    """
+    if path.endswith((".csv", ".jsonl", ".json")):
+      lines = [row for _, row in tables.read_rows(path)]
+    else:
+      lines = self._read_tsv(path)
+    examples = self._create_examples(lines, set_type)
+    if not examples:
+      raise ValueError(f"{path} holds no examples")
+    return examples
+
+  def _create_examples(self, lines, set_type: str) -> list[InputExample]:
+    """`create_examples` with the labels that `get_labels` gives."""
+    task = dataclasses.replace(self.task, labels=self.get_labels())
+    return create_examples(lines, task, set_type)
 
 
-class ColaProcessor(DataProcessor):
+class ColaProcessor(DatasetProcessor):
   """CoLA."""
 
-  task = GLUE_TASKS["cola"]
+  def __init__(self):
+    super().__init__(GLUE_TASKS["cola"])
 
 
-class MrpcProcessor(DataProcessor):
+class MrpcProcessor(DatasetProcessor):
   """MRPC."""
 
-  task = GLUE_TASKS["mrpc"]
+  def __init__(self):
+    super().__init__(GLUE_TASKS["mrpc"])
 
 
-class MnliProcessor(DataProcessor):
+class MnliProcessor(DatasetProcessor):
   """MultiNLI."""
 
-  task = GLUE_TASKS["mnli"]
+  def __init__(self):
+    super().__init__(GLUE_TASKS["mnli"])
 
 
-class XnliProcessor(DataProcessor):
-  """XNLI, in Chinese."""
+class XnliProcessor(DatasetProcessor):
+  """XNLI, in the language that `language` names."""
 
-  task = xnli_task("zh")
+  def __init__(self):
+    self.language = "zh"
+
+  @property
+  def task(self) -> Dataset:
+    return xnli_task(self.language)
 
 
 def labels_of(examples: Sequence[InputExample]) -> list[str]:
@@ -344,7 +408,7 @@ def convert_single_example(
   tokenizer,
   label_type: str = "single",
 ) -> InputFeatures:
-  """Tokenizes, cuts and pads one example; unknown labels become 0.
+  """Tokenizes, cuts and pads one example; the label None becomes 0.
 
   Args:
     ex_index: not used; the original logged the first examples.
@@ -353,6 +417,9 @@ def convert_single_example(
     max_seq_length: padded length.
     tokenizer: a FullTokenizer.
     label_type: single, multi (label_id is a list of 0.0 and 1.0) or number.
+
+  Raises:
+    ValueError: the label is not in `label_list`, or is not a number.
   """
   del ex_index
   if isinstance(example, PaddingInputExample):
@@ -365,17 +432,25 @@ def convert_single_example(
     packed.input_ids,
     packed.input_mask,
     packed.segment_ids,
-    _label_id(example.label, label_list, label_type),
+    _label_id(example, label_list, label_type),
     features=example.features,
   )
 
 
-def _label_id(label, label_list, label_type):
-  """A label as the record holds it."""
-  if label_type == "multi":
-    return [float(name in (label or ())) for name in label_list]
+def _label_id(example, label_list, label_type):
+  """An example's label as the record holds it."""
+  label, where = example.label, f"example {example.guid}"
   if label_type == "number":
-    return float(label or 0.0)
+    return tables.number(label or 0.0, f"{where}: the label")
+  given = (label or ()) if label_type == "multi" else (label,)
+  for name in given:
+    if name is not None and name not in label_list:
+      raise ValueError(
+        f"{where}: label {name!r} is not one of the known labels"
+        f" ({', '.join(map(str, label_list))})"
+      )
+  if label_type == "multi":
+    return [float(name in given) for name in label_list]
   return 0 if label is None else list(label_list).index(label)
 
 
@@ -451,12 +526,10 @@ def file_based_convert_examples_to_features(
 def file_based_input_fn_builder(
   input_file: str, seq_length: int, is_training: bool, drop_remainder: bool
 ):
-  """An input_fn over a file of single-label records."""
+  """An input_fn over a file of single-label records; see `file_input_fn`."""
   schema = classification((), seq_length).schema(is_training)
-  input_pipeline.check_records(input_file, schema)
-  num_examples = sum(1 for _ in tf.python_io.tf_record_iterator(input_file))
-  return input_pipeline.input_fn_builder(
-    [input_file], schema, is_training, drop_remainder, num_examples
+  return input_pipeline.file_input_fn(
+    input_file, schema, is_training, drop_remainder
   )
 
 

@@ -73,7 +73,7 @@ def read_examples(path: str, set_type: str) -> list[InputExample]:
   Raises:
     ValueError: a row can't be read; its file and line are named.
   """
-  rows = list(tables.Table(path, has_header=False))
+  rows = list(tables.read_rows(path))
   if rows and not isinstance(rows[0][1], list):
     raise ValueError(f"{path} is not a .csv or .tsv file")
   header = [cell.strip().lower() for cell in rows[0][1]] if rows else []

@@ -65,8 +65,18 @@ def define(options_class: type, flag_values=absl_flags.FLAGS) -> None:
 
 
 def read(options_class: type, flag_values=absl_flags.FLAGS):
-  """The options that the parsed flags give."""
+  """The options that the parsed flags give.
+
+  Raises:
+    ValueError: `define` has not defined them.
+  """
   fields = _flag_fields(options_class)
+  missing = [field.name for field in fields if field.name not in flag_values]
+  if missing:
+    raise ValueError(
+      f"the flag --{missing[0]} is not defined: call"
+      f" flags.define({options_class.__name__}), or pass the options as values"
+    )
   values = {field.name: flag_values[field.name].value for field in fields}
   for name, value in values.items():
     if isinstance(value, list):

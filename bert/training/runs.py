@@ -247,13 +247,20 @@ def load_config(options: flags.ModelOptions) -> modeling.BertConfig:
   """
   config = modeling.BertConfig.from_json_file(options.bert_config_file)
   modeling.get_activation(config.hidden_act)  # raises if it is unknown
+  check_length(options, config)
+  return config
+
+
+def check_length(
+  options: flags.ModelOptions, config: modeling.BertConfig
+) -> None:
+  """Raises ValueError if --max_seq_length is too long for the model."""
   if options.max_seq_length > config.max_position_embeddings:
     raise ValueError(
       f"--max_seq_length={options.max_seq_length} is over"
       f" max_position_embeddings={config.max_position_embeddings} of"
       f" {options.bert_config_file}"
     )
-  return config
 
 
 def check_vocab_size(
