@@ -211,7 +211,9 @@ class RunOptions(ModelOptions, DeviceOptions):
   do_train: bool = flag(False, "Train.")
   train_batch_size: int = flag(32, "Examples per training step.", lower_bound=1)
   learning_rate: float = flag(
-    5e-5, "The highest learning rate.", lower_bound=0.0
+    5e-5,
+    "The highest learning rate; 0 leaves the weights as they are.",
+    lower_bound=0.0,
   )
   save_checkpoints_steps: int = flag(
     1000, "Steps between checkpoints.", lower_bound=1
@@ -260,8 +262,8 @@ class RunOptions(ModelOptions, DeviceOptions):
   )
   head_learning_rate: float | None = flag(
     None,
-    "Learning rate of the variables outside the encoder; default:"
-    " --learning_rate.",
+    "The highest learning rate of the variables outside the encoder, whatever"
+    " --learning_rate is; 0 leaves them as they are. Default: --learning_rate.",
     lower_bound=0.0,
   )
   use_xla: bool = flag(
