@@ -27,14 +27,15 @@ STEPS_TO_DOUBLE_SCALE = 2000
 class Options:
   """How a training step is taken; the defaults are the original's."""
 
-  learning_rate: float = 5e-5  # the highest
+  learning_rate: float = 5e-5  # the highest; 0 leaves the weights as they are
   num_train_steps: int | None = None  # where the rate reaches 0
   num_warmup_steps: int | None = None  # over which it rises; 0 or None: none
   use_tpu: bool = False  # average gradients over the TPU's replicas
   optimizer: str = "adamw"  # or lamb
   slices: int = 1  # parts that a batch is computed in, one after the other
   layerwise_lr_decay: float = 1.0  # a layer's rate over that of the layer above
-  head_learning_rate: float | None = None  # of variables outside the encoder
+  # The highest of the variables outside the encoder; None: learning_rate.
+  head_learning_rate: float | None = None
   scale_loss: bool = False  # dynamic loss scaling, for float16
 
 
@@ -46,7 +47,7 @@ class TrainStep:
   # The loss of the whole batch on all replicas, float32: a scalar, or a vector
   # that begins with it, whichever the loss function returns.
   loss: tf.Tensor
-  learning_rate: tf.Tensor  # float32 scalar, the rate it uses
+  learning_rate: tf.Tensor  # float32 scalar, where no own rate is given
   grad_norm: tf.Tensor  # float32 scalar, the global norm before clipping
 
 
@@ -78,10 +79,15 @@ def train_step(
     options: how the step is taken.
   """
   step = tf.train.get_or_create_global_step()
-  init_lr = options.learning_rate
-  rate = learning_rate_at(
-    step, init_lr, options.num_train_steps, options.num_warmup_steps
-  )
+
+  def rate_under(highest):
+    return learning_rate_at(
+      step, highest, options.num_train_steps, options.num_warmup_steps
+    )
+
+  rate = head_rate = rate_under(options.learning_rate)
+  if options.head_learning_rate is not None:
+    head_rate = rate_under(options.head_learning_rate)
   scale = _LossScale() if options.scale_loss else None
   loss, gradients, variables = compute_gradients(
     loss_fn, batch, options.slices, scale.value if scale else None
@@ -99,10 +105,11 @@ def train_step(
     rate,
     WEIGHT_DECAY_RATE,
     exclude_from_weight_decay=NOT_DECAYED,
-    rate_scales=rate_scales(
+    rates=variable_rates(
       [v.op.name for v in variables],
+      rate,
+      head_rate,
       options.layerwise_lr_decay,
-      (options.head_learning_rate or init_lr) / init_lr if init_lr else 1.0,
     ),
     is_finite=is_finite,
   )
@@ -143,20 +150,20 @@ def learning_rate_at(
   return tf.where(step < warmup, init_lr * (step / warmup), rate)
 
 
-def rate_scales(
-  names: list[str], layerwise_decay: float, head_scale: float
+def variable_rates(
+  names: list[str], rate, head_rate, layerwise_decay: float
 ) -> dict:
-  """The factor of each variable's rate (arXiv:1801.06146, arXiv:2003.10555).
+  """The rate of each variable (arXiv:1801.06146, arXiv:2003.10555).
 
   Args:
     names: of the variables.
-    layerwise_decay: a layer's rate divided by that of the layer above. The top
-      layer and the pooler have the full rate; the embeddings count as the layer
-      below layer 0.
-    head_scale: the factor of variables outside `bert/`.
+    rate: of the encoder's top layer and pooler, a float scalar.
+    head_rate: of variables outside `bert/`, a float scalar.
+    layerwise_decay: a layer's rate divided by that of the layer above. The
+      embeddings count as the layer below layer 0.
 
   Returns:
-    {name: float}.
+    {name: float scalar}.
   """
   layers = {
     name: int(match.group(1))
@@ -164,14 +171,13 @@ def rate_scales(
     if (match := re.match(r"bert/encoder/layer_(\d+)/", name))
   }
   top = max(layers.values(), default=-1)
-  scales = {}
+  rates = {}
   for name in names:
     depth = layers.get(name, -1 if name.startswith("bert/embeddings/") else top)
-    is_encoder = name.startswith("bert/")
-    scales[name] = (
-      layerwise_decay ** (top - depth) if is_encoder else head_scale
-    )
-  return scales
+    rates[name] = rate * layerwise_decay ** (top - depth)
+    if not name.startswith("bert/"):
+      rates[name] = head_rate
+  return rates
 
 
 # --------------------------------------------------------------- gradients
@@ -335,6 +341,7 @@ class _LossScale:
         f"loss_scale/{name}",
         initializer=value,
         trainable=False,
+        use_resource=True,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
       )
 
@@ -377,10 +384,10 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
     epsilon=1e-6,
     exclude_from_weight_decay=None,
     name="AdamWeightDecayOptimizer",
-    rate_scales=None,
+    rates=None,
     is_finite=None,
   ):
-    """Makes an optimiser of resource variables.
+    """Makes an optimiser of resource and reference variables.
 
     Args:
       learning_rate: float or float scalar tensor.
@@ -391,7 +398,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
       exclude_from_weight_decay: regular expressions. A variable is not decayed
         if one of them matches anywhere in its name.
       name: of the ops.
-      rate_scales: {variable name: factor of its rate}; the default is 1.
+      rates: {variable name: its own rate}; the default is `learning_rate`.
       is_finite: bool scalar tensor; if it is false, nothing changes. None:
         always true.
     """
@@ -402,17 +409,22 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
     self.beta_2 = beta_2
     self.epsilon = epsilon
     self.exclude_from_weight_decay = exclude_from_weight_decay or ()
-    self._rate_scales = rate_scales or {}
+    self._rates = rates or {}
     self._betas = beta_1, beta_2
+    self._is_finite = is_finite
     if is_finite is not None:
-      self.learning_rate *= tf.cast(is_finite, tf.float32)
       self.beta_1 = tf.where(is_finite, beta_1, 1.0)
       self.beta_2 = tf.where(is_finite, beta_2, 1.0)
 
   def apply_gradients(self, grads_and_vars, global_step=None, name=None):
-    """Takes a step; the caller counts it, so `global_step` is not used."""
+    """Takes a step; the caller counts it, so `global_step` is not used.
+
+    Gradients of gathered rows become dense first, because moments and decay
+    cover every row.
+    """
     del global_step
-    return super().apply_gradients(grads_and_vars, name=name)
+    dense = [(_dense(grad, var), var) for grad, var in grads_and_vars]
+    return super().apply_gradients(dense, name=name)
 
   def _distributed_apply(
     self, distribution, grads_and_vars, global_step=None, name=None
@@ -438,16 +450,26 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
       self._zeros_slot(variable, "v", "adam_v")
 
   def _resource_apply_dense(self, grad, var):
+    m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
+    handles = {"var": var.handle, "m": m.handle, "v": v.handle}
+    return self._apply_adam(tf.raw_ops.ResourceApplyAdam, handles, grad, var)
+
+  def _apply_dense(self, grad, var):
+    """Takes the step of a reference variable."""
+    m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
+    references = {"var": var, "m": m, "v": v}
+    return self._apply_adam(tf.raw_ops.ApplyAdam, references, grad, var)
+
+  def _apply_adam(self, kernel, variables, grad, var):
+    """Takes the step of a variable with one of TensorFlow's kernels."""
     rate = self._rate_of(var)
     with tf.control_dependencies([grad]):  # after all reads of the weights
       decay = self._decay(var, rate)
     with tf.control_dependencies(decay):
       # With both powers 0 this kernel corrects no bias and adds epsilon outside
       # the root, so it does the whole update in one pass over memory.
-      return tf.raw_ops.ResourceApplyAdam(
-        var=var.handle,
-        m=self.get_slot(var, "m").handle,
-        v=self.get_slot(var, "v").handle,
+      return kernel(
+        **variables,
         beta1_power=tf.zeros([], rate.dtype),
         beta2_power=tf.zeros([], rate.dtype),
         lr=rate,
@@ -457,31 +479,40 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         grad=grad,
       )
 
-  def _resource_apply_sparse(self, grad, var, indices):
-    """Makes the gradient dense, since moments and decay cover every row."""
-    rows = tf.IndexedSlices(grad, indices, tf.shape(var))
-    return self._resource_apply_dense(tf.convert_to_tensor(rows), var)
-
-  def _resource_apply_sparse_duplicate_indices(self, grad, var, indices):
-    return self._resource_apply_sparse(grad, var, indices)
-
   def _rate_of(self, var):
     """The rate of a variable, in the variable's type."""
-    name = var.op.name.split("/replica_")[0]
-    scale = self._rate_scales.get(name, 1.0)
-    return tf.cast(self.learning_rate, var.dtype.base_dtype) * scale
+    name = self._get_variable_name(var.name).split("/replica_")[0]
+    rate = self._rates.get(name, self.learning_rate)
+    rate = tf.cast(rate, var.dtype.base_dtype)
+    if self._is_finite is None:
+      return rate
+    return rate * tf.cast(self._is_finite, rate.dtype)
 
   def _decay(self, var, rate):
     """The decay, as a list of one op, or of none."""
-    if not self._is_decayed(var.op.name):
+    if not self._do_use_weight_decay(self._get_variable_name(var.name)):
       return []
     decay = rate * tf.cast(self.weight_decay_rate, rate.dtype)
     return [var.assign_sub(var.read_value() * decay, read_value=False)]
 
-  def _is_decayed(self, name):
-    return self.weight_decay_rate and not any(
-      re.search(pattern, name) for pattern in self.exclude_from_weight_decay
+  def _do_use_weight_decay(self, param_name):
+    """Whether the variable with this name is decayed."""
+    return bool(self.weight_decay_rate) and not any(
+      re.search(pattern, param_name)
+      for pattern in self.exclude_from_weight_decay
     )
+
+  def _get_variable_name(self, param_name):
+    """The name of a variable without the `:0` of its tensor."""
+    return re.sub(r":\d+$", "", param_name)
+
+
+def _dense(grad, var):
+  """A gradient as a tensor of the variable's shape; None stays None."""
+  if isinstance(grad, tf.IndexedSlices):
+    grad = tf.IndexedSlices(grad.values, grad.indices, tf.shape(var))
+    return tf.convert_to_tensor(grad)
+  return grad
 
 
 class LambOptimizer(AdamWeightDecayOptimizer):
@@ -494,6 +525,9 @@ class LambOptimizer(AdamWeightDecayOptimizer):
   A variable that is not decayed is not scaled by |w| / |u| either.
   """
 
+  def _apply_dense(self, grad, var):
+    return self._resource_apply_dense(grad, var)
+
   def _resource_apply_dense(self, grad, var):
     rate = self._rate_of(var)
     count = tf.cast(tf.train.get_global_step(), rate.dtype) + 1.0
@@ -504,7 +538,7 @@ class LambOptimizer(AdamWeightDecayOptimizer):
     corrected_m = new_m / (1.0 - tf.pow(beta_1, count))
     corrected_v = new_v / (1.0 - tf.pow(beta_2, count))
     update = corrected_m / (tf.sqrt(corrected_v) + self.epsilon)
-    if self._is_decayed(var.op.name):
+    if self._do_use_weight_decay(self._get_variable_name(var.name)):
       update += self.weight_decay_rate * var
       sizes = tf.norm(var), tf.norm(update)
       ratio = tf.where(

@@ -124,6 +124,79 @@ def test_pretraining_steps_are_the_originals(batch):
     assert_final(session, np.load(GOLDEN / "optimization_final.npz"))
 
 
+def variables_of(kinds):
+  """Has each new variable be a reference variable if `kinds(name)` says so."""
+
+  def make(next_creator, **options):
+    is_reference = kinds(options["name"])
+    return next_creator(**{**options, "use_resource": not is_reference})
+
+  return tf.variable_creator_scope(make)
+
+
+REFERENCES = {
+  "most": lambda name: "token_type" not in name,  # BertModel multiplies those
+  "a head's": lambda name: name.startswith("cls/"),
+}
+
+
+@pytest.mark.parametrize("references", REFERENCES.values(), ids=REFERENCES)
+def test_reference_variables_step_like_resource_variables(references, batch):
+  golden = json.loads((GOLDEN / "optimization.json").read_text())
+  with variables_of(references):
+    train = optimization.train_step(
+      lambda part, index: pretraining_losses(part)[0],
+      batch,
+      golden_options(golden),
+    )
+  known = {v.op.name: v for v in tf.global_variables()}
+  for variable in tf.trainable_variables():
+    name = variable.op.name
+    slot = known.get(f"{name}/adam_m", variable)  # some have no gradient
+    assert (variable.op.type == "VariableV2") == references(name)
+    assert slot.op.type == variable.op.type
+  with tf.Session() as session:
+    start(session)
+    assert_steps(session, train, golden["steps"])
+    assert_final(session, np.load(GOLDEN / "optimization_final.npz"))
+
+
+@pytest.mark.parametrize(
+  "options",
+  [{"optimizer": "lamb"}, {"slices": 2}, {"scale_loss": True}],
+  ids=["LAMB", "slices", "loss scaling"],
+)
+def test_all_options_of_a_step_take_reference_variables(options):
+  found = []
+  rows = np.array([[1.0, 2.0], [3.0, -4.0]], np.float32)
+  for is_reference in (False, True):
+    tf.reset_default_graph()
+
+    def loss_fn(part, index):
+      del index
+      kernel = tf.get_variable("kernel", initializer=rows)
+      bias = tf.get_variable("bias", initializer=rows[0])
+      return tf.reduce_sum(
+        tf.square(tf.gather(kernel, part["ids"]) + bias * part["factors"])
+      )
+
+    data = {"ids": tf.constant([1, 1]), "factors": tf.constant(rows)}
+    with variables_of(lambda name, wanted=is_reference: wanted):
+      train = optimization.train_step(
+        loss_fn, data, optimization.Options(0.1, 10, **options)
+      )
+    with tf.Session() as session:
+      session.run(tf.global_variables_initializer())
+      for _ in range(3):
+        session.run(train.train_op)
+      variables = {v.op.name: v for v in tf.trainable_variables()}
+      types = {v.op.type for v in variables.values()}
+      assert types == {"VariableV2" if is_reference else "VarHandleOp"}
+      found.append(session.run(variables))
+  for name, value in found[0].items():
+    np.testing.assert_array_equal(value, found[1][name], err_msg=name)
+
+
 def test_fine_tuning_steps_are_the_originals(batch):
   golden = json.loads((GOLDEN / "classifier_optimization.json").read_text())
   arrays = np.load(GOLDEN / "classifier_optimization.npz")
@@ -236,6 +309,31 @@ def test_names_left_out_of_the_decay_are_found_anywhere():
     session.run(op)
     found = np.ravel(session.run(variables))
   np.testing.assert_allclose(found, [1.0, 1.0, 0.95, 1.0])
+
+
+def test_a_subclass_decides_what_is_decayed():
+  class Other(optimization.AdamWeightDecayOptimizer):
+    def _do_use_weight_decay(self, param_name):
+      return param_name == "a"
+
+  variables = [tf.get_variable(n, initializer=[1.0]) for n in ("a", "b")]
+  op = Other(0.5, 0.1).apply_gradients([(tf.zeros([1]), v) for v in variables])
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    session.run(op)
+    assert np.ravel(session.run(variables)).tolist() == pytest.approx([0.95, 1])
+
+
+def test_names_and_their_decay_as_the_original_has_them():
+  optimizer = optimization.AdamWeightDecayOptimizer(
+    0.1, 0.01, exclude_from_weight_decay=["LayerNorm", "bias"]
+  )
+  assert optimizer._get_variable_name("a/kernel:0") == "a/kernel"
+  assert optimizer._get_variable_name("a/kernel") == "a/kernel"
+  assert optimizer._do_use_weight_decay("a/kernel") is True
+  assert optimizer._do_use_weight_decay("a/LayerNorm/gamma") is False
+  without = optimization.AdamWeightDecayOptimizer(0.1)
+  assert without._do_use_weight_decay("a/kernel") is False
 
 
 def test_slots_of_the_originals_checkpoints_restore(tmp_path):
@@ -375,7 +473,7 @@ def test_slices_are_told_apart_and_cover_the_batch_in_order():
 
 
 def test_rates_fall_from_layer_to_layer():
-  scales = optimization.rate_scales(
+  rates = optimization.variable_rates(
     [
       "bert/embeddings/word_embeddings",
       "bert/encoder/layer_0/output/dense/kernel",
@@ -383,21 +481,53 @@ def test_rates_fall_from_layer_to_layer():
       "bert/pooler/dense/kernel",
       "output_weights",
     ],
+    rate=2.0,
+    head_rate=10.0,
     layerwise_decay=0.5,
-    head_scale=10.0,
   )
-  assert list(scales.values()) == [0.25, 0.5, 1.0, 1.0, 10.0]
+  assert list(rates.values()) == [0.5, 1.0, 2.0, 2.0, 10.0]
 
 
 def test_a_variable_moves_by_its_own_rate():
-  variables = [tf.get_variable(n, initializer=[1.0]) for n in ("a", "b")]
-  optimizer = optimization.AdamWeightDecayOptimizer(0.1, rate_scales={"b": 0.5})
+  variables = [tf.get_variable(n, initializer=[1.0]) for n in ("a", "b", "c")]
+  optimizer = optimization.AdamWeightDecayOptimizer(
+    0.1, rates={"b": 0.05, "c": 0.0}
+  )
   op = optimizer.apply_gradients([(tf.ones([1]), v) for v in variables])
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     session.run(op)
     moved = 1.0 - np.ravel(session.run(variables))
   np.testing.assert_allclose(moved[1], moved[0] / 2, rtol=1e-5)
+  assert moved[2] == 0.0
+
+
+@pytest.mark.parametrize("optimizer", optimization.OPTIMIZERS)
+@pytest.mark.parametrize(
+  "rates, moving",
+  [((0.0, 0.1), {"head"}), ((0.1, 0.0), {"bert/a"}), ((0.0, None), set())],
+  ids=["only the head", "only the encoder", "nothing"],
+)
+def test_a_rate_of_zero_leaves_its_variables_as_they_are(
+  optimizer, rates, moving
+):
+  names = ("bert/a", "head")
+  variables = {n: tf.get_variable(n, initializer=[1.5]) for n in names}
+  loss = tf.add_n([tf.reduce_sum(v) for v in variables.values()])
+  rate, head_rate = rates
+  train = optimization.train_step(
+    lambda part, index: loss,
+    {},
+    optimization.Options(
+      rate, 10, head_learning_rate=head_rate, optimizer=optimizer
+    ),
+  )
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    for _ in range(3):
+      session.run(train.train_op)
+    values = session.run(variables)
+  assert {name for name, value in values.items() if value != 1.5} == moving
 
 
 # -------------------------------------------------------------------- LAMB

@@ -225,7 +225,9 @@ class RunOptions(ModelOptions, DeviceOptions):
     32, "Examples per training step, on all devices together.", lower_bound=1
   )
   learning_rate: float = flag(
-    5e-5, "The highest learning rate.", lower_bound=0.0
+    5e-5,
+    "The highest learning rate; 0 leaves the weights as they are.",
+    lower_bound=0.0,
   )
   save_checkpoints_steps: int = flag(
     1000, "Save a checkpoint every N training steps.", lower_bound=1
@@ -275,8 +277,8 @@ class RunOptions(ModelOptions, DeviceOptions):
   )
   head_learning_rate: float | None = flag(
     None,
-    "Learning rate of the variables outside the encoder. Default:"
-    " --learning_rate.",
+    "The highest learning rate of the variables outside the encoder, whatever"
+    " --learning_rate is; 0 leaves them as they are. Default: --learning_rate.",
     lower_bound=0.0,
   )
   use_xla: bool = flag(
