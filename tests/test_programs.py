@@ -89,7 +89,7 @@ def test_a_session_loop_trains_variables_of_both_kinds(config, tokenizer):
     labels=labels, logits=logits
   )
   loss = tf.reduce_mean(losses)
-  train_op = optimization.create_optimizer(loss, 1e-2, 12, 0, False)
+  train_op = optimization.create_optimizer(loss, 2e-3, 20, 0, False)
   kinds = {v.op.type for v in tf.trainable_variables()}
   assert kinds == {"VariableV2", "VarHandleOp"}
   arrays = encode(tokenizer, ["good", "bad", "a good one", "the bad day"])
@@ -97,10 +97,10 @@ def test_a_session_loop_trains_variables_of_both_kinds(config, tokenizer):
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     before = session.run([loss, weights], feed)
-    for _ in range(12):
+    for _ in range(20):
       session.run(train_op, feed)
     after = session.run([loss, weights], feed)
-    assert session.run(tf.train.get_global_step()) == 12
+    assert session.run(tf.train.get_global_step()) == 20
   assert after[0] < before[0] - 0.1
   assert np.abs(after[1] - before[1]).max() > 0.01
 
@@ -155,8 +155,8 @@ def make_estimator(config, folder, init_checkpoint=CHECKPOINT):
     bert_config=config,
     num_labels=2,
     init_checkpoint=init_checkpoint,
-    learning_rate=1e-3,
-    num_train_steps=8,
+    learning_rate=2e-3,
+    num_train_steps=24,
     num_warmup_steps=1,
     use_tpu=False,
     use_one_hot_embeddings=False,
@@ -212,7 +212,7 @@ def test_a_processor_of_ones_own_from_training_to_serving(
     run_classifier.file_based_convert_examples_to_features(
       examples, processor.get_labels(), LENGTH, tokenizer, records
     )
-  estimator.train(input_fn=input_fns["train"], max_steps=8)
+  estimator.train(input_fn=input_fns["train"], max_steps=24)
   result = estimator.evaluate(input_fn=input_fns["dev"], steps=None)
   assert set(result) >= {"eval_accuracy", "eval_loss", "loss", "global_step"}
   assert result["eval_accuracy"] == 1.0
@@ -256,7 +256,7 @@ def test_features_stay_in_memory(config, tokenizer, data_dir, tmp_path):
   estimator = make_estimator(config, tmp_path / "model")
   train = run_classifier.input_fn_builder(features, LENGTH, True, True)
   test = run_classifier.input_fn_builder(features, LENGTH, False, False)
-  estimator.train(input_fn=train, max_steps=8)
+  estimator.train(input_fn=train, max_steps=24)
   found = [p["probabilities"].argmax() for p in estimator.predict(test)]
   assert found == [1, 0] * 4
 

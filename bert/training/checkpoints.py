@@ -154,7 +154,7 @@ def check_trained(output_dir: str, init_checkpoint: str | None) -> None:
 
 
 def starting_weights(
-  init_checkpoint: str | None, model_dir: str | None, is_training: bool
+  init_checkpoint: str | None, model_dir: str | None, may_be_new: bool
 ) -> tuple[dict, str]:
   """Decides which weights the graph's variables start from.
 
@@ -164,7 +164,8 @@ def starting_weights(
   Args:
     init_checkpoint: prefix or None.
     model_dir: output folder or None.
-    is_training: only training may have new variables.
+    may_be_new: whether variables that `init_checkpoint` lacks may start from
+      new weights.
 
   Returns:
     The assignment map for `tf.train.init_from_checkpoint` (empty: nothing to
@@ -194,7 +195,7 @@ def starting_weights(
     [v for v in variables if v.op.name in assignment], init_checkpoint
   )
   new = [v.op.name for v in variables if v.op.name not in assignment]
-  if new and not is_training:
+  if new and not may_be_new:
     raise ValueError(
       f"checkpoint {init_checkpoint} lacks {_some(new)}: train first"
       " (--do_train), or give a complete checkpoint"

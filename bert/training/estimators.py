@@ -179,6 +179,9 @@ class GraphOptions:
   init_checkpoint: str | None = None  # prefix of the weights to start from
   optimizer: optimization.Options = optimization.Options()
   random_seed: int = 0  # of dropout
+  # Whether prediction may have weights that no checkpoint of its own has. A
+  # program may name one later: `estimator.predict(checkpoint_path=...)`.
+  predicts_with_new_weights: bool = False
   # Other arguments of modeling.BertModel, such as compute_dtype.
   encoder: Mapping = dataclasses.field(default_factory=dict)
 
@@ -215,9 +218,7 @@ def make_model_fn(task, config, options: GraphOptions):
       spec = _training_spec(task, forward, features, options, model_dir)
     else:
       spec = _inference_spec(task, forward, features, mode, use_tpu)
-    spec.update(
-      _start(options.init_checkpoint, model_dir, is_training, use_tpu)
-    )
+    spec.update(_start(options, model_dir, is_training))
     return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
   return model_fn
@@ -260,7 +261,13 @@ def original_model_fn(
   )
   encoder = {"use_one_hot_embeddings": use_one_hot_embeddings}
   encoder.update(encoder_options or {})
-  options = GraphOptions(init_checkpoint, optimizer, random_seed, encoder)
+  options = GraphOptions(
+    init_checkpoint,
+    optimizer,
+    random_seed,
+    predicts_with_new_weights=True,
+    encoder=encoder,
+  )
   return make_model_fn(task, bert_config, options)
 
 
@@ -278,17 +285,19 @@ def _training_spec(task, forward, features, options, model_dir):
   return spec
 
 
-def _start(init_checkpoint, model_dir, is_training, use_tpu):
+def _start(options, model_dir, is_training):
   """Has the variables start from what `starting_weights` finds.
 
   Returns:
     On TPU, where they start on the host, outside this graph, {"scaffold_fn":
     what does it}; otherwise {}.
   """
+  init_checkpoint = options.init_checkpoint
+  may_be_new = is_training or options.predicts_with_new_weights
 
   def start(_=None):
     assignment, text = checkpoints.starting_weights(
-      init_checkpoint, model_dir, is_training
+      init_checkpoint, model_dir, may_be_new
     )
     if is_training or assignment:
       logging.info(text)
@@ -298,7 +307,7 @@ def _start(init_checkpoint, model_dir, is_training, use_tpu):
         tf.train.init_from_checkpoint(init_checkpoint, assignment)
       return tf.train.Scaffold()
 
-    if use_tpu:
+    if options.optimizer.use_tpu:
       return {"scaffold_fn": scaffold_fn}
     scaffold_fn()
     return {}
