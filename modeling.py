@@ -153,12 +153,15 @@ class Build:
     dropout_seed: int32 [2]; None: drawn each time the graph runs.
     recompute_layers: whether training keeps only each layer's output and
       computes the rest again for the gradient.
+    trained_layers: how many of the top layers get gradients; the layers below
+      and the embeddings get none, and keep nothing for them. None: all.
   """
 
   is_training: bool = False
   compiled: bool = False
   dropout_seed: tf.Tensor | None = None
   recompute_layers: bool = False
+  trained_layers: int | None = None
 
 
 PLAIN = Build()
@@ -190,6 +193,7 @@ class BertModel:
     compute_dtype=tf.float32,
     recompute_layers=False,
     compiled=False,
+    trained_layers=None,
   ):
     """Builds the graph.
 
@@ -207,6 +211,7 @@ class BertModel:
         softmax, LayerNorm's statistics and all outputs are always float32.
       recompute_layers: as `Build` has it.
       compiled: as `Build` has it.
+      trained_layers: as `Build` has it; with 0 the pooler gets none either.
 
     Raises:
       ValueError: a size or a rank is wrong, or S is over the limit.
@@ -216,7 +221,9 @@ class BertModel:
       dropout_seed = draw_seed()
     self.config, self.is_training, self.compiled = config, is_training, compiled
     self.compute_dtype = tf.as_dtype(compute_dtype)
-    self._build = Build(is_training, compiled, dropout_seed, recompute_layers)
+    self._build = Build(
+      *(is_training, compiled, dropout_seed, recompute_layers, trained_layers)
+    )
     with tf.variable_scope(scope, default_name="bert"):
       with tf.variable_scope("embeddings"):
         tokens = self._embed(input_ids, token_type_ids, use_one_hot_embeddings)
@@ -227,6 +234,8 @@ class BertModel:
       self.sequence_output = self.all_encoder_layers[-1]
       with tf.variable_scope("pooler"):
         self.pooled_output = self._pool(self.sequence_output)
+      if is_training and trained_layers == 0:
+        self.pooled_output = tf.stop_gradient(self.pooled_output)
 
   def get_pooled_output(self):
     return self.pooled_output
@@ -277,6 +286,8 @@ class BertModel:
       dropout_prob=self._rate(config.hidden_dropout_prob),
       build=self._build,
     )
+    if self.is_training and self._build.trained_layers is not None:
+      tokens = tf.stop_gradient(tokens)
     return tf.cast(tokens, self.compute_dtype)
 
   def _encode(self, tokens, input_mask):
@@ -445,18 +456,22 @@ def transformer_model(
     layer's.
 
   Raises:
-    ValueError: a rank is wrong, D is not `hidden_size`, or the heads do not
-      divide it.
+    ValueError: a rank is wrong, D is not `hidden_size`, the heads do not divide
+      it, or fewer layers exist than are to be trained.
   """
   shape = get_shape_list(input_tensor, 3, "input_tensor")
   _check_width(shape[-1], hidden_size, num_attention_heads)
+  num_fixed = _num_fixed_layers(build, num_hidden_layers)
   if build.dropout_seed is None and build.recompute_layers:
     build = dataclasses.replace(build, dropout_seed=draw_seed())
-  layer = functools.partial(
-    _transformer_layer,
-    *(shape, attention_mask, num_attention_heads, intermediate_size),
-    *(intermediate_act_fn, hidden_dropout_prob, attention_probs_dropout_prob),
-    *(initializer_range, build),
+  fixed_layer, layer = (
+    functools.partial(
+      _transformer_layer,
+      *(shape, attention_mask, num_attention_heads, intermediate_size),
+      *(intermediate_act_fn, hidden_dropout_prob, attention_probs_dropout_prob),
+      *(initializer_range, each),
+    )
+    for each in (dataclasses.replace(build, is_training=False), build)
   )
   if build.is_training and build.recompute_layers:
     layer = functools.partial(recomputed, layer)
@@ -464,9 +479,24 @@ def transformer_model(
   outputs = []
   for i in range(num_hidden_layers):
     with tf.variable_scope(f"layer_{i}"):
-      tokens = layer(tokens, build.dropout_seed)
+      if i < num_fixed:
+        tokens = tf.stop_gradient(fixed_layer(tokens, build.dropout_seed))
+      else:
+        tokens = layer(tokens, build.dropout_seed)
     outputs.append(reshape_from_matrix(tokens, shape))
   return outputs if do_return_all_layers else outputs[-1]
+
+
+def _num_fixed_layers(build, num_layers):
+  """How many of the lower layers get no gradients."""
+  if build.trained_layers is None:
+    return 0
+  if not 0 <= build.trained_layers <= num_layers:
+    raise ValueError(
+      f"trained_layers is {build.trained_layers}, but the model has"
+      f" {num_layers} layers"
+    )
+  return num_layers - build.trained_layers if build.is_training else 0
 
 
 def _check_width(width, hidden_size, num_attention_heads):

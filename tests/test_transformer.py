@@ -309,3 +309,68 @@ def test_the_model_has_the_originals_attributes_and_op_names():
   assert model.embedding_output is model.get_embedding_output()
   assert model.embedding_table is model.get_embedding_table()
   assert model.embedding_table.op.name == "bert/embeddings/word_embeddings"
+
+
+# --------------------------------------------------------- fixed layers
+
+
+def encoder(trained_layers, is_training=True, recompute=False):
+  """A model of three layers, and the gradients of its variables by name."""
+  config = modeling.BertConfig(9, 8, 3, 2, 16, max_position_embeddings=8)
+  with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+    model = modeling.BertModel(
+      *(config, is_training, tf.constant([[1, 2, 3], [4, 5, 0]])),
+      scope="bert",
+      dropout_seed=tf.constant([1, 2]),
+      recompute_layers=recompute,
+      trained_layers=trained_layers,
+    )
+  variables = tf.trainable_variables()
+  sums = [tf.reduce_sum(tf.sin(x)) for x in model.all_encoder_layers]
+  loss = tf.add_n([*sums, tf.reduce_sum(tf.sin(model.pooled_output))])
+  gradients = tf.gradients(loss, variables)
+  found = {v.op.name: g for v, g in zip(variables, gradients) if g is not None}
+  return loss, found
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_fixed_layers_get_no_gradient_and_the_others_the_same(recompute):
+  loss, gradients = encoder(None, recompute=recompute)
+  partial_loss, partial = encoder(2, recompute=recompute)
+  assert len(gradients) == 5 + 3 * 16 + 2
+  assert set(partial) == {
+    name
+    for name in gradients
+    if name.startswith(("bert/encoder/layer_1", "bert/encoder/layer_2"))
+    or name.startswith("bert/pooler")
+  }
+  whole, fixed = evaluate([(loss, gradients), (partial_loss, partial)])
+  np.testing.assert_allclose(fixed[0], whole[0], rtol=1e-6)
+  for name, gradient in fixed[1].items():
+    np.testing.assert_allclose(
+      gradient, whole[1][name], rtol=1e-4, atol=1e-5, err_msg=name
+    )
+
+
+def test_nothing_of_the_encoder_is_trained_with_no_layer():
+  _, gradients = encoder(0)
+  assert gradients == {}
+
+
+def test_no_backward_pass_is_built_below_the_trained_layers():
+  encoder(1)
+  names = [op.name for op in tf.get_default_graph().get_operations()]
+  backward = [n for n in names if n.startswith("gradients")]
+  assert [n for n in backward if "layer_2" in n]
+  assert not [n for n in backward if "layer_1" in n or "embeddings" in n]
+
+
+def test_prediction_has_no_stops():
+  encoder(1, is_training=False)
+  types = {op.type for op in tf.get_default_graph().get_operations()}
+  assert "StopGradient" not in types
+
+
+def test_more_trained_layers_than_there_are_are_an_error():
+  with pytest.raises(ValueError, match="trained_layers is 4, .* has 3 layers"):
+    encoder(4)
