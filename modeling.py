@@ -132,6 +132,7 @@ class BertModel:
     compute_dtype=tf.float32,
     recompute_layers=False,
     compiled=False,
+    trained_layers=None,
   ):
     """Builds the graph.
 
@@ -150,11 +151,16 @@ class BertModel:
       recompute_layers: bool, whether training keeps only each layer's output
         and computes the rest again for the gradient.
       compiled: bool, whether XLA compiles parts of the graph.
+      trained_layers: int, how many of the top layers get gradients. The pooler
+        gets them too, unless this is 0; the layers below and the embeddings get
+        none, and keep nothing for them. None: everything gets gradients.
 
     Raises:
-      ValueError: a size or a rank is wrong, or S is over the limit.
+      ValueError: a size or a rank is wrong, S is over the limit, or the model
+        has fewer layers than `trained_layers`.
     """
     config.validate()
+    _check_trained_layers(trained_layers, config.num_hidden_layers)
     input_ids = tf.convert_to_tensor(input_ids)
     self._shape = get_shape_list(input_ids, 2, "input_ids")
     _check_length(self._shape[1], config.max_position_embeddings)
@@ -164,19 +170,23 @@ class BertModel:
     self.compute_dtype = tf.as_dtype(compute_dtype)
     self.is_training, self.compiled = is_training, compiled
     self._seed = dropout_seed
-    self._recompute = recompute_layers and is_training
+    self._recompute = recompute_layers
+    self._num_fixed = 0  # layers without gradients
+    if trained_layers is not None:
+      self._num_fixed = config.num_hidden_layers - trained_layers
+    self._has_gradient = is_training and trained_layers is None
     self._initializer = create_initializer(config.initializer_range)
     self._activation = get_activation(config.hidden_act)
-    if is_training:
-      self._activation = for_training(self._activation, compiled)
     with tf.variable_scope(scope, default_name="bert"):
       with tf.variable_scope("embeddings"):
         tokens = self._embed(input_ids, token_type_ids, use_one_hot_embeddings)
+        tokens = self._stopped(tokens)
       self._embedding_output = self._output(tokens)
       with tf.variable_scope("encoder"):
         self._all_encoder_layers = self._encode(tokens, input_mask)
       with tf.variable_scope("pooler"):
-        self._pooled_output = self._pool(self.get_sequence_output())
+        pooled_output = self._pool(self.get_sequence_output())
+        self._pooled_output = self._stopped(pooled_output)
 
   def get_pooled_output(self):
     """The vector of each sequence, float32 [B, D]."""
@@ -237,11 +247,12 @@ class BertModel:
 
     outputs = []
     for i in range(self.config.num_hidden_layers):
+      self._has_gradient = self.is_training and i >= self._num_fixed
       with tf.variable_scope(f"layer_{i}"):
-        if self._recompute:
+        if self._recompute and self._has_gradient:
           tokens = recomputed(layer, tokens, self._seed)
         else:
-          tokens = layer(tokens, self._seed)
+          tokens = self._stopped(layer(tokens, self._seed))
       outputs.append(self._output(tokens))
     return outputs
 
@@ -255,7 +266,10 @@ class BertModel:
         tokens = self._add_to_residual(context, tokens, seed)
     with tf.variable_scope("intermediate"):
       width = config.intermediate_size
-      inner = self._dense(tokens, width, activation=self._activation)
+      activation = self._activation
+      if self._has_gradient:
+        activation = for_training(activation, self.compiled)
+      inner = self._dense(tokens, width, activation=activation)
     with tf.variable_scope("output"):
       return self._add_to_residual(inner, tokens, seed)
 
@@ -275,7 +289,7 @@ class BertModel:
     rate = config.attention_probs_dropout_prob if self.is_training else 0.0
     context = attend(
       *(query, key, value, mask_scores, rate, seed),
-      *(self.compiled, self.is_training),
+      *(self.compiled, self._has_gradient),
     )
     context = tf.transpose(context, [0, 2, 1, 3])  # [B, S, N, H]
     return tf.reshape(context, [-1, heads * size])
@@ -301,12 +315,26 @@ class BertModel:
     return dropout(tensor, dropout_prob, seed, self.compiled)
 
   def _normalise(self, tensor):
-    return layer_norm(tensor, "LayerNorm", self.compiled, self.is_training)
+    return layer_norm(tensor, "LayerNorm", self.compiled, self._has_gradient)
+
+  def _stopped(self, tensor):
+    """The tensor, behind a stop where what computes it gets no gradient."""
+    if self.is_training and not self._has_gradient:
+      return tf.stop_gradient(tensor)
+    return tensor
 
   def _output(self, tokens):
     """[B*S, D] of any type to float32 [B, S, D]."""
     tokens = tf.reshape(tokens, [*self._shape, self.config.hidden_size])
     return tf.cast(tokens, tf.float32)
+
+
+def _check_trained_layers(trained_layers, num_layers):
+  """Raises ValueError if a model can't train this number of layers."""
+  if trained_layers is not None and not 0 <= trained_layers <= num_layers:
+    raise ValueError(
+      f"trained_layers is {trained_layers}: the model has {num_layers} layers"
+    )
 
 
 def _check_length(length, limit):

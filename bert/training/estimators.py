@@ -210,14 +210,14 @@ def make_model_fn(task, config, options: GraphOptions):
   def model_fn(features, labels, mode, params, config=None):
     del labels, params
     is_training = mode == tf.estimator.ModeKeys.TRAIN
-    model_dir = config and config.model_dir
+    trained = None
     if is_training:
-      spec = _training_spec(task, forward, features, options, model_dir)
+      spec, trained = _training_spec(
+        *(task, forward, features, options, config and config.model_dir)
+      )
     else:
       spec = _inference_spec(task, forward, features, mode, use_tpu)
-    spec.update(
-      _start(options.init_checkpoint, model_dir, is_training, use_tpu)
-    )
+    spec.update(_start(options.init_checkpoint, config, trained, use_tpu))
     return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
   return model_fn
@@ -265,26 +265,36 @@ def original_model_fn(
 
 
 def _training_spec(task, forward, features, options, model_dir):
-  """The spec of a training step, as keywords."""
+  """The spec of a training step, as keywords, and the variables it trains."""
   names = []
   loss_fn = _training_loss(task, forward, features, options, names)
   step = optimization.train_step(loss_fn, features, options.optimizer)
   shown = _shown(step, names)
   spec = {"loss": shown["loss"], "train_op": step.train_op}
   if options.optimizer.use_tpu:
-    return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
+    spec["host_call"] = _host_summaries(model_dir, step, shown)
+    return spec, step.variables
   for name, scalar in shown.items():
     show_progress(name, scalar)
-  return spec
+  return spec, step.variables
 
 
-def _start(init_checkpoint, model_dir, is_training, use_tpu):
+def _start(init_checkpoint, config, trained, use_tpu):
   """Has the variables start from what `starting_weights` finds.
 
+  Args:
+    init_checkpoint: prefix of the weights to start from, or None.
+    config: RunConfig of the estimator, or None.
+    trained: list of variables; None without training.
+    use_tpu: whether the graph is for a TPU.
+
   Returns:
-    On TPU, where they start on the host, outside this graph, {"scaffold_fn":
-    what does it}; otherwise {}.
+    {"scaffold_fn": what TPUEstimator calls}, where the variables start on a
+    TPU's host, outside this graph, or where they are restored in another way
+    than TPUEstimator's; otherwise {}.
   """
+  is_training = trained is not None
+  model_dir = config and config.model_dir
 
   def start(_=None):
     assignment, text = checkpoints.starting_weights(
@@ -292,13 +302,19 @@ def _start(init_checkpoint, model_dir, is_training, use_tpu):
     )
     if is_training or assignment:
       logging.info(text)
+    saver = None
+    if is_training:
+      counts = map(_num_weights, (trained, tf.trainable_variables()))
+      logging.info("trained weights: {:,} of {:,}".format(*counts))
+      keep = config.keep_checkpoint_max if config else 5
+      saver = checkpoints.resuming_saver(model_dir, keep)
 
     def scaffold_fn():
       if assignment:
         tf.train.init_from_checkpoint(init_checkpoint, assignment)
-      return tf.train.Scaffold()
+      return tf.train.Scaffold(saver=saver)
 
-    if use_tpu:
+    if use_tpu or saver:
       return {"scaffold_fn": scaffold_fn}
     scaffold_fn()
     return {}
@@ -306,6 +322,10 @@ def _start(init_checkpoint, model_dir, is_training, use_tpu):
   if tf.distribute.has_strategy():  # once, where variables have their names
     return tf.distribute.get_replica_context().merge_call(start)
   return start()
+
+
+def _num_weights(variables):
+  return sum(variable.shape.num_elements() for variable in variables)
 
 
 def _inference_spec(task, forward, features, mode, use_tpu):
