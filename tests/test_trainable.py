@@ -134,7 +134,9 @@ def test_a_loss_without_variables_of_a_task_has_nothing_to_train():
 
 def test_a_model_refuses_more_layers_than_it_has():
   with pytest.raises(ValueError, match="is 3: the model has 2 layers"):
-    modeling.BertModel(CONFIG, True, tf.zeros([1, 2]), trained_layers=3)
+    modeling.BertModel(
+      CONFIG, True, tf.zeros([1, 2], tf.int32), trained_layers=3
+    )
 
 
 # -------------------------------------------------------------------- runs
