@@ -265,6 +265,10 @@ class BertModel:
   def _embed(self, input_ids, token_type_ids, use_one_hot_embeddings):
     """The sum of word, segment and position embeddings, [B, S, D]."""
     config = self.config
+    is_fixed = self.is_training and self._build.trained_layers is not None
+    build = dataclasses.replace(
+      self._build, is_training=self.is_training and not is_fixed
+    )
     input_ids = tf.convert_to_tensor(input_ids)
     assert_rank(input_ids, 2, "input_ids")
     if token_type_ids is None:
@@ -284,11 +288,10 @@ class BertModel:
       initializer_range=config.initializer_range,
       max_position_embeddings=config.max_position_embeddings,
       dropout_prob=self._rate(config.hidden_dropout_prob),
-      build=self._build,
+      build=build,
     )
-    if self.is_training and self._build.trained_layers is not None:
-      tokens = tf.stop_gradient(tokens)
-    return tf.cast(tokens, self.compute_dtype)
+    tokens = tf.cast(tokens, self.compute_dtype)
+    return tf.stop_gradient(tokens) if is_fixed else tokens
 
   def _encode(self, tokens, input_mask):
     """The layers' outputs, a list of [B, S, D]."""

@@ -49,6 +49,7 @@ class TrainStep:
   loss: tf.Tensor
   learning_rate: tf.Tensor  # float32 scalar, where no own rate is given
   grad_norm: tf.Tensor  # float32 scalar, the global norm before clipping
+  variables: list  # those that it trains: the loss depends on them
 
 
 def create_optimizer(loss, init_lr, num_train_steps, num_warmup_steps, use_tpu):
@@ -77,21 +78,18 @@ def train_step(
     loss_fn: as `compute_gradients` takes it; `TrainStep.loss` has its shape.
     batch: {name: tensor [B, ...]} of this replica.
     options: how the step is taken.
+
+  Raises:
+    ValueError: the loss depends on no variable that can be trained.
   """
   step = tf.train.get_or_create_global_step()
-
-  def rate_under(highest):
-    return learning_rate_at(
-      step, highest, options.num_train_steps, options.num_warmup_steps
-    )
-
-  rate = head_rate = rate_under(options.learning_rate)
-  if options.head_learning_rate is not None:
-    head_rate = rate_under(options.head_learning_rate)
+  rate, head_rate = _rates_at(step, options)
   scale = _LossScale() if options.scale_loss else None
   loss, gradients, variables = compute_gradients(
-    loss_fn, batch, options.slices, scale.value if scale else None
+    *(loss_fn, batch, options.slices, scale.value if scale else None),
+    use_tpu=options.use_tpu,
   )
+  trained = _trained(gradients, variables)
   loss, *gradients = mean_across_replicas([loss, *gradients], options.use_tpu)
   with tf.control_dependencies([loss]):  # all weights are read before a change
     gradients, norm = clip(gradients)
@@ -116,12 +114,38 @@ def train_step(
   applied = [optimizer.apply_gradients(zip(gradients, variables))]
   if scale:
     applied.append(scale.update(is_finite))
-  with tf.control_dependencies(applied):  # which have read the rate
+  with tf.control_dependencies([rate, *applied]):  # all have read the step
     train_op = step.assign_add(1, read_value=False)
-  return TrainStep(train_op, loss, rate, norm)
+  return TrainStep(train_op, loss, rate, norm, trained)
+
+
+def _trained(gradients, variables):
+  """The variables that have a gradient; ValueError if none has."""
+  trained = [v for g, v in zip(gradients, variables) if g is not None]
+  if not trained:
+    raise ValueError(
+      "nothing to train: the loss depends on no variable outside the fixed"
+      " layers. A task without variables of its own can't be trained with"
+      " --trainable=head"
+    )
+  return trained
 
 
 # ------------------------------------------------------------------- rates
+
+
+def _rates_at(step, options):
+  """The rates of a step, for the encoder and for the other variables."""
+  highest = [options.learning_rate, options.head_learning_rate]
+  if highest[1] is None:
+    highest.pop()
+  rates = [
+    learning_rate_at(
+      step, peak, options.num_train_steps, options.num_warmup_steps
+    )
+    for peak in highest
+  ]
+  return rates[0], rates[-1]
 
 
 def learning_rate_at(
@@ -184,7 +208,11 @@ def variable_rates(
 
 
 def compute_gradients(
-  loss_fn: Callable, batch: Mapping, slices: int = 1, loss_scale=None
+  loss_fn: Callable,
+  batch: Mapping,
+  slices: int = 1,
+  loss_scale=None,
+  use_tpu: bool = False,
 ):
   """The loss of a batch and its gradients, computed slice by slice.
 
@@ -200,6 +228,7 @@ def compute_gradients(
     slices: number of parts that the batch is split into; it has to divide B.
     loss_scale: float32 scalar that keeps float16 gradients from underflow; the
       returned gradients are without it.
+    use_tpu: whether the graph is for a TPU.
 
   Returns:
     The loss (float32, in the shape that loss_fn returns), the gradients (dense,
@@ -217,13 +246,13 @@ def compute_gradients(
 
   loss, gradients, variables = share(tf.constant(0))
   if slices > 1:
-    loss, gradients = _add_slices(share, slices, loss, gradients)
+    loss, gradients = _add_slices(share, slices, loss, gradients, use_tpu)
   if loss_scale is not None:
     gradients = [g if g is None else g / loss_scale for g in gradients]
   return loss, gradients, variables
 
 
-def _add_slices(share, slices, loss, gradients):
+def _add_slices(share, slices, loss, gradients, use_tpu):
   """Adds slices 1 and on to the loss and gradients of slice 0."""
   present = [i for i, g in enumerate(gradients) if g is not None]
   sums = [loss, *(gradients[i] for i in present)]
@@ -247,7 +276,9 @@ def _add_slices(share, slices, loss, gradients):
     )
 
   # In a function this is a loop of TensorFlow 2, which can hold compiled parts.
-  _, loss, *totals = tf.function(add_all, autograph=False)(*sums)
+  # A TPU's steps have no such parts, and its own loop should hold no functions.
+  run = add_all if use_tpu else tf.function(add_all, autograph=False)
+  _, loss, *totals = run(*sums)
   gradients = list(gradients)
   for i, total in zip(present, totals):
     gradients[i] = total

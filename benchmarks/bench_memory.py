@@ -53,6 +53,7 @@ def peak(args, length, batch, way):
     "threads": 0,
     "recompute_layers": recompute,
     "gradient_accumulation_steps": slices,
+    "trainable": "all",
   }
   return bench_step.measured_apart(case)["peak_mb"]
 

@@ -9,7 +9,8 @@ precision. The median round counts; the share is the step's GFLOP/s divided by
 the product's.
 
 GFLOP counts 2 operations for each multiplication in the encoder's dense layers
-and attention, and three times as many in training; it counts nothing else.
+and attention; training counts a layer three times if it is trained. It counts
+nothing else.
 
   python benchmarks/bench_step.py
   python benchmarks/bench_step.py --models=6-layer --lengths=128 --rounds=3
@@ -48,6 +49,7 @@ COLUMNS = {  # heading: (key of a result, format)
   "precision": ("precision", "{:>10}"),
   "length": ("length", "{:7}"),
   "batch": ("batch_size", "{:6}"),
+  "s/step": ("seconds_per_step", "{:7.3f}"),
   "seq/s": ("sequences_per_second", "{:8.1f}"),
   "tokens/s": ("tokens_per_second", "{:10,.0f}"),
   "GFLOP/s": ("gflops", "{:8.0f}"),
@@ -84,6 +86,9 @@ def parse_arguments():
   )
   parser.add_argument("--recompute_layers", action="store_true")
   parser.add_argument("--gradient_accumulation_steps", type=int, default=1)
+  parser.add_argument(
+    "--trainable", default="all", help="all, head or last:N, as in run_ scripts"
+  )
   parser.add_argument("--json_out", help="write the table as JSON here")
   parser.add_argument("--one", help=argparse.SUPPRESS)  # a process's case
   return parser.parse_args()
@@ -116,6 +121,7 @@ def measure(case):
   product_gflops = product_flop / statistics.median(product_seconds) / 1e9
   return {
     **case,
+    "seconds_per_step": took,
     "sequences_per_second": case["batch_size"] / took,
     "tokens_per_second": case["batch_size"] * case["length"] / took,
     "gflops": gflops,
@@ -131,7 +137,8 @@ def make_step(tf, case):
 
   import modeling
   import optimization
-  from bert.training import estimators
+  from bert.tasks import layers
+  from bert.training import estimators, flags, runs
 
   config = modeling.BertConfig(
     30522, type_vocab_size=2, **MODELS[case["model"]]
@@ -139,6 +146,8 @@ def make_step(tf, case):
   training = case["mode"] == "train"
   shape = [case["batch_size"], case["length"]]
   slices = case["gradient_accumulation_steps"]
+  options = flags.FineTuningOptions(trainable=case["trainable"])
+  trained_layers = runs.trained_layers(options)
 
   def pooled(inputs):
     return modeling.BertModel(
@@ -148,11 +157,13 @@ def make_step(tf, case):
       scope="bert",
       compute_dtype=tf.as_dtype(case["precision"]),
       recompute_layers=case["recompute_layers"],
+      trained_layers=trained_layers,
       compiled=estimators.can_compile(use_tpu=False),
     ).get_pooled_output()
 
   def loss(part, unused_index):
-    return tf.reduce_mean(tf.square(pooled(part) - 0.5)) / slices
+    scores = layers.labels_product(pooled(part), 2)
+    return tf.reduce_mean(tf.square(scores - 0.5)) / slices
 
   with tf.Graph().as_default():
     names = ("input_ids", "input_mask", "token_type_ids")
@@ -165,16 +176,21 @@ def make_step(tf, case):
     session = new_session(tf, case)
   ids = np.random.RandomState(1).randint(0, config.vocab_size, shape)
   feed = dict(zip(inputs.values(), [ids, np.ones(shape), np.zeros(shape)]))
-  return lambda: session.run(fetched, feed), model_flop(config, case)
+  if not training:
+    trained_layers = 0
+  elif trained_layers is None:
+    trained_layers = config.num_hidden_layers
+  flop = model_flop(config, case, trained_layers)
+  return lambda: session.run(fetched, feed), flop
 
 
-def model_flop(config, case):
+def model_flop(config, case, trained_layers):
   width, inner = config.hidden_size, config.intermediate_size
   dense = 4 * width * width + 2 * width * inner
   attention = 2 * case["length"] * width
   tokens = case["batch_size"] * case["length"]
-  forward = 2 * tokens * config.num_hidden_layers * (dense + attention)
-  return forward * (3 if case["mode"] == "train" else 1)
+  layers = config.num_hidden_layers + 2 * trained_layers
+  return 2 * tokens * layers * (dense + attention)
 
 
 def make_product(tf, case):
@@ -237,6 +253,7 @@ def cases(args):
       "cpu_time": args.cpu_time,
       "recompute_layers": args.recompute_layers,
       "gradient_accumulation_steps": args.gradient_accumulation_steps,
+      "trainable": args.trainable,
     }
     for model in args.models
     for mode in args.modes

@@ -7,7 +7,7 @@ import re
 import pytest
 from absl import logging
 
-from bert.training import cluster, flags
+from bert.training import cluster, estimators, flags
 
 
 def tf_config(workers, index, kind="worker", **jobs):
@@ -125,6 +125,20 @@ def test_files_that_a_tpu_reads_are_in_cloud_storage():
   )
   with pytest.raises(ValueError, match="--bert_config_file=here is a local"):
     cluster.check_devices(options, ["bert_config_file"])
+
+
+def test_the_tpu_of_a_tpu_vm_reads_local_files(tmp_path):
+  options = flags.RunOptions(
+    output_dir=str(tmp_path),
+    init_checkpoint="m.ckpt",
+    bert_config_file="c.json",
+    use_tpu=True,
+    tpu_name="local",
+  )
+  cluster.check_devices(options, ["bert_config_file"])
+  estimator = estimators.estimator_for(options, lambda features: None, 8)
+  assert estimator.config.master == ""  # a session of this process
+  assert not estimator.config.cluster_spec.jobs
 
 
 def test_several_workers_need_the_flag_that_uses_them(monkeypatch):

@@ -53,6 +53,7 @@ tf.config.set_logical_device_configuration(
   [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1)),
 )
 """
+MIRRORED = ("--distribution=mirrored",)
 RUN = """
 entry.run(run_classifier.main, run_classifier.Options)
 """
@@ -188,6 +189,22 @@ PRETRAIN = """
 import run_pretraining
 entry.run(run_pretraining.main, run_pretraining.Options)
 """
+
+
+@pytest.mark.slow
+def test_two_devices_train_the_top_as_one_and_go_on_with_the_rest(
+  data_dir, tmp_path
+):
+  two, one = tmp_path / "two", tmp_path / "one"
+  for trainable, epochs, line in (
+    ("last:1", 1, "trained weights: 690 of 1,610"),
+    ("all", 2, "model.ckpt-8 lacks bert/"),
+  ):
+    given = (f"--trainable={trainable}", f"--num_train_epochs={epochs}")
+    finish(start(data_dir, one, *given))
+    log = finish(start(data_dir, two, *given, *MIRRORED, cpus=2))
+    assert log.count(line) == 1, log
+  np.testing.assert_allclose(losses(two), losses(one), rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -37,13 +37,16 @@ def input_fn(params):
   return dataset.repeat().batch(params["batch_size"])
 
 
-def line_estimator(output_dir, steps, line=None, slices=1, warmup=2, **options):
+def line_estimator(
+  output_dir, steps, line=None, slices=1, warmup=2, scale_loss=False, **options
+):
   """The estimator of a line, or of the task `line`, with batches of 4."""
   optimizer = optimization.Options(
     learning_rate=0.1,
     num_train_steps=steps,
     num_warmup_steps=warmup,
     slices=slices,
+    scale_loss=scale_loss,  # as --precision=float16 does
   )
   graph = estimators.GraphOptions(optimizer=optimizer)
   model_fn = estimators.make_model_fn(line or Line(None), None, graph)
@@ -117,6 +120,57 @@ def test_training_resumes_and_does_not_start_when_it_is_done(tmp_path, caplog):
   assert checkpoints.current_step(str(tmp_path)) == 9
   estimators.train(line_estimator(tmp_path, 9), input_fn, 9, 8, 4, 10)
   assert any("already trained to step 9 of 9" in m for m in caplog.messages)
+
+
+def test_training_resumes_in_and_from_float16(tmp_path, caplog):
+  caplog.set_level("INFO", logger="absl")
+
+  def train(steps, scale_loss):
+    caplog.clear()
+    estimator = line_estimator(
+      tmp_path, steps, scale_loss=scale_loss, save_checkpoints_steps=2
+    )
+    estimators.train(estimator, input_fn, steps, 8, 4, 10)
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(str(tmp_path)))
+    names = reader.get_variable_to_shape_map()
+    return {name: reader.get_tensor(name) for name in names}
+
+  first = train(4, scale_loss=False)
+  second = train(8, scale_loss=True)
+  anew = [line for line in caplog.messages if "anew" in line]
+  assert len(anew) == 1
+  assert anew[0].endswith(
+    "model.ckpt-4 lacks loss_scale/scale, loss_scale/good_steps, which start"
+    " anew"
+  )
+  scaled = {"loss_scale/scale", "loss_scale/good_steps"}
+  assert set(second) == set(first) | scaled
+  assert second["loss_scale/scale"] == optimization.FIRST_LOSS_SCALE
+  assert second["loss_scale/good_steps"] == 4  # those of this run
+  assert second["slope"] > first["slope"]
+  third = train(12, scale_loss=True)
+  assert not [line for line in caplog.messages if "anew" in line]
+  assert third["loss_scale/good_steps"] == 8
+  fourth = train(16, scale_loss=False)
+  assert set(fourth) == set(first)
+  assert fourth["global_step"] == 16
+
+
+def test_weights_go_on_from_the_checkpoint_where_something_starts_anew(
+  tmp_path,
+):
+  found = []
+  for name, scale_loss in (("a", False), ("b", True)):
+    estimators.train(line_estimator(tmp_path / name, 4), input_fn, 4, 8, 4, 10)
+    estimators.train(
+      line_estimator(tmp_path / name, 8, scale_loss=scale_loss),
+      *(input_fn, 8, 8, 4, 10),
+    )
+    path = tf.train.latest_checkpoint(str(tmp_path / name))
+    found.append(
+      [tf.train.load_variable(path, n) for n in ("slope", "slope/adam_m")]
+    )
+  np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
 
 
 def test_evaluation_while_training_keeps_the_best_and_stops(tmp_path):

@@ -325,6 +325,7 @@ def test_graph_options_follow_the_flags(options):
     "use_one_hot_embeddings": False,
     "compute_dtype": tf.float16,
     "recompute_layers": True,
+    "trained_layers": None,
   }
 
 

@@ -2,8 +2,9 @@
 """What a TPU would run, as far as it can be seen without one.
 
 Each script's training graph is built as TPUEstimator builds it for two
-replicas; its sums over replicas are counted, its summaries are written on the
-CPU, and the step is compiled by XLA and run, alone.
+replicas, in the loop of its steps; its sums over replicas are counted. Its
+summaries are written on the CPU, and the step is compiled by XLA and run,
+alone.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.python.ops import summary_ops_v2
-from tensorflow.python.tpu import tpu_function
+from tensorflow.python.tpu import tpu_function, training_loop
 
 import modeling
 import optimization
@@ -160,43 +161,64 @@ def batch_of(script):
   return batch
 
 
-def training_spec(script, slices=1, model_dir=None):
-  """The TPUEstimatorSpec of one of two replicas."""
+def spec_of_replica(script, slices, model_dir=None):
+  """The TPUEstimatorSpec of a replica, in the context of its graph."""
   model_fn = script.model_fn_builder(optimization.Options(slices=slices))
   config = None
   if model_dir:
     config = tf.estimator.tpu.RunConfig(model_dir=str(model_dir))
+  return model_fn(
+    batch_of(script), None, tf.estimator.ModeKeys.TRAIN, {}, config
+  )
+
+
+def training_spec(script, slices=1, model_dir=None):
+  """The spec of one of two replicas, in a graph that a CPU can run."""
   with tpu_function.tpu_shard_context(REPLICAS):
-    return model_fn(
-      batch_of(script), None, tf.estimator.ModeKeys.TRAIN, {}, config
-    )
+    return spec_of_replica(script, slices, model_dir)
 
 
-def sums_over_replicas():
-  graph = tf.get_default_graph()
-  return [op for op in graph.get_operations() if op.type == "CrossReplicaSum"]
+_LOOPS = {}  # the graphs that `loop_graph` has built
 
 
-def depends_on(tensor, wanted):
-  """Whether a tensor is computed from the outputs of all `wanted` ops."""
-  waiting, seen = [tensor.op], set()
+def loop_graph(script, slices=1):
+  """The graph of the steps as a TPU runs them: in a loop on all replicas."""
+
+  def step():
+    return spec_of_replica(script, slices).train_op
+
+  key = id(script), slices
+  if key not in _LOOPS:
+    _LOOPS[key] = tf.Graph()
+    with _LOOPS[key].as_default():
+      tf.tpu.replicate(lambda: training_loop.repeat(2, step), [[]] * REPLICAS)
+  return _LOOPS[key]
+
+
+def ops_of(graph, *kinds):
+  return [op for op in graph.get_operations() if op.type in kinds]
+
+
+def computed_from(op):
+  """An op, and all ops that depend on its outputs."""
+  waiting, seen = [op], set()
   while waiting:
     op = waiting.pop()
     if op not in seen:
       seen.add(op)
-      waiting += [value.op for value in op.inputs]
-  return set(wanted) <= seen
+      waiting += [user for value in op.outputs for user in value.consumers()]
+  return seen
 
 
 @each_script
 @each_slices
 def test_each_gradient_is_summed_once_and_then_clipped(script, slices):
-  training_spec(script, slices)
-  sums = sums_over_replicas()
+  graph = loop_graph(script, slices)
+  sums = ops_of(graph, "CrossReplicaSum")
   shapes = sorted(op.outputs[0].shape.as_list() for op in sums)
   gradients = sorted(
     v.shape.as_list()
-    for v in tf.trainable_variables()
+    for v in graph.get_collection("trainable_variables")
     if v.op.name not in script.without_gradient
   )
   # Beside the gradients, each a sum, what losses are divided by, and the loss,
@@ -209,35 +231,42 @@ def test_each_gradient_is_summed_once_and_then_clipped(script, slices):
   ]
   norm = next(
     op
-    for op in tf.get_default_graph().get_operations()
+    for op in graph.get_operations()
     if op.name.endswith("global_norm/global_norm")
   )
-  assert depends_on(norm.outputs[0], of_gradients)
+  after_norm = computed_from(norm)
   for op in of_gradients:  # of the raw gradient: nothing is clipped before
-    assert not depends_on(op.outputs[0], [norm])
-  updates = [
-    op
-    for op in tf.get_default_graph().get_operations()
-    if op.type == "ResourceApplyAdam"
-  ]
+    assert op not in after_norm
+    assert norm in computed_from(op)
+  updates = ops_of(graph, "ResourceApplyAdam")
   assert len(updates) == len(gradients)
   for op in updates:
-    assert depends_on(op.inputs[9], [norm])  # its gradient
+    assert op.inputs[9].op in after_norm  # its gradient
 
 
 @each_script
 def test_shapes_are_static_and_words_are_looked_up_by_products(script):
-  training_spec(script)
-  table = tf.global_variables("bert/embeddings/word_embeddings")[0]
-  graph = tf.get_default_graph()
-  assert not [
-    op
-    for op in graph.get_operations()
-    if op.type == "ResourceGather" and op.inputs[0] is table.handle
+  graph = loop_graph(script)
+  tables = [
+    v.handle
+    for v in graph.get_collection("trainable_variables")
+    if v.op.name == "bert/embeddings/word_embeddings"
   ]
-  for op in graph.get_operations():
-    if op.type in ("MatMul", "BatchMatMulV2"):
-      assert op.outputs[0].shape.is_fully_defined(), op.name
+  assert len(tables) == 1
+  gathers = ops_of(graph, "ResourceGather")
+  assert not [op for op in gathers if op.inputs[0] is tables[0]]
+  for op in ops_of(graph, "MatMul", "BatchMatMulV2"):
+    assert op.outputs[0].shape.is_fully_defined(), op.name
+
+
+@each_script
+@each_slices
+def test_the_loop_of_a_tpu_holds_no_functions(script, slices):
+  graph = loop_graph(script, slices)
+  assert not graph.as_graph_def().library.function
+  products = ops_of(graph, "MatMul", "BatchMatMulV2")
+  assert products
+  assert all(op.node_def.attr["_tpu_replicate"].s for op in products)
 
 
 @each_script

@@ -23,6 +23,8 @@ from bert.records import files
 _NOT_WEIGHTS = re.compile(
   r"/adam_[mv]$|^global_step$|(^|/)beta[12]_power$|^loss_scale/"
 )
+# Those of them that may start anew when training resumes.
+_RENEWED = re.compile(r"/adam_[mv]$|^loss_scale/")
 _LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
 _WORDS = "bert/embeddings/word_embeddings"
 _POSITIONS = "bert/embeddings/position_embeddings"
@@ -209,6 +211,66 @@ def starting_weights(
     f"init_checkpoint {init_checkpoint}: {len(assignment)} of"
     f" {len(variables)} variables, new: {_some(new)}, unused: {_some(unused)}"
   )
+
+
+def resuming_saver(
+  model_dir: str | None, max_to_keep: int
+) -> tf.train.Saver | None:
+  """What restores a folder's newest checkpoint if it lacks some variables.
+
+  Another --precision or --trainable has the optimiser keep more than the
+  checkpoint does: the loss scale of float16, or moments of variables that were
+  not trained before. These start anew.
+
+  Args:
+    model_dir: output folder or None.
+    max_to_keep: number of newest checkpoints to keep.
+
+  Returns:
+    A saver of all variables; None where nothing is lacking.
+  """
+  checkpoint = model_dir and tf.train.latest_checkpoint(model_dir)
+  if not checkpoint:
+    return None
+  stored = {name for name, _ in tf.train.list_variables(checkpoint)}
+  lacking = [
+    variable
+    for variable in tf.global_variables()
+    if variable.op.name not in stored and _RENEWED.search(variable.op.name)
+  ]
+  if not lacking:
+    return None
+  names = _some([variable.op.name for variable in lacking])
+  logging.info(f"{checkpoint} lacks {names}, which start anew")
+  return _ResumingSaver(checkpoint, lacking, max_to_keep)
+
+
+class _ResumingSaver(tf.train.Saver):
+  """Saves all variables, and can restore a checkpoint that lacks some."""
+
+  def __init__(self, checkpoint, lacking, max_to_keep):
+    self._checkpoint, self._lacking = checkpoint, lacking
+    super().__init__(
+      max_to_keep=max_to_keep,
+      sharded=True,
+      save_relative_paths=True,
+      defer_build=True,
+    )
+
+  def build(self):
+    super().build()
+    lacking = {variable.name for variable in self._lacking}
+    self._others = tf.train.Saver(
+      [v for v in tf.global_variables() if v.name not in lacking], sharded=True
+    )
+    self._renew = tf.variables_initializer(self._lacking)
+
+  def restore(self, sess, save_path):
+    if save_path != self._checkpoint:  # one that was saved since
+      super().restore(sess, save_path)
+      return
+    self._others.restore(sess, save_path)
+    sess.run(self._renew)
 
 
 def _check_shapes(variables, checkpoint, prefix=""):

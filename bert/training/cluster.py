@@ -132,7 +132,12 @@ def _announce_worker(addresses, index):
 
 
 def _check_paths(options, inputs):
-  """Raises ValueError if a TPU can't reach a file."""
+  """Raises ValueError if a TPU can't reach a file.
+
+  The TPU of a TPU VM is in this machine, and reads what the machine reads.
+  """
+  if options.tpu_name == "local":
+    return
   paths = [
     (name, getattr(options, name, None))
     for name in ("output_dir", "init_checkpoint")
@@ -144,7 +149,7 @@ def _check_paths(options, inputs):
     if path and not path.startswith("gs://"):
       raise ValueError(
         f"--{name}={path} is a local path, which a TPU can't read: copy it to"
-        " Cloud Storage and give gs://..."
+        " Cloud Storage and give gs://..., or give --tpu_name=local on a TPU VM"
       )
 
 

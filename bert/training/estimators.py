@@ -213,12 +213,14 @@ def make_model_fn(task, config, options: GraphOptions):
   def model_fn(features, labels, mode, params, config=None):
     del labels, params
     is_training = mode == tf.estimator.ModeKeys.TRAIN
-    model_dir = config and config.model_dir
+    trained = None
     if is_training:
-      spec = _training_spec(task, forward, features, options, model_dir)
+      spec, trained = _training_spec(
+        *(task, forward, features, options, config and config.model_dir)
+      )
     else:
       spec = _inference_spec(task, forward, features, mode, use_tpu)
-    spec.update(_start(options, model_dir, is_training))
+    spec.update(_start(options, config, trained))
     return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
   return model_fn
@@ -272,28 +274,37 @@ def original_model_fn(
 
 
 def _training_spec(task, forward, features, options, model_dir):
-  """The spec of a training step, as keywords."""
+  """The spec of a training step, as keywords, and the variables it trains."""
   names = []
   loss_fn = _training_loss(task, forward, features, options, names)
   step = optimization.train_step(loss_fn, features, options.optimizer)
   shown = _shown(step, names)
   spec = {"loss": shown["loss"], "train_op": step.train_op}
   if options.optimizer.use_tpu:
-    return {**spec, "host_call": _host_summaries(model_dir, step, shown)}
+    spec["host_call"] = _host_summaries(model_dir, step, shown)
+    return spec, step.variables
   for name, scalar in shown.items():
     show_progress(name, scalar)
-  return spec
+  return spec, step.variables
 
 
-def _start(options, model_dir, is_training):
+def _start(options, config, trained):
   """Has the variables start from what `starting_weights` finds.
 
+  Args:
+    options: GraphOptions.
+    config: RunConfig of the estimator, or None.
+    trained: list of variables; None without training.
+
   Returns:
-    On TPU, where they start on the host, outside this graph, {"scaffold_fn":
-    what does it}; otherwise {}.
+    {"scaffold_fn": what TPUEstimator calls}, where the variables start on a
+    TPU's host, outside this graph, or where they are restored in another way
+    than TPUEstimator's; otherwise {}.
   """
   init_checkpoint = options.init_checkpoint
+  is_training = trained is not None
   may_be_new = is_training or options.predicts_with_new_weights
+  model_dir = config and config.model_dir
 
   def start(_=None):
     assignment, text = checkpoints.starting_weights(
@@ -301,13 +312,19 @@ def _start(options, model_dir, is_training):
     )
     if is_training or assignment:
       logging.info(text)
+    saver = None
+    if is_training:
+      counts = map(_num_weights, (trained, tf.trainable_variables()))
+      logging.info("trained weights: {:,} of {:,}".format(*counts))
+      keep = config.keep_checkpoint_max if config else 5
+      saver = checkpoints.resuming_saver(model_dir, keep)
 
     def scaffold_fn():
       if assignment:
         tf.train.init_from_checkpoint(init_checkpoint, assignment)
-      return tf.train.Scaffold()
+      return tf.train.Scaffold(saver=saver)
 
-    if options.optimizer.use_tpu:
+    if options.optimizer.use_tpu or saver:
       return {"scaffold_fn": scaffold_fn}
     scaffold_fn()
     return {}
@@ -315,6 +332,10 @@ def _start(options, model_dir, is_training):
   if tf.distribute.has_strategy():  # once, where variables have their names
     return tf.distribute.get_replica_context().merge_call(start)
   return start()
+
+
+def _num_weights(variables):
+  return sum(variable.shape.num_elements() for variable in variables)
 
 
 def _inference_spec(task, forward, features, mode, use_tpu):

@@ -156,7 +156,8 @@ class DeviceOptions(Options):
   )
   use_tpu: bool = flag(False, "Run on a TPU instead of a GPU or CPU.")
   tpu_name: str | None = flag(
-    None, "Name or grpc://address of the Cloud TPU to use."
+    None,
+    "The TPU to use: local on a TPU VM, otherwise its name or grpc://address.",
   )
   tpu_zone: str | None = flag(
     None, "Zone of the TPU, if it cannot be detected."
@@ -340,6 +341,13 @@ class FineTuningOptions(RunOptions, TextOptions):
     " the other steps it falls back to 0.",
     lower_bound=0.0,
     upper_bound=1.0,
+  )
+  trainable: str = flag(
+    "all",
+    "Which weights are trained: all; head, only those outside the encoder; or"
+    " last:N, the head, the pooler and the top N layers. The others stay as"
+    " they are, and no gradients are computed for them. Dropout stays on in all"
+    " layers.",
   )
 
 

@@ -197,10 +197,16 @@ def load_model(options: flags.RunOptions) -> Model:
   """Reads the configuration, vocabulary and checkpoint, and compares them.
 
   Raises:
-    ValueError: they do not fit each other, or there are no weights at all and
-      none are to be trained.
+    ValueError: they do not fit each other or --trainable, or there are no
+      weights at all and none are to be trained.
   """
   config, tokenizer = load_config_and_tokenizer(options)
+  num_layers = config.num_hidden_layers
+  if (trained_layers(options) or 0) > num_layers:
+    raise ValueError(
+      f"--trainable={options.trainable}: the model of"
+      f" {options.bert_config_file} has {num_layers} layers"
+    )
   return Model(config, tokenizer, find_init_checkpoint(options, config))
 
 
@@ -426,6 +432,24 @@ def make_estimator(
   return estimators.estimator_for(options, model_fn, predict_batch_size)
 
 
+def trained_layers(options: flags.RunOptions) -> int | None:
+  """How many of the top layers --trainable names; None: all is trained.
+
+  Raises:
+    ValueError: the option holds something else.
+  """
+  text = getattr(options, "trainable", "all")
+  if text in ("all", "head"):
+    return None if text == "all" else 0
+  match = re.fullmatch(r"last:([1-9][0-9]*)", text)
+  if not match:
+    raise ValueError(
+      f"--trainable={text}: give all, head, or last:N with N from 1, such as"
+      " last:2"
+    )
+  return int(match[1])
+
+
 def graph_options(
   options: flags.RunOptions, init_checkpoint, num_train_steps: int
 ) -> estimators.GraphOptions:
@@ -452,6 +476,7 @@ def graph_options(
       "use_one_hot_embeddings": options.use_tpu,
       "compute_dtype": tf.as_dtype(options.precision),
       "recompute_layers": options.recompute_layers,
+      "trained_layers": trained_layers(options),
     },
   )
 
