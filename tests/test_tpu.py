@@ -7,6 +7,7 @@ CPU, and the step is compiled by XLA and run, alone.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -144,8 +145,20 @@ SCRIPTS = {
     without_gradient=POOLER,
   ),
 }
-each_script = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
-each_slices = pytest.mark.parametrize("slices", [1, 2])
+# One worker of the test run builds all graphs of a script.
+GROUPS = {name: pytest.mark.xdist_group(f"tpu {name}") for name in SCRIPTS}
+each_script = pytest.mark.parametrize(
+  "name", [pytest.param(name, marks=GROUPS[name]) for name in SCRIPTS]
+)
+# Slices are the same for every script; these differ most in what is in them.
+each_slices = pytest.mark.parametrize(
+  ("name", "slices"),
+  [pytest.param(name, 1, marks=GROUPS[name]) for name in SCRIPTS]
+  + [
+    pytest.param(name, 2, marks=[GROUPS[name], pytest.mark.slow])
+    for name in ("pretraining", "ranker in batch", "tagger")
+  ],
+)
 
 
 def batch_of(script):
@@ -172,9 +185,17 @@ def training_spec(script, slices=1, model_dir=None):
     )
 
 
-def sums_over_replicas():
-  graph = tf.get_default_graph()
-  return [op for op in graph.get_operations() if op.type == "CrossReplicaSum"]
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+  """Builds a script's training graph once: (graph, spec, model_dir)."""
+
+  @functools.cache
+  def build(name, slices=1):
+    folder = tmp_path_factory.mktemp("model")
+    with tf.Graph().as_default() as graph:
+      return graph, training_spec(SCRIPTS[name], slices, folder), folder
+
+  return build
 
 
 def depends_on(tensor, wanted):
@@ -188,17 +209,17 @@ def depends_on(tensor, wanted):
   return set(wanted) <= seen
 
 
-@each_script
 @each_slices
-def test_each_gradient_is_summed_once_and_then_clipped(script, slices):
-  training_spec(script, slices)
-  sums = sums_over_replicas()
+def test_each_gradient_is_summed_once_and_then_clipped(name, slices, built):
+  script, (graph, _, _) = SCRIPTS[name], built(name, slices)
+  sums = [op for op in graph.get_operations() if op.type == "CrossReplicaSum"]
   shapes = sorted(op.outputs[0].shape.as_list() for op in sums)
-  gradients = sorted(
-    v.shape.as_list()
-    for v in tf.trainable_variables()
-    if v.op.name not in script.without_gradient
-  )
+  with graph.as_default():
+    gradients = sorted(
+      v.shape.as_list()
+      for v in tf.trainable_variables()
+      if v.op.name not in script.without_gradient
+    )
   # Beside the gradients, each a sum, what losses are divided by, and the loss,
   # which is a vector with all that is shown.
   loss = [1 + len(script.shown)] if script.shown else []
@@ -209,16 +230,14 @@ def test_each_gradient_is_summed_once_and_then_clipped(script, slices):
   ]
   norm = next(
     op
-    for op in tf.get_default_graph().get_operations()
+    for op in graph.get_operations()
     if op.name.endswith("global_norm/global_norm")
   )
   assert depends_on(norm.outputs[0], of_gradients)
   for op in of_gradients:  # of the raw gradient: nothing is clipped before
     assert not depends_on(op.outputs[0], [norm])
   updates = [
-    op
-    for op in tf.get_default_graph().get_operations()
-    if op.type == "ResourceApplyAdam"
+    op for op in graph.get_operations() if op.type == "ResourceApplyAdam"
   ]
   assert len(updates) == len(gradients)
   for op in updates:
@@ -226,10 +245,10 @@ def test_each_gradient_is_summed_once_and_then_clipped(script, slices):
 
 
 @each_script
-def test_shapes_are_static_and_words_are_looked_up_by_products(script):
-  training_spec(script)
-  table = tf.global_variables("bert/embeddings/word_embeddings")[0]
-  graph = tf.get_default_graph()
+def test_shapes_are_static_and_words_are_looked_up_by_products(name, built):
+  graph, _, _ = built(name)
+  with graph.as_default():
+    table = tf.global_variables("bert/embeddings/word_embeddings")[0]
   assert not [
     op
     for op in graph.get_operations()
@@ -241,8 +260,8 @@ def test_shapes_are_static_and_words_are_looked_up_by_products(script):
 
 
 @each_script
-def test_summaries_are_written_by_the_host(script, tmp_path):
-  spec = training_spec(script, model_dir=tmp_path)
+def test_summaries_are_written_by_the_host(name, built):
+  script, (_, spec, model_dir) = SCRIPTS[name], built(name)
   write, rows = spec.host_call
   shown = [0.75, 0.125, *[0.5] * len(script.shown)]
   assert [row.shape.as_list() for row in rows] == [[1]] * (1 + len(shown))
@@ -260,7 +279,7 @@ def test_summaries_are_written_by_the_host(script, tmp_path):
     )
   found = {
     (value.tag, event.step): float(tf.make_ndarray(value.tensor))
-    for path in tmp_path.glob("events*")
+    for path in model_dir.glob("events*")
     for event in tf.train.summary_iterator(str(path))
     for value in event.summary.value
   }
@@ -288,10 +307,9 @@ def compiled_losses(script, slices, steps, monkeypatch):
     return [session.run(outputs) for _ in range(steps)]
 
 
-@each_script
 @each_slices
-def test_xla_compiles_the_step(script, slices, monkeypatch):
-  found = compiled_losses(script, slices, 4, monkeypatch)
+def test_xla_compiles_the_step(name, slices, monkeypatch):
+  found = compiled_losses(SCRIPTS[name], slices, 4, monkeypatch)
   steps, losses = [int(run[1][0]) for run in found], [run[0] for run in found]
   assert steps == [1, 2, 3, 4]
   assert np.isfinite(losses).all()
@@ -302,17 +320,14 @@ def test_xla_compiles_the_step(script, slices, monkeypatch):
 
 
 @each_script
-def test_replicas_draw_other_dropout_masks(script, monkeypatch):
+def test_replicas_draw_other_dropout_masks(name, monkeypatch):
+  replica = tf.placeholder(tf.int32, [])
   monkeypatch.setattr(tf.tpu, "cross_replica_sum", lambda v: v * REPLICAS)
-  losses = []
-  for replica in (0, 1, 0):
-    monkeypatch.setattr(gen_xla_ops, "xla_replica_id", lambda r=replica: r)
-    tf.reset_default_graph()
-    tf.set_random_seed(1)  # the same weights
-    spec = training_spec(script)
-    with tf.Session() as session:
-      session.run(tf.global_variables_initializer())
-      losses.append(session.run(spec.loss))
+  monkeypatch.setattr(gen_xla_ops, "xla_replica_id", lambda: replica)
+  spec = training_spec(SCRIPTS[name])
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    losses = [session.run(spec.loss, {replica: i}) for i in (0, 1, 0)]
   assert losses[0] == losses[2]
   assert losses[0] != losses[1]
 
