@@ -10,6 +10,7 @@ import contextlib
 import io
 import logging as python_logging
 import pathlib
+import socket
 import subprocess
 import sys
 from typing import NamedTuple
@@ -103,6 +104,15 @@ def run_process(script: str, *arguments, stdin="", **options):
     text=True,
     **options,
   )
+
+
+def free_addresses(count):
+  """Addresses on this machine on which no program listens."""
+  sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+  addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+  for each in sockets:
+    each.close()
+  return addresses
 
 
 def masked_row(ids, positions, length: int, predictions: int, is_random=0):

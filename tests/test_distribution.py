@@ -1,34 +1,40 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Training on several devices and in several processes, for real.
 
-Each run is a process of its own that runs the classifier as a user does, but
-with all dropout off, so that its losses can be compared.
+The classifier is trained as a user does it, but with all dropout off, so that
+its losses can be compared. tests/conftest.py makes two devices of the CPU. If
+several workers train, each is a process of its own.
 """
 
 import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
+from concurrent import futures
 
+import helpers
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from helpers import ROOT
+from helpers import ROOT, run
 
+import optimization
+import run_classifier
+import run_pretraining
 from bert.records import input_pipeline, record_files
-from bert.tasks.classification_data import classification
+from bert.tasks import classification, classification_data, task
 from bert.tasks.pretraining import Pretraining, PretrainingNote
+from bert.training import checkpoints, estimators, flags, workers
 
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
 WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
 CONFIG = {
   "vocab_size": 20,
   "hidden_size": 8,
-  "num_hidden_layers": 2,
+  "num_hidden_layers": 1,
   "num_attention_heads": 2,
   "intermediate_size": 16,
   "max_position_embeddings": 16,
@@ -36,27 +42,25 @@ CONFIG = {
   "hidden_dropout_prob": 0.0,
   "attention_probs_dropout_prob": 0.0,
 }
-SECONDS_TO_ANSWER = 20  # instead of 60, of a worker that is not there
-# Comes before a run; the first word is the number of CPU devices.
-PROLOGUE = f"""
+# What a worker runs.
+WORKER = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from bert.training import entry
-import tensorflow as tf
 import run_classifier
 from bert.tasks import classification
-from bert.training import estimators, workers
-workers.SECONDS_TO_ANSWER = {SECONDS_TO_ANSWER}
 classification.DROPOUT = 0.0
-tf.config.set_logical_device_configuration(
-  tf.config.list_physical_devices("CPU")[0],
-  [tf.config.LogicalDeviceConfiguration()] * int(sys.argv.pop(1)),
-)
-"""
-MIRRORED = ("--distribution=mirrored",)
-RUN = """
 entry.run(run_classifier.main, run_classifier.Options)
 """
+
+pytestmark = pytest.mark.xdist_group("distribution")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_dropout():
+  with pytest.MonkeyPatch.context() as monkeypatch:
+    monkeypatch.setattr(classification, "DROPOUT", 0.0)
+    yield
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +83,9 @@ def data_dir(tmp_path_factory):
   return folder
 
 
-def start(data_dir, output_dir, *flags, cpus=1, tf_config=None):
-  """Starts a training of 20 steps; a flag that is given again counts last."""
-  command = [
-    *(sys.executable, "-c", PROLOGUE + RUN, str(cpus)),
+def arguments(data_dir, output_dir, *flags):
+  """A training of 20 steps; a flag that is given again counts last."""
+  return [
     "--task_name=custom",
     f"--data_dir={data_dir}",
     f"--vocab_file={data_dir}/vocab.txt",
@@ -92,12 +95,13 @@ def start(data_dir, output_dir, *flags, cpus=1, tf_config=None):
     *("--max_seq_length=12", "--train_batch_size=8", "--learning_rate=1e-2"),
     *flags,
   ]
-  environment = {k: v for k, v in os.environ.items() if k != "TF_CONFIG"}
-  if tf_config is not None:
-    environment["TF_CONFIG"] = tf_config
-  return subprocess.Popen(
-    command, stderr=subprocess.PIPE, text=True, env=environment, cwd=data_dir
-  )
+
+
+def train(script, *flags, returncode=0):
+  """The log of a training in this process."""
+  done = run(script, *flags)
+  assert done.returncode == returncode, done.stderr
+  return done.stderr
 
 
 def finish(process, returncode=0):
@@ -108,27 +112,24 @@ def finish(process, returncode=0):
   return log
 
 
-def free_addresses(count):
-  """Addresses on this machine that nobody listens at."""
-  sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-  addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-  for each in sockets:
-    each.close()
-  return addresses
-
-
-def tf_config(workers, index):
-  task = {"type": "worker", "index": index}
-  return json.dumps({"cluster": {"worker": workers}, "task": task})
+def tf_config(addresses, index):
+  cluster = {"worker": addresses}
+  place = {"type": "worker", "index": index}
+  return json.dumps({"cluster": cluster, "task": place})
 
 
 def start_workers(data_dir, output_dir, *flags):
   """Starts two workers on loopback; the first is the chief."""
-  workers = free_addresses(2)
+  addresses = helpers.free_addresses(2)
+  command = [sys.executable, "-c", WORKER]
+  command += arguments(data_dir, output_dir, "--distribution=multi_worker")
   return [
-    start(
-      *(data_dir, output_dir, "--distribution=multi_worker", *flags),
-      tf_config=tf_config(workers, index),
+    subprocess.Popen(
+      [*command, *flags],
+      stderr=subprocess.PIPE,
+      text=True,
+      env={**os.environ, "TF_CONFIG": tf_config(addresses, index)},
+      cwd=data_dir,
     )
     for index in range(2)
   ]
@@ -154,7 +155,7 @@ def scalars(output_dir, name):
 def alone(data_dir, tmp_path_factory):
   """The output folder of one process on one device."""
   output_dir = tmp_path_factory.mktemp("alone")
-  finish(start(data_dir, output_dir))
+  train(run_classifier, *arguments(data_dir, output_dir))
   return output_dir
 
 
@@ -172,37 +173,30 @@ def losses_alone(alone):
 
 @pytest.mark.slow
 def test_two_devices_train_as_one(data_dir, tmp_path, losses_alone):
-  log = finish(
-    start(
-      *(data_dir, tmp_path, "--distribution=mirrored", "--do_eval"),
-      *("--gradient_accumulation_steps=2", "--eval_steps=10"),
-      cpus=2,
-    )
+  log = train(
+    run_classifier,
+    *arguments(data_dir, tmp_path, "--distribution=mirrored", "--do_eval"),
+    *("--gradient_accumulation_steps=2", "--eval_steps=10"),
   )
   assert "batch 8 on 2 devices" in log
-  assert log.count("new weights: 41 variables") == 1
+  assert log.count("new weights: 25 variables") == 1
   assert log.count("predicted 20 examples") == 3  # steps 10, 20, at the end
   np.testing.assert_allclose(losses(tmp_path), losses_alone, rtol=1e-5)
 
 
-PRETRAIN = """
-import run_pretraining
-entry.run(run_pretraining.main, run_pretraining.Options)
-"""
-
-
 @pytest.mark.slow
-def test_two_devices_train_the_top_as_one_and_go_on_with_the_rest(
+def test_two_devices_train_the_head_as_one_and_go_on_with_the_rest(
   data_dir, tmp_path
 ):
   two, one = tmp_path / "two", tmp_path / "one"
   for trainable, epochs, line in (
-    ("last:1", 1, "trained weights: 690 of 1,610"),
+    ("head", 1, "trained weights: 18 of "),
     ("all", 2, "model.ckpt-8 lacks bert/"),
   ):
     given = (f"--trainable={trainable}", f"--num_train_epochs={epochs}")
-    finish(start(data_dir, one, *given))
-    log = finish(start(data_dir, two, *given, *MIRRORED, cpus=2))
+    train(run_classifier, *arguments(data_dir, one, *given))
+    given += ("--distribution=mirrored",)
+    log = train(run_classifier, *arguments(data_dir, two, *given))
     assert log.count(line) == 1, log
   np.testing.assert_allclose(losses(two), losses(one), rtol=1e-5)
 
@@ -227,41 +221,28 @@ def test_two_devices_pretrain_as_one(data_dir, tmp_path):
     )
   schema = Pretraining(PretrainingNote(12, 3)).schema(is_training=True)
   record_files.write_records(rows, schema, str(tmp_path / "records"))
-  processes = [
-    subprocess.Popen(
-      [
-        *(sys.executable, "-c", PROLOGUE + PRETRAIN, str(cpus)),
-        *(f"--input_file={tmp_path}/records", "--do_train"),
-        f"--bert_config_file={data_dir}/bert_config.json",
-        f"--output_dir={tmp_path / str(cpus)}",
-        *("--max_seq_length=12", "--max_predictions_per_seq=3"),
-        *("--train_batch_size=8", "--learning_rate=1e-2", "--log_steps=1"),
-        *("--num_train_steps=6", "--num_warmup_steps=1", *options),
-      ],
-      stderr=subprocess.PIPE,
-      text=True,
+  for name, options in (
+    ("1", ()),
+    ("2", ("--distribution=mirrored", "--gradient_accumulation_steps=2")),
+  ):
+    train(
+      run_pretraining,
+      *(f"--input_file={tmp_path}/records", "--do_train"),
+      f"--bert_config_file={data_dir}/bert_config.json",
+      f"--output_dir={tmp_path / name}",
+      *("--max_seq_length=12", "--max_predictions_per_seq=3"),
+      *("--train_batch_size=8", "--learning_rate=1e-2", "--log_steps=1"),
+      *("--num_train_steps=6", "--num_warmup_steps=1", *options),
     )
-    for cpus, options in (
-      (1, ()),
-      (2, ("--distribution=mirrored", "--gradient_accumulation_steps=2")),
-    )
-  ]
-  for process in processes:
-    finish(process)
   for name in ("loss", "masked_lm_accuracy", "next_sentence_loss"):
     alone, together = (scalars(tmp_path / n, name) for n in "12")
     assert len(alone) == 6
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
-WEIGHTED = """
-import tensorflow.compat.v1 as tf
-import optimization
-from bert.tasks import task
-from bert.training import flags
-tf.disable_v2_behavior()
-
 class Weighted(task.Task):
+  """Its loss is divided by the weights of the rows."""
+
   def build(self, config, features, **options):
     slope = tf.get_variable("slope", initializer=[1.0])
     return {"losses": slope * features["x"]}
@@ -272,30 +253,24 @@ class Weighted(task.Task):
   def loss_weights(self, features):
     return (tf.reduce_sum(features["w"]),)
 
-def input_fn(params, input_context):
-  # 6 over a weight of 3 on one device, 2 over 1 on the other.
-  parts = {"x": [[1.0, 5.0], [2.0, 0.0]], "w": [[1.0, 2.0], [1.0, 0.0]]}
-  return tf.data.Dataset.from_tensor_slices(parts).repeat()
 
-optimizer = optimization.Options(
-  learning_rate=0.0, num_train_steps=2, num_warmup_steps=0
-)
-model_fn = estimators.make_model_fn(
-  Weighted(None), None, estimators.GraphOptions(optimizer=optimizer)
-)
-options = flags.RunOptions(
-  output_dir=sys.argv[1], train_batch_size=4, distribution="mirrored"
-)
-estimator = estimators.estimator_for(options, model_fn, 4)
-estimators.train(estimator, input_fn, 2, 4, 4, 1)
-"""
-
-
-@pytest.mark.slow
 def test_a_weighted_loss_is_divided_by_the_weights_of_all_devices(tmp_path):
-  subprocess.run(
-    [sys.executable, "-c", PROLOGUE + WEIGHTED, "2", str(tmp_path)], check=True
+  def input_fn(params, input_context):
+    # 6 over a weight of 3 on one device, 2 over 1 on the other.
+    parts = {"x": [[1.0, 5.0], [2.0, 0.0]], "w": [[1.0, 2.0], [1.0, 0.0]]}
+    return tf.data.Dataset.from_tensor_slices(parts).repeat()
+
+  optimizer = optimization.Options(
+    learning_rate=0.0, num_train_steps=2, num_warmup_steps=0
   )
+  model_fn = estimators.make_model_fn(
+    Weighted(None), None, estimators.GraphOptions(optimizer=optimizer)
+  )
+  options = flags.RunOptions(
+    output_dir=str(tmp_path), train_batch_size=4, distribution="mirrored"
+  )
+  estimator = estimators.estimator_for(options, model_fn, 4)
+  estimators.train(estimator, input_fn, 2, 4, 4, 1)
   # Not (6 / 3 + 2 / 1) / 2, the mean of the devices' means.
   assert losses(tmp_path) == pytest.approx([8 / 4, 8 / 4])
 
@@ -321,70 +296,73 @@ def test_two_processes_train_as_one(data_dir, tmp_path, losses_alone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_worker_ends_the_others_and_all_go_on_later(
-  data_dir, tmp_path, killed
+  data_dir, tmp_path
 ):
-  workers = start_workers(
-    *(data_dir, tmp_path, "--num_train_epochs=9999", "--log_steps=1000"),
-    "--save_checkpoints_steps=20",
-  )
+  """First the chief is killed; then, after a new start, the other worker."""
+  step = 0
+  for killed in (0, 1):
+    group = start_workers(
+      *(data_dir, tmp_path, "--num_train_epochs=9999", "--log_steps=1000"),
+      "--save_checkpoints_steps=20",
+    )
+    wait_for_checkpoint(tmp_path, step + 20)
+    group[killed].kill()
+    killed_at = time.monotonic()
+    log = finish(group[1 - killed], returncode=1)
+    assert time.monotonic() - killed_at < 60
+    assert re.search(rf"error: worker {killed} \(127.*\) has ended or", log)
+    assert log.count("error") == 1
+    resumed, step = step, checkpoints.current_step(str(tmp_path))
+  assert f"resuming {tmp_path} at step {resumed} of 79992" in log
+
+
+def wait_for_checkpoint(output_dir, step):
+  """Waits until a training has saved this step or a later one."""
   deadline = time.monotonic() + 90
-  while not (tmp_path / "model.ckpt-20.index").exists():
+  while checkpoints.current_step(str(output_dir)) < step:
     assert time.monotonic() < deadline
     time.sleep(0.1)
-  workers[killed].kill()
-  killed_at = time.monotonic()
-  log = finish(workers[1 - killed], returncode=1)
-  assert time.monotonic() - killed_at < 60
-  assert re.search(rf"error: worker {killed} \(127.*\) has ended or", log)
-  assert log.count("error") == 1
-  if killed == 0:
-    return  # once is enough for what follows
-
-  newest = tf.train.latest_checkpoint(str(tmp_path))
-  step = int(newest.rpartition("-")[2])
-  chief, other = start_workers(
-    data_dir, tmp_path, f"--num_train_epochs={(step + 8) / 8}"
-  )
-  log = finish(chief)
-  finish(other)
-  assert f"resuming {tmp_path} at step {step} of {step + 8}" in log
-  assert (tmp_path / f"model.ckpt-{step + 8}.index").exists()
 
 
-@pytest.mark.slow
-def test_a_worker_that_does_not_answer_is_named(data_dir, tmp_path):
-  workers = free_addresses(2)
-  log = finish(
-    start(
-      *(data_dir, tmp_path, "--distribution=multi_worker"),
-      tf_config=tf_config(workers, 1),
-    ),
+def test_a_worker_that_does_not_answer_is_named(
+  data_dir, tmp_path, monkeypatch
+):
+  addresses = helpers.free_addresses(2)
+  monkeypatch.setenv("TF_CONFIG", tf_config(addresses, 1))
+  monkeypatch.setattr(workers, "SECONDS_TO_ANSWER", 1)
+  log = train(
+    run_classifier,
+    *arguments(data_dir, tmp_path, "--distribution=multi_worker"),
     returncode=1,
   )
   assert (
-    f"error: worker 0 ({workers[0]}) of TF_CONFIG has not answered for"
-    f" {SECONDS_TO_ANSWER} s"
+    f"error: worker 0 ({addresses[0]}) of TF_CONFIG has not answered for 1 s"
   ) in log
 
 
-@pytest.mark.slow
-def test_workers_with_other_folders_are_told(data_dir, tmp_path, alone):
+def test_workers_with_other_folders_are_told(
+  data_dir, tmp_path, alone, monkeypatch
+):
+  """The other worker, whose folder is empty, is a thread."""
   shutil.copytree(alone, tmp_path / "a")
-  workers = free_addresses(2)
-  chief, other = (
-    start(
-      *(data_dir, tmp_path / name, "--distribution=multi_worker"),
+  addresses = helpers.free_addresses(2)
+  other = workers.Workers(addresses, 1)
+  empty = {"step of the newest checkpoint in --output_dir": 0}
+  monkeypatch.setenv("TF_CONFIG", tf_config(addresses, 0))
+  with futures.ThreadPoolExecutor(1) as threads:
+    meeting = threads.submit(other.meet, empty)
+    log = train(
+      run_classifier,
+      *arguments(data_dir, tmp_path / "a", "--distribution=multi_worker"),
       "--num_train_epochs=3",
-      tf_config=tf_config(workers, index),
+      returncode=1,
     )
-    for index, name in enumerate("ab")
-  )
-  logs = finish(chief, returncode=1), finish(other, returncode=1)
-  assert any(
-    "step of the newest checkpoint in --output_dir is" in log for log in logs
-  )
+    error = str(meeting.exception())
+  fact = "step of the newest checkpoint in --output_dir is"
+  worker = f"worker 1 ({addresses[1]})"
+  assert f"error: {fact} 20 here, on worker 0, but 0 on {worker}" in log
+  assert error.startswith(f"{fact} 0 here, on worker 1, but 20 on worker 0")
 
 
 # ------------------------------------------------------------------- shares
@@ -392,7 +370,7 @@ def test_workers_with_other_folders_are_told(data_dir, tmp_path, alone):
 
 def test_the_shares_of_workers_make_up_the_batches_of_one(tmp_path):
   lengths = [3, 16, 5, 9, 1, 12, 16, 7, 2, 10, 4, 11]
-  schema = classification((), 16).schema(True)
+  schema = classification_data.classification((), 16).schema(True)
   records = record_files.write_records(
     (
       {

@@ -1,87 +1,35 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """The commands of the README and of docs/ that use the project's own data.
 
-Each page's fenced `sh` blocks that name such data run in their order, in a
-folder of their own, behind the steps of `make quickstart` with less training. A
-plain `python script.py` runs in this process; anything else runs in a shell, as
-it stands.
+The commands of all pages run in one folder, behind the steps of `make
+quickstart` with less training. A command that stands on two pages runs once.
+tests/test_examples.py runs those of docs/adding-a-task.md.
 """
 
-import importlib
-import os
 import re
-import shlex
-import shutil
 import subprocess
-import sys
 
 import pytest
-from helpers import ROOT, run
+from helpers import ROOT
+from pages import blocks, commands, enter, run_command
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SLOW = pytest.mark.slow
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-
-
-RELEASED = "uncased_L-12"  # a checkpoint to download
-OUR_DATA = ("sample_data/", "sample_text.txt", "quickstart_output/")
 # What the quick start trains less here.
 SHORTER = {
-  "run_pretraining.py": ("--num_train_steps=20", "--num_warmup_steps=2"),
+  "run_pretraining.py": (
+    *("--num_train_steps=10", "--num_warmup_steps=2"),
+    "--max_eval_steps=10",
+  ),
   "run_classifier.py": ("--num_train_epochs=1",),
 }
 
 
-def blocks(page):
-  """The page's blocks of commands on the project's data."""
-  found = re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
-  return [
-    block
-    for block in found
-    if any(name in block for name in OUR_DATA) and RELEASED not in block
-  ]
-
-
-def commands(block):
-  """The commands of a block; one that goes on with \\ or | is one."""
-  joined = re.sub(r"\\\n\s*", " ", block)
-  joined = re.sub(r"\|\n\s*", "| ", joined)
-  return [line for line in joined.split("\n") if line.strip()]
-
-
-def run_command(command, folder):
-  """Runs a command and returns (exit status, what it printed)."""
-  words = shlex.split(command)
-  is_plain = words[0] == "python" and not re.search(r"[|<>&;$*]", command)
-  if is_plain and words[1].endswith(".py"):
-    script = importlib.import_module(words[1].removesuffix(".py"))
-    done = run(script, *words[2:])
-  elif is_plain and words[1] == "-m":
-    done = run(importlib.import_module(words[2]), *words[3:])
-  else:
-    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
-    done = subprocess.run(
-      ["bash", "-c", "set -euo pipefail\n" + command],
-      capture_output=True,
-      text=True,
-      cwd=folder,
-      env={**os.environ, "PATH": path},
-    )
-  return done.returncode, done.stdout + done.stderr
-
-
-def enter(folder, monkeypatch):
-  """Works in a folder that sees the project's files and keeps its own."""
-  for path in ROOT.iterdir():
-    if not path.name.startswith(".") and "output" not in path.name:
-      (folder / path.name).symlink_to(path)
-  monkeypatch.chdir(folder)
-
-
 @pytest.fixture(scope="module")
-def quickstart(tmp_path_factory):
-  """The folder quickstart_output, made by the Makefile's own commands."""
-  folder = tmp_path_factory.mktemp("quickstart")
+def workplace(tmp_path_factory):
+  """A folder with quickstart_output, made by the Makefile's own commands."""
+  folder = tmp_path_factory.mktemp("pages")
   with pytest.MonkeyPatch.context() as monkeypatch:
     enter(folder, monkeypatch)
     dry = subprocess.run(
@@ -96,26 +44,37 @@ def quickstart(tmp_path_factory):
       elif re.match(r"python \w+\.py ", line):  # not what installs packages
         script = line.split()[1]
         command = " ".join([line, *SHORTER.get(script, ())])
-        status, printed = run_command(command, folder)
+        status, printed = run_command(command)
         assert status == 0, printed
-  return folder / "quickstart_output"
+  return folder
+
+
+@pytest.fixture(scope="module")
+def finished():
+  """The commands that have run in `workplace`."""
+  return set()
 
 
 @SLOW
+@pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize(
-  "page", [p for p in PAGES if blocks(p)], ids=lambda page: page.name
+  "page",
+  [p for p in PAGES if blocks(p) and p.name != "adding-a-task.md"],
+  ids=lambda page: page.name,
 )
 def test_the_pages_commands_run_as_they_stand(
-  page, tmp_path, monkeypatch, quickstart
+  page, monkeypatch, workplace, finished
 ):
-  enter(tmp_path, monkeypatch)
-  shutil.copytree(quickstart, tmp_path / "quickstart_output")
+  monkeypatch.chdir(workplace)
   for block in blocks(page):
     if "make quickstart" in block:
       continue
     for command in commands(block):
-      status, printed = run_command(command, tmp_path)
+      if command in finished:
+        continue
+      status, printed = run_command(command)
       assert status == 0, f"{command}\n{printed}"
+      finished.add(command)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

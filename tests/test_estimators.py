@@ -112,6 +112,22 @@ def test_what_is_shown_is_of_the_whole_batch_and_moves_no_weight(
   assert shown["train/slope"][4] > shown["train/slope"][2] > 0
 
 
+def test_the_graph_is_beside_each_checkpoint_and_is_not_text(tmp_path):
+  estimator = line_estimator(
+    tmp_path, 7, save_checkpoints_steps=2, keep_checkpoint_max=2
+  )
+  estimators.train(estimator, input_fn, 7, 8, 4, 10)
+  for suffix in ("index", "meta"):
+    steps = sorted(path.stem for path in tmp_path.glob(f"*.{suffix}"))
+    assert steps == ["model.ckpt-6", "model.ckpt-7"]
+  assert not (tmp_path / "graph.pbtxt").exists()
+  with tf.Graph().as_default(), tf.Session() as session:
+    newest = str(tmp_path / "model.ckpt-7")
+    saver = tf.train.import_meta_graph(newest + ".meta")
+    saver.restore(session, newest)
+    assert session.run(tf.train.get_global_step()) == 7
+
+
 def test_training_resumes_and_does_not_start_when_it_is_done(tmp_path, caplog):
   caplog.set_level("INFO", logger="absl")
   estimators.train(line_estimator(tmp_path, 6), input_fn, 6, 8, 4, 10)

@@ -1,16 +1,20 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""The task that docs/adding-a-task.md builds: trained, used and exported."""
+"""The task that docs/adding-a-task.md builds: trained, used and exported.
+
+The page's commands run as they stand.
+"""
 
 import json
 import re
 
 import pytest
 from helpers import ROOT, run
+from pages import blocks, commands, enter, run_command
 
 import export_model
 import predict
 from bert.tasks import task as tasks
-from examples import relations, run_relations
+from examples import relations
 
 DATA = ROOT / "sample_data"
 TASK_FILE = f"--task_file={ROOT / 'examples' / 'relations.py'}"
@@ -19,23 +23,19 @@ PAGE = ROOT / "docs" / "adding-a-task.md"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-  """The output folder of a training, and what the script printed."""
+  """The output folder of the page's commands."""
   folder = tmp_path_factory.mktemp("relations")
-  done = run(
-    run_relations,
-    f"--train_file={DATA / 'relations' / 'train.jsonl'}",
-    f"--eval_file={DATA / 'relations' / 'dev.jsonl'}",
-    f"--vocab_file={DATA / 'vocab.txt'}",
-    f"--bert_config_file={DATA / 'bert_config.json'}",
-    f"--output_dir={folder}",
-    *("--do_train", "--do_eval", "--max_seq_length=32"),
-    *("--train_batch_size=16", "--learning_rate=1e-3", "--num_train_epochs=12"),
-  )
-  assert done.returncode == 0, done.stderr
-  return folder
+  with pytest.MonkeyPatch.context() as monkeypatch:
+    enter(folder, monkeypatch)
+    for block in blocks(PAGE):
+      for command in commands(block):
+        status, printed = run_command(command)
+        assert status == 0, f"{command}\n{printed}"
+  return folder / "relations_output"
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("examples")
 def test_it_learns_and_predict_agrees_with_the_script(trained):
   scores = json.loads((trained / "eval_results.json").read_text())
   assert scores["eval_accuracy"] >= 0.95
@@ -49,6 +49,7 @@ def test_it_learns_and_predict_agrees_with_the_script(trained):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("examples")
 def test_it_is_exported_and_the_export_agrees(trained, tmp_path):
   flags = f"--model_dir={trained}", f"--export_dir={tmp_path}", TASK_FILE
   rows = f"--check_file={DATA / 'relations' / 'test.jsonl'}"
@@ -58,6 +59,7 @@ def test_it_is_exported_and_the_export_agrees(trained, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("examples")
 def test_without_its_file_the_task_is_not_known(trained):
   done = run(predict, f"--model_dir={trained}")
   assert done.returncode == 1

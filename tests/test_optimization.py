@@ -418,11 +418,11 @@ def test_a_tpus_replicas_step_by_their_mean_clipped_once(monkeypatch):
 # ------------------------------------------------------------------ slices
 
 
-@pytest.mark.parametrize("slices", [2, 4])
-def test_slices_add_up_to_the_batch(batch, slices):
+@pytest.mark.slow
+def test_slices_add_up_to_the_batch(batch):
   # One slice has no masked token at all: a mean of means would be far off.
   weights = np.load(GOLDEN / "modeling.npz")["in/masked_lm_weights"].copy()
-  weights[0] = 0.0
+  weights[:2] = 0.0
   batch["masked_lm_weights"] = tf.constant(weights)
   total = tf.reduce_sum(batch["masked_lm_weights"]) + 1e-5
 
@@ -433,22 +433,21 @@ def test_slices_add_up_to_the_batch(batch, slices):
     return tf.reduce_sum(tokens) / total + tf.reduce_sum(per_pair) / 4.0
 
   with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-    whole, gradients, variables = optimization.compute_gradients(loss_fn, batch)
-    parts, added, same = optimization.compute_gradients(loss_fn, batch, slices)
+    whole = optimization.compute_gradients(loss_fn, batch)
+    parts = optimization.compute_gradients(loss_fn, batch, slices=2)
     original, _, _ = pretraining_losses(batch)
-  assert [v.op.name for v in variables] == [v.op.name for v in same]
-  norms = [tf.linalg.global_norm(g) for g in (gradients, added)]
+  names = [v.op.name for v in whole[2]]
+  assert [v.op.name for v in parts[2]] == names
+  norms = [tf.linalg.global_norm(each[1]) for each in (whole, parts)]
   with tf.Session() as session:
     start(session)
-    losses = session.run([original, whole, parts])
-    norms = session.run(norms)
-    expected, found = session.run([gradients, added])
+    losses, norms, expected, found = session.run(
+      [[original, whole[0], parts[0]], norms, whole[1], parts[1]]
+    )
   np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
   np.testing.assert_allclose(norms[1], norms[0], rtol=1e-6)
-  for variable, one, other in zip(variables, expected, found):
-    np.testing.assert_allclose(
-      other, one, rtol=1e-4, atol=1e-6, err_msg=variable.op.name
-    )
+  for name, one, other in zip(names, expected, found):
+    np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_slices_are_told_apart_and_cover_the_batch_in_order():

@@ -145,8 +145,25 @@ SCRIPTS = {
     without_gradient=POOLER,
   ),
 }
-each_script = pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
-each_slices = pytest.mark.parametrize("slices", [1, 2])
+
+
+def of_script(name, *values, marks=()):
+  """A test's parameters; one worker of the run builds all graphs of a script."""
+  group = pytest.mark.xdist_group(f"tpu {name}")
+  case = "-".join(map(str, [*values, name]))
+  return pytest.param(SCRIPTS[name], *values, marks=[group, *marks], id=case)
+
+
+each_script = pytest.mark.parametrize("script", [of_script(n) for n in SCRIPTS])
+# Slices are the same for every script; these differ most in what is in them.
+each_slices = pytest.mark.parametrize(
+  ("script", "slices"),
+  [of_script(name, 1) for name in SCRIPTS]
+  + [
+    of_script(name, 2, marks=[pytest.mark.slow])
+    for name in ("pretraining", "ranker in batch", "tagger")
+  ],
+)
 
 
 def batch_of(script):
@@ -210,7 +227,6 @@ def computed_from(op):
   return seen
 
 
-@each_script
 @each_slices
 def test_each_gradient_is_summed_once_and_then_clipped(script, slices):
   graph = loop_graph(script, slices)
@@ -259,7 +275,6 @@ def test_shapes_are_static_and_words_are_looked_up_by_products(script):
     assert op.outputs[0].shape.is_fully_defined(), op.name
 
 
-@each_script
 @each_slices
 def test_the_loop_of_a_tpu_holds_no_functions(script, slices):
   graph = loop_graph(script, slices)
@@ -317,7 +332,6 @@ def compiled_losses(script, slices, steps, monkeypatch):
     return [session.run(outputs) for _ in range(steps)]
 
 
-@each_script
 @each_slices
 def test_xla_compiles_the_step(script, slices, monkeypatch):
   found = compiled_losses(script, slices, 4, monkeypatch)

@@ -6,17 +6,9 @@ from concurrent import futures
 
 import pytest
 import tensorflow.compat.v1 as tf
+from helpers import free_addresses
 
 from bert.training import workers
-
-
-def free_addresses(count):
-  """Addresses on this machine on which no program listens."""
-  sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-  addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-  for each in sockets:
-    each.close()
-  return addresses
 
 
 @pytest.fixture

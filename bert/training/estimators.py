@@ -118,6 +118,7 @@ def _run_config(options, output_dir):
       "tf_random_seed": options.random_seed,
       "save_checkpoints_steps": save_steps if _writes(strategy) else None,
       "keep_checkpoint_max": options.keep_checkpoint_max,
+      "checkpoint_save_graph_def": False,  # GraphListener saves it
     }
   tpu_cluster = None
   if options.use_tpu and options.tpu_name:
@@ -495,7 +496,9 @@ def train(
 
 def _train_alone(estimator, input_fn, num_train_steps, progress, listener):
   """Trains on the devices of this machine, or on a TPU."""
-  listeners = [listener] if listener else []
+  listeners = [checkpoints.GraphListener()]
+  if listener:
+    listeners.append(listener)
   estimator.train(
     input_fn,
     max_steps=num_train_steps,
@@ -521,7 +524,8 @@ def _train_with_others(estimator, input_fn, num_train_steps, progress, workers):
     saver = tf.train.CheckpointSaverHook(
       estimator.model_dir,
       save_steps=estimator.config.save_checkpoints_steps,
-      listeners=[SavingClock(progress)],
+      listeners=[checkpoints.GraphListener(), SavingClock(progress)],
+      save_graph_def=False,
     )
     hooks += [progress, saver]
   try:
