@@ -148,7 +148,7 @@ SCRIPTS = {
 
 
 def of_script(name, *values, marks=()):
-  """A test's parameters; one worker of the run builds all graphs of a script."""
+  """Parameters of a test; one worker builds all graphs of a script."""
   group = pytest.mark.xdist_group(f"tpu {name}")
   case = "-".join(map(str, [*values, name]))
   return pytest.param(SCRIPTS[name], *values, marks=[group, *marks], id=case)

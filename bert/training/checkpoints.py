@@ -259,6 +259,7 @@ class _ResumingSaver(tf.train.Saver):
 
   def build(self):
     super().build()
+    tf.add_to_collection(tf.GraphKeys.SAVERS, self)  # as TensorFlow's own is
     lacking = {variable.name for variable in self._lacking}
     self._others = tf.train.Saver(
       [v for v in tf.global_variables() if v.name not in lacking], sharded=True
