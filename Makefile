@@ -55,8 +55,9 @@ QUICKSTART_FLAGS = \
   --learning_rate=2e-4 \
   --num_train_epochs=16
 
-# Runs tests on all cores, at most four processes: each loads TensorFlow.
-PYTEST_FLAGS = --numprocesses=auto --maxprocesses=4
+# Runs tests on all cores, at most four processes, because each loads TensorFlow.
+# Tests that share what they build, and have a group for it, run in one process.
+PYTEST_FLAGS = --numprocesses=auto --maxprocesses=4 --dist=loadgroup
 
 # For meaningful numbers, run make bench BENCH_TEXT=... BENCH_VOCAB=... with a
 # text of a few megabytes, one sentence a line, and its vocabulary. Add
