@@ -19,7 +19,7 @@ WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
 CONFIG = {
   "vocab_size": 20,
   "hidden_size": 8,
-  "num_hidden_layers": 2,
+  "num_hidden_layers": 1,
   "num_attention_heads": 2,
   "intermediate_size": 16,
   "max_position_embeddings": 16,
