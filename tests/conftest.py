@@ -61,7 +61,7 @@ def trained_folder(tmp_path):
     folder = folder or tmp_path / task
     folder.mkdir(parents=True)
     config = modeling.BertConfig(
-      len(_WORDS.split()), 8, 2, 2, 16, initializer_range=0.5
+      len(_WORDS.split()), 8, 1, 2, 16, initializer_range=0.5
     )
     (folder / "bert_config.json").write_text(config.to_json_string())
     (folder / "vocab.txt").write_text("\n".join([*_WORDS.split(), ""]))

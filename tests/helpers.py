@@ -3,7 +3,7 @@
 
 Starting a process that imports TensorFlow takes seconds. `run` runs a script's
 `main` in the test's own process, with its flags parsed as on the command line;
-`run_process` starts it as a user does, which each script is tested with once.
+`run_process` starts it as a user does, which few tests need.
 """
 
 import contextlib

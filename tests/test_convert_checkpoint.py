@@ -620,8 +620,8 @@ def test_a_failure_leaves_nothing_behind(tmp_path, convert, monkeypatch):
 
 
 def test_the_script_converts(tmp_path):
-  done = helpers.run_process(
-    "convert_checkpoint.py", f"--input={GOLDEN}", f"--output={tmp_path}/pt"
+  done = helpers.run(
+    convert_checkpoint, f"--input={GOLDEN}", f"--output={tmp_path}/pt"
   )
   assert (done.returncode, done.stderr) == (0, "")
   assert "mapped: 62 tensors" in done.stdout

@@ -6,6 +6,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import subprocess
+import sys
 import types
 
 import helpers
@@ -36,6 +38,21 @@ if __name__ == "__main__":
 """
 
 
+START_EACH = """
+import os, runpy, sys
+import tensorflow.compat.v1
+for script in sys.argv[1:]:
+  if os.fork() == 0:
+    sys.argv = [script, "--help"]
+    try:
+      runpy.run_path(script, run_name="__main__")
+    finally:
+      sys.stdout.flush()
+      os._exit(0)
+  os.wait()
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Options(flags.RunOptions):
   """The options of a small script."""
@@ -60,6 +77,26 @@ def test_a_script_starts_quietly_in_graph_mode(tmp_path):
   assert done.stdout == "False ('a', 'b') ['file', 'words']\n"
   assert done.stderr == "error: nowhere.txt: No such file or directory\n"
   assert done.returncode == 1
+
+
+def test_every_script_starts_and_shows_its_flags():
+  """In processes forked from one that has loaded TensorFlow."""
+  scripts = sorted(path.name for path in helpers.ROOT.glob("*.py"))
+  scripts = [name for name in scripts if "entry.run(" in read(name)]
+  assert len(scripts) >= 11
+  done = subprocess.run(
+    [sys.executable, "-c", START_EACH, *scripts],
+    capture_output=True,
+    text=True,
+    cwd=helpers.ROOT,
+  )
+  assert (done.returncode, done.stderr) == (0, "")
+  for name in scripts:
+    assert f"\n{name}:\n" in done.stdout  # the heading of its flags
+
+
+def read(name):
+  return (helpers.ROOT / name).read_text("utf-8")
 
 
 def test_a_missing_file_gets_one_line():

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from helpers import run, run_process
+from helpers import run
 
 import export_model
 import tokenization
@@ -312,8 +312,8 @@ def test_a_whole_run_checks_what_it_exports(classifier, tmp_path):
   folder = classifier()
   rows = tmp_path / "rows.jsonl"
   rows.write_text('{"text_a": "good"}\n{"text_a": "a Café day!"}\n')
-  done = run_process(
-    "export_model.py",
+  done = run(
+    export_model,
     f"--model_dir={folder}",
     f"--export_dir={tmp_path}/out",
     *("--check", f"--check_file={rows}"),

@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 
 import helpers
 import numpy as np
@@ -19,7 +20,7 @@ WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
 CONFIG = {
   "vocab_size": 20,
   "hidden_size": 8,
-  "num_hidden_layers": 2,
+  "num_hidden_layers": 1,
   "num_attention_heads": 2,
   "intermediate_size": 16,
   "max_position_embeddings": 16,
@@ -559,6 +560,9 @@ def test_prediction_lines():
 # ------------------------------------------------------------------- main
 
 
+whole_run = pytest.mark.xdist_group("classifier")  # tests that use `trained`
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
   """A learnable task, a vocabulary and a tiny configuration."""
@@ -597,23 +601,36 @@ def run(data_dir, output_dir, *flags):
   return helpers.run(run_classifier, *arguments(data_dir, output_dir, *flags))
 
 
-@pytest.mark.slow
-def test_a_whole_run_from_training_to_predictions(data_dir, tmp_path):
-  output_dir = tmp_path / "out"
+@pytest.fixture(scope="module")
+def trained(data_dir, tmp_path_factory):
+  """The folder of a run that trained, evaluated and predicted, and its log."""
+  output_dir = tmp_path_factory.mktemp("run") / "out"
   done = helpers.run_process(
     "run_classifier.py",
     *arguments(data_dir, output_dir),
     *("--do_train", "--do_eval", "--do_predict", "--num_train_epochs=6"),
-    *("--eval_steps=16", "--keep_best=accuracy", "--log_steps=10"),
+    *("--eval_steps=24", "--keep_best=accuracy", "--log_steps=10"),
     *("--feature_columns=size", "--id_column=id"),
   )
   assert done.returncode == 0, done.stderr
-  log = done.stderr
+  return output_dir, done.stderr
+
+
+@pytest.fixture
+def own(trained, tmp_path):
+  """A copy of the trained folder that a test may change."""
+  return shutil.copytree(trained[0], tmp_path / "own")
+
+
+@whole_run
+@pytest.mark.slow
+def test_a_whole_run_from_training_to_predictions(data_dir, trained):
+  output_dir, log = trained
   assert re.search(r"devices: no GPU found, \d+ CPU cores", log)
   assert "new weights: " in log
   assert "training: steps 0 to 48, batch 8, 64 examples = 6.00 epochs" in log
   assert re.search(r"step 20/48, loss [\d.]+.*examples_per_second .* left", log)
-  assert "step 16 evaluated: eval_accuracy" in log
+  assert "step 24 evaluated: eval_accuracy" in log
   assert re.search(r"labels of the training data: nasty \d+ \(", log)
 
   results = (output_dir / "eval_results.txt").read_text().splitlines()
@@ -644,32 +661,30 @@ def test_a_whole_run_from_training_to_predictions(data_dir, tmp_path):
     row.split("\t")[2:] for row in rows[1:]
   ]
 
-  again = run(
-    data_dir,
-    output_dir,
-    *("--do_train", "--num_train_epochs=7", "--feature_columns=size"),
+
+@whole_run
+def test_training_resumes(data_dir, own):
+  done = run(
+    *(data_dir, own, "--do_train", "--num_train_epochs=6.5"),
+    "--feature_columns=size",
   )
-  assert again.returncode == 0, again.stderr
-  assert f"resuming {output_dir} at step 48 of 56" in again.stderr
+  assert done.returncode == 0, done.stderr
+  assert f"resuming {own} at step 48 of 52" in done.stderr
 
 
-@pytest.mark.slow
-def test_padded_and_bucketed_runs_give_the_same_scores(data_dir, tmp_path):
-  first = run(data_dir, tmp_path / "out", "--do_train", "--num_train_epochs=1")
-  assert first.returncode == 0, first.stderr
+@whole_run
+def test_padded_and_bucketed_runs_give_the_same_scores(data_dir, own):
   found = []
   for buckets in ("none", "6,9", "auto"):
-    done = run(
-      data_dir, tmp_path / "out", "--do_eval", f"--length_buckets={buckets}"
-    )
+    flags = "--do_eval", "--feature_columns=size"
+    done = run(data_dir, own, *flags, f"--length_buckets={buckets}")
     assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    results = json.loads((own / "eval_results.json").read_text())
     found.append([results["eval_loss"], results["loss"]])
   np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
   np.testing.assert_allclose(found[2], found[0], rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_a_run_with_a_seed_repeats_to_the_bit(data_dir, tmp_path):
   losses = []
   for name, seed in (("a", 7), ("b", 7), ("c", 8)):
@@ -748,17 +763,17 @@ def test_wrong_flags_get_one_clear_sentence(
   assert "Traceback" not in done.stderr
 
 
-def test_a_trained_model_refuses_other_labels_and_columns(data_dir, tmp_path):
-  trained = run(data_dir, tmp_path, "--do_train", "--num_train_epochs=0.2")
-  assert trained.returncode == 0, trained.stderr
-  write(tmp_path / "labels.txt", "nice\nnasty\n")
+@whole_run
+def test_a_trained_model_refuses_other_labels_and_columns(data_dir, own):
+  write(own / "labels.txt", "nice\nnasty\n")
   for flag, message in (
-    (f"--labels_file={tmp_path}/labels.txt", "has labels ['nasty', 'nice']"),
-    ("--feature_columns=size", "has feature_columns []"),
+    (f"--labels_file={own}/labels.txt", "has labels ['nasty', 'nice']"),
+    ("--feature_columns=text", "has feature_columns ['size']"),
     ("--label_type=number", "has --label_type=single, and not number"),
     ("--do_lower_case=false", "has do_lower_case True, and now it is False"),
   ):
-    done = run(data_dir, tmp_path, "--do_eval", "--nocheck_vocab_case", flag)
+    flags = "--do_eval", "--nocheck_vocab_case", "--feature_columns=size"
+    done = run(data_dir, own, *flags, flag)
     assert done.returncode == 1
     assert "error: the trained model " + message in done.stderr
 

@@ -20,7 +20,7 @@ KINDS = ["bread", "train", "book", "wheel", "cake", "lamp"]
 CONFIG = {
   "vocab_size": 24,
   "hidden_size": 16,
-  "num_hidden_layers": 2,
+  "num_hidden_layers": 1,
   "num_attention_heads": 2,
   "intermediate_size": 32,
   "max_position_embeddings": 16,
@@ -214,11 +214,8 @@ def data_dir(tmp_path_factory):
 
 def run(data_dir, output_dir, *flags):
   """Runs the script in this process."""
-  return helpers.run(run_ranker, *arguments(data_dir, output_dir), *flags)
-
-
-def arguments(data_dir, output_dir):
-  return [
+  return helpers.run(
+    run_ranker,
     f"--data_dir={data_dir}",
     f"--vocab_file={data_dir}/vocab.txt",
     f"--bert_config_file={data_dir}/bert_config.json",
@@ -226,17 +223,17 @@ def arguments(data_dir, output_dir):
     "--max_seq_length=12",
     "--train_batch_size=9",
     "--learning_rate=1e-2",
-  ]
+    *flags,
+  )
 
 
 @pytest.fixture(scope="module")
 def interaction(data_dir):
   output_dir = data_dir / "interaction"
-  done = helpers.run_process(
-    "run_ranker.py",
-    *arguments(data_dir, output_dir),
+  done = run(
+    *(data_dir, output_dir),
     *("--model=interaction", "--do_train", "--do_eval", "--do_predict"),
-    *("--num_train_epochs=12", "--eval_steps=36", "--keep_best=mrr"),
+    *("--num_train_epochs=12", "--eval_steps=72", "--keep_best=mrr"),
   )
   assert done.returncode == 0, done.stderr
   return output_dir, done.stderr
@@ -246,7 +243,7 @@ def interaction(data_dir):
 def test_an_interaction_model_from_training_to_predictions(interaction):
   output_dir, log = interaction
   assert "training pairs: 54, 18 of them true" in log
-  assert "step 36 evaluated: eval_map" in log
+  assert "step 72 evaluated: eval_map" in log
   scores = json.loads((output_dir / "eval_results.json").read_text())
   assert scores["eval_recall_at_1"] >= 0.8
   best = json.loads((output_dir / "best" / "best.json").read_text())

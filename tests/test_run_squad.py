@@ -769,13 +769,13 @@ def test_a_trained_folder_gives_the_answers_of_the_run(data_dir, trained):
 
 
 @pytest.mark.slow
-def test_a_process_answers_json_lines(data_dir, trained):
+def test_json_lines_are_answered(data_dir, trained, monkeypatch):
   output_dir, _ = trained
-  done = helpers.run_process(
-    "run_squad.py",
+  monkeypatch.chdir(data_dir)
+  done = helpers.run(
+    run_squad,
     *arguments(output_dir, "--version_2_with_negative"),
     *("--do_predict", "--predict_file=asked.jsonl"),
-    cwd=data_dir,
   )
   assert done.returncode == 0, done.stderr
   (found,) = read_lines(output_dir / "predictions.jsonl")

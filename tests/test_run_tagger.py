@@ -24,7 +24,7 @@ TOKENS = [
 CONFIG = {
   "vocab_size": len(TOKENS),
   "hidden_size": 8,
-  "num_hidden_layers": 2,
+  "num_hidden_layers": 1,
   "num_attention_heads": 2,
   "intermediate_size": 16,
   "max_position_embeddings": 24,
@@ -246,23 +246,20 @@ def data_dir(tmp_path_factory):
   write(folder, "texts.jsonl", '{"text": "Anns Ray, met."}\n{"text": ""}\n')
   write(folder, "vocab.txt", "\n".join(TOKENS) + "\n")
   write(folder, "bert_config.json", json.dumps(CONFIG))
+  two = {**CONFIG, "num_hidden_layers": 2}
+  write(folder, "two_layers.json", json.dumps(two))
   return folder
 
 
-def flags_of(data_dir, output_dir):
-  """Flags that all runs have."""
-  return [
+def run(data_dir, output_dir, *flags):
+  return helpers.run(
+    run_tagger,
     *(f"--train_file={data_dir}/train.txt", f"--eval_file={data_dir}/dev.txt"),
     f"--vocab_file={data_dir}/vocab.txt",
     f"--bert_config_file={data_dir}/bert_config.json",
     *(f"--output_dir={output_dir}", "--max_seq_length=16"),
-    *("--train_batch_size=8", "--learning_rate=1e-2"),
-  ]
-
-
-def run(data_dir, output_dir, *flags):
-  common = flags_of(data_dir, output_dir)
-  return helpers.run(run_tagger, *common, *flags)
+    *("--train_batch_size=8", "--learning_rate=1e-2", *flags),
+  )
 
 
 def read_scores(output_dir):
@@ -276,7 +273,7 @@ def trained(data_dir, tmp_path_factory):
   output_dir = tmp_path_factory.mktemp("run") / "out"
   done = run(
     *(data_dir, output_dir, "--do_train", "--do_eval", "--do_predict"),
-    *("--num_train_epochs=6", "--eval_steps=24", "--keep_best=f1"),
+    *("--num_train_epochs=6", "--eval_steps=48", "--keep_best=f1"),
     f"--predict_file={data_dir}/long.txt,{data_dir}/texts.jsonl",
     "--use_crf",
   )
@@ -288,7 +285,7 @@ def trained(data_dir, tmp_path_factory):
 def test_a_whole_run_from_training_to_predictions(data_dir, trained):
   output_dir, log = trained
   assert "tags of the training data (--tag_scheme=bio): O " in log
-  assert "step 24 evaluated: eval_f1" in log
+  assert "step 48 evaluated: eval_f1" in log
   scores = read_scores(output_dir)
   assert scores["eval_f1"] >= 0.95
   assert scores["eval_token_accuracy"] >= 0.95
@@ -336,14 +333,13 @@ def test_predictions_of_a_run_equal_those_of_its_folder(trained):
 
 
 @pytest.mark.slow
-def test_a_process_evaluates_files_without_the_flags_of_the_head(
+def test_files_are_evaluated_without_the_flags_of_the_head(
   data_dir, trained, tmp_path
 ):
   """task.json has them. Each of several files has its own scores."""
   folder, _ = trained
-  done = helpers.run_process(
-    "run_tagger.py",
-    *flags_of(data_dir, tmp_path / "out"),
+  done = run(
+    *(data_dir, tmp_path / "out"),
     *(f"--init_checkpoint={folder}/best", "--do_eval"),
     f"--eval_file={data_dir}/dev.txt,{data_dir}/long.txt",
   )
@@ -357,8 +353,9 @@ def test_a_process_evaluates_files_without_the_flags_of_the_head(
 def test_every_part_of_the_head_in_slices_and_bfloat16(data_dir, tmp_path):
   output_dir = tmp_path / "out"
   done = run(
-    *(data_dir, output_dir, "--do_train", "--do_eval", "--num_train_epochs=6"),
+    *(data_dir, output_dir, "--do_train", "--do_eval", "--num_train_epochs=4"),
     *("--use_crf", "--use_birnn", "--birnn_cell=gru", "--birnn_size=8"),
+    f"--bert_config_file={data_dir}/two_layers.json",
     *("--mix_layers=-1,0", "--gradient_accumulation_steps=2"),
     *("--precision=bfloat16", "--head_learning_rate=3e-2"),
   )

@@ -178,12 +178,7 @@ def test_an_interaction_model_puts_answers_in_order(
 
 
 def test_as_a_user_runs_it(trained_folder, response_file):
-  done = helpers.run_process(
-    "search_responses.py",
-    f"--model_dir={make_ranker(trained_folder)}",
-    f"--response_file={response_file}",
-    stdin="good day\n",
-  )
+  done = run(make_ranker(trained_folder), response_file, stdin="good day\n")
   assert done.returncode == 0, done.stderr
   assert done.stdout.startswith("good day\n  1  1.0000  good day\n")
 

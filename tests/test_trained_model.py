@@ -11,9 +11,12 @@ import tensorflow.compat.v1 as tf
 from bert.training import trained_model
 
 
-def answer(folder, *rows):
+def predictor_of(folder):
+  return trained_model.Predictor(trained_model.find_model(str(folder)))
+
+
+def answer(predictor, *rows):
   """The answers to rows, computed as one batch."""
-  predictor = trained_model.Predictor(trained_model.find_model(str(folder)))
   prepared = [predictor.prepare(row) for row in rows]
   outputs = iter(predictor.run([w for windows, _ in prepared for w in windows]))
   return [
@@ -82,7 +85,7 @@ def test_weights_that_are_not_the_tasks(classifier):
     json.dumps({**note, "labels": ["a", "b", "c"]})
   )
   with pytest.raises(ValueError, match=r"output_weights of shape \[2, 8\]"):
-    trained_model.Predictor(trained_model.find_model(str(folder)))
+    predictor_of(folder)
 
 
 def test_a_damaged_checkpoint_is_told(classifier):
@@ -91,7 +94,7 @@ def test_a_damaged_checkpoint_is_told(classifier):
   whole = data.read_bytes()
   data.write_bytes(bytes(len(whole)))
   with pytest.raises(ValueError, match="model.ckpt-3 is damaged: .* be read"):
-    trained_model.Predictor(trained_model.find_model(str(folder)))
+    predictor_of(folder)
   data.write_bytes(whole[:100])
   with pytest.raises(
     ValueError, match="damaged: its data files have 100 bytes"
@@ -103,18 +106,18 @@ def test_a_damaged_checkpoint_is_told(classifier):
 
 
 def test_labels_have_probabilities_whatever_the_batch(classifier):
-  folder = classifier()
+  predictor = predictor_of(classifier())
   rows = [
     {"text_a": "a good day", "text_b": "two"},
     {"text": "bad"},
     {"text_a": "one day " * 20},
   ]
-  together = answer(folder, *rows)
+  together = answer(predictor, *rows)
   for row, found in zip(rows, together):
     probabilities = found["probabilities"]
     assert sum(probabilities.values()) == pytest.approx(1)
     assert found["label"] == max(probabilities, key=probabilities.get)
-    (alone,) = answer(folder, row)
+    (alone,) = answer(predictor, row)
     assert alone["probabilities"] == pytest.approx(probabilities, rel=1e-5)
   assert together[0]["probabilities"] != together[1]["probabilities"]
 
@@ -123,7 +126,7 @@ def test_several_labels_are_given_by_their_thresholds(classifier):
   folder = classifier(
     label_type="multi", labels=["a", "b"], thresholds=[0.0, 1.0]
   )
-  (found,) = answer(folder, {"text": "good"})
+  (found,) = answer(predictor_of(folder), {"text": "good"})
   assert found["labels"] == ["a"]
   assert set(found["probabilities"]) == {"a", "b"}
 
@@ -137,13 +140,13 @@ def test_a_number_with_standardised_features_and_a_template(classifier):
     feature_std=[2.0, 1.0],
     text_template="{who} good",
   )
+  predictor = predictor_of(folder)
   rows = [{"who": "the", "size": size, "1": 0} for size in (10, 12, "14")]
-  first, second, third = (a["prediction"] for a in answer(folder, *rows))
+  first, second, third = (a["prediction"] for a in answer(predictor, *rows))
   weights = tf.train.load_checkpoint(str(folder)).get_tensor("output_weights")
   assert weights.shape == (1, 8 + 2)
   assert second - first == pytest.approx(weights[0, 8], rel=1e-4)
   assert third - first == pytest.approx(2 * weights[0, 8], rel=1e-4)
-  predictor = trained_model.Predictor(trained_model.find_model(str(folder)))
   for row, message in (
     ({"size": 1, "1": 1}, "no key 'who'"),
     ({"who": "a", "size": "big", "1": 1}, "'size' has to be a number"),
@@ -158,7 +161,7 @@ def test_a_number_with_standardised_features_and_a_template(classifier):
 def test_an_answer_is_a_part_of_its_context(squad_model):
   context = "A good day, the café.  Two bad days! One day. " * 3
   row = {"question": "one day?", "context": context}
-  (found,) = answer(squad_model(n_best_size=20), row)
+  (found,) = answer(predictor_of(squad_model(n_best_size=20)), row)
   assert found["text"] and len(found["answers"]) > 1
   for part in found["answers"]:
     words = " ".join(context[part["start"] : part["end"]].split())
@@ -170,7 +173,8 @@ def test_no_answer_has_odds(squad_model):
   folder = squad_model(
     version_2_with_negative=True, null_score_diff_threshold=-1e6
   )
-  (found,) = answer(folder, {"question": "one?", "context": "A good day."})
+  row = {"question": "one?", "context": "A good day."}
+  (found,) = answer(predictor_of(folder), row)
   assert found["text"] == "" and found["start"] is None
   assert np.isfinite(found["null_odds"])
 
@@ -186,7 +190,9 @@ def test_words_are_tagged_whatever_the_length(trained_folder):
     mix_layers=[],
   )
   text = "a good day, the café. " * 5
-  found, short = answer(folder, {"text": text}, {"tokens": ["good", "café!"]})
+  predictor = predictor_of(folder)
+  rows = {"text": text}, {"tokens": ["good", "café!"]}
+  found, short = answer(predictor, *rows)
   assert found["tokens"] == ["a", "good", "day", ",", "the", "café", "."] * 5
   assert len(found["tags"]) == len(found["tokens"])
   assert set(found["tags"]) <= {"O", "B-PER", "I-PER"}
@@ -195,27 +201,28 @@ def test_words_are_tagged_whatever_the_length(trained_folder):
     assert text[entity["start"] : entity["end"]] == entity["text"]
     assert found["tags"][entity["first"]] != "O"
   assert len(short["tags"]) == 2 and "spans" not in short
-  predictor = trained_model.Predictor(trained_model.find_model(str(folder)))
   with pytest.raises(ValueError, match="'tokens' has to be a list of words"):
     predictor.prepare({"tokens": "good day"})
 
 
 @pytest.mark.parametrize("model", ["interaction", "representation"])
 def test_pairs_match_and_texts_have_vectors(model, trained_folder):
-  folder = trained_folder("ranker", model=model, pooling="mean")
+  predictor = predictor_of(
+    trained_folder("ranker", model=model, pooling="mean")
+  )
   rows = [{"text_a": "good"}, {"text_a": "bad"}]
   pairs = [{**rows[0], "text_b": "day"}, {**rows[1], "text_b": ""}]
   if model == "interaction":
-    first, _ = answer(folder, *pairs)
+    first, _ = answer(predictor, *pairs)
     odds = first["probability"] / (1 - first["probability"])
     assert np.log(odds) == pytest.approx(first["score"], abs=1e-4)
     with pytest.raises(ValueError, match="no key 'text_b', only 'text'"):
-      answer(folder, {"text": "good"})
+      answer(predictor, {"text": "good"})
   else:
-    first, second = answer(folder, *rows)
+    first, second = answer(predictor, *rows)
     assert len(first["vector"]) == 8 and first != second
-    (alone,) = answer(folder, {"text": "bad"})
+    (alone,) = answer(predictor, {"text": "bad"})
     # In a batch of another size a product's last bits can differ.
     assert alone["vector"] == pytest.approx(second["vector"], abs=1e-5)
     with pytest.raises(ValueError, match="a vector of one text"):
-      answer(folder, pairs[0])
+      answer(predictor, pairs[0])

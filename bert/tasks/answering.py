@@ -177,7 +177,7 @@ class Answering(task.Task):
     starts, ends = tensors["start_logits"], tensors["end_logits"]
     in_second = inputs["input_mask"] * inputs["segment_ids"]
     # All of the second segment except its last token, [SEP].
-    is_context = tf.pad(in_second[:, 1:], [[0, 0], [0, 1]]) > 0
+    is_context = in_second * tf.pad(in_second[:, 1:], [[0, 0], [0, 1]]) > 0
     start, end, score = best_spans(
       starts, ends, is_context, self.note.max_answer_length
     )
