@@ -70,7 +70,7 @@ class BertConfig:
   num_hidden_layers: int = 12
   num_attention_heads: int = 12
   intermediate_size: int = 3072  # width inside a layer's dense block
-  hidden_act: str = "gelu"  # a key of ACTIVATIONS
+  hidden_act: str = "gelu"  # see get_activation
   hidden_dropout_prob: float = 0.1
   attention_probs_dropout_prob: float = 0.1
   max_position_embeddings: int = 512
@@ -296,6 +296,9 @@ class BertModel:
   def _encode(self, tokens, input_mask):
     """The layers' outputs, a list of [B, S, D]."""
     config = self.config
+    if input_mask is not None:
+      input_mask = tf.convert_to_tensor(input_mask)
+      assert_rank(input_mask, [2, 3], "input_mask")
     return transformer_model(
       tokens,
       input_mask,
@@ -412,7 +415,7 @@ def embedding_postprocessor(
       position_embedding_name, [max_position_embeddings, width], initializer
     )
     output += tf.slice(positions, [0, 0], [length, -1])
-  return layer_norm_and_dropout(output, dropout_prob, "LayerNorm", build)
+  return layer_norm_and_dropout(output, dropout_prob, None, build)
 
 
 def lookup(table, ids, use_one_hot):
@@ -504,6 +507,8 @@ def _num_fixed_layers(build, num_layers):
 
 def _check_width(width, hidden_size, num_attention_heads):
   """Raises ValueError if a Transformer can't have this input."""
+  if not isinstance(width, int):
+    raise ValueError("input_tensor's last size is unknown: give it a set_shape")
   if hidden_size % num_attention_heads:
     raise ValueError(
       f"hidden_size {hidden_size} is not a multiple of num_attention_heads"

@@ -47,7 +47,8 @@ class TrainStep:
   # The loss of the whole batch on all replicas, float32: a scalar, or a vector
   # that begins with it, whichever the loss function returns.
   loss: tf.Tensor
-  learning_rate: tf.Tensor  # float32 scalar, where no own rate is given
+  # float32 scalar: the encoder's; the others' if the encoder is not trained.
+  learning_rate: tf.Tensor
   grad_norm: tf.Tensor  # float32 scalar, the global norm before clipping
   variables: list  # those that it trains: the loss depends on them
 
@@ -114,9 +115,15 @@ def train_step(
   applied = [optimizer.apply_gradients(zip(gradients, variables))]
   if scale:
     applied.append(scale.update(is_finite))
+  if not options.learning_rate or not any(map(_is_of_encoder, trained)):
+    rate = head_rate
   with tf.control_dependencies([rate, *applied]):  # all have read the step
     train_op = step.assign_add(1, read_value=False)
   return TrainStep(train_op, loss, rate, norm, trained)
+
+
+def _is_of_encoder(variable):
+  return variable.op.name.startswith("bert/")
 
 
 def _trained(gradients, variables):
@@ -124,9 +131,8 @@ def _trained(gradients, variables):
   trained = [v for g, v in zip(gradients, variables) if g is not None]
   if not trained:
     raise ValueError(
-      "nothing to train: the loss depends on no variable outside the fixed"
-      " layers. A task without variables of its own can't be trained with"
-      " --trainable=head"
+      "nothing to train: the loss depends on no trainable variable. (With"
+      " --trainable=head, the task needs variables of its own.)"
     )
   return trained
 

@@ -614,3 +614,21 @@ def test_the_scale_doubles_after_many_good_steps(monkeypatch):
       session.run(train.train_op)
       found.append(session.run(scale))
   assert found == [2.0**15, 2.0**16, 2.0**16, 2.0**17]
+
+
+@pytest.mark.parametrize(
+  ("rate", "head_rate", "name", "shown"),
+  [
+    (0.5, 0.25, "bert/w", 0.5),
+    (0.5, 0.25, "head/w", 0.25),
+    (0.0, 0.25, "bert/w", 0.25),
+    (0.5, None, "head/w", 0.5),
+  ],
+)
+def test_the_rate_that_is_shown_is_one_in_use(rate, head_rate, name, shown):
+  w = tf.get_variable(name, initializer=[1.0])
+  options = optimization.Options(rate, 10, head_learning_rate=head_rate)
+  step = optimization.train_step(lambda *_: tf.reduce_sum(w), {}, options)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    assert session.run(step.learning_rate) == shown

@@ -13,7 +13,7 @@ import modeling
 import optimization
 import run_classifier
 from bert.tasks import layers
-from bert.training import flags, runs
+from bert.training import checkpoints, flags, runs
 
 WORDS = ["good", "fine", "bad", "sad", "day", "week", "one", "two"]
 CONFIG = modeling.BertConfig(13, 8, 2, 2, 16, max_position_embeddings=16)
@@ -247,3 +247,19 @@ def test_a_wrong_value_gets_one_clear_sentence(
   assert done.returncode == 1
   assert message in done.stderr
   assert done.stderr.count("error:") == 1
+
+
+def test_a_resuming_saver_is_built_once(tmp_path):
+  weight = tf.get_variable("w", initializer=[1.0])
+  tf.train.get_or_create_global_step()
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, str(tmp_path / "model.ckpt"), 3)
+  moment = tf.get_variable("w/adam_m", initializer=[5.0])
+  saver = checkpoints.resuming_saver(str(tmp_path), 5)
+  saver.build()
+  tf.get_default_graph().finalize()
+  saver.build()  # as a session does that is made again
+  with tf.Session() as session:
+    saver.restore(session, str(tmp_path / "model.ckpt-3"))
+    assert session.run([weight, moment]) == [[1.0], [5.0]]

@@ -103,6 +103,13 @@ def test_a_mask_of_the_wrong_rank_is_an_error(shape):
     modeling.attention_layer(x, x, tf.ones(shape))
 
 
+def test_the_models_mask_has_two_axes_or_three():
+  config = modeling.BertConfig(9, 8, 1, 2, 16, max_position_embeddings=8)
+  ids = tf.zeros([2, 3], tf.int32)
+  with pytest.raises(ValueError, match="input_mask .* must be 2 or 3"):
+    modeling.BertModel(config, False, ids, tf.ones([2]))
+
+
 def test_the_mask_of_pairs_repeats_that_of_positions():
   mask = modeling.create_attention_mask_from_input_mask(
     tf.zeros([2, 3, 5]), tf.constant([[1, 1], [1, 0]])
@@ -190,6 +197,12 @@ def test_another_width_is_an_error():
     transformer(tf.ones([B, F, 6]))
 
 
+def test_an_unknown_width_is_an_error():
+  x = tf.placeholder(tf.float32, [2, 3, None])
+  with pytest.raises(ValueError, match="last size is unknown: give it"):
+    transformer(x)
+
+
 def test_heads_have_to_divide_the_width():
   with pytest.raises(ValueError, match="8 is not a multiple of .* 3"):
     transformer(tf.ones([B, F, 8]), num_attention_heads=3)
@@ -242,6 +255,15 @@ def test_positions_and_segments_may_be_left_out():
   )
   names = [v.op.name for v in tf.trainable_variables()]
   assert names == ["LayerNorm/beta", "LayerNorm/gamma"]
+
+
+def test_one_scope_may_hold_two_kinds_of_embeddings():
+  for kind in ("words", "tags"):
+    modeling.embedding_postprocessor(
+      tf.ones([2, 3, 4]), position_embedding_name=f"{kind}/positions"
+    )
+  names = {v.op.name for v in tf.trainable_variables()}
+  assert {"LayerNorm/gamma", "LayerNorm_1/gamma"} <= names
 
 
 def test_segments_that_are_missing_are_an_error():

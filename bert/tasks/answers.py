@@ -305,11 +305,10 @@ def _check_is_max_context(
   span = doc_spans[cur_span_index]
   start, end = span.start, span.start + span.length
   is_max = np.ones(span.length, bool)
-  for index, other in enumerate(doc_spans):
+  for index in _overlapping(doc_spans, cur_span_index):
+    other = doc_spans[index]
     first = max(start, other.start)
     last = min(end, other.start + other.length)
-    if index == cur_span_index or first >= last:
-      continue
     ours = _context_scores(span.length)[first - start : last - start]
     theirs = _context_scores(other.length)[
       first - other.start : last - other.start
@@ -319,6 +318,19 @@ def _check_is_max_context(
   if position is None:
     return is_max.tolist()
   return start <= position < end and bool(is_max[position - start])
+
+
+def _overlapping(doc_spans, cur_span_index):
+  """Yields the windows that share pieces with one; starts only rise."""
+  span = doc_spans[cur_span_index]
+  for index in range(cur_span_index - 1, -1, -1):
+    if doc_spans[index].start + doc_spans[index].length <= span.start:
+      break
+    yield index
+  for index in range(cur_span_index + 1, len(doc_spans)):
+    if doc_spans[index].start >= span.start + span.length:
+      break
+    yield index
 
 
 @functools.lru_cache(maxsize=1024)

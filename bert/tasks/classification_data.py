@@ -172,7 +172,7 @@ def create_examples(
     ValueError: a missing column, or a label that is not the task's; the message
       names the file and line of a row that was read by `tables`.
   """
-  columns, header = task.columns_of(set_type), ()
+  columns, header, lines = task.columns_of(set_type), (), list(lines)
   if columns.has_header and lines and not isinstance(lines[0], Mapping):
     header, *lines = lines
   examples, skipped = [], []
@@ -433,7 +433,7 @@ def convert_single_example(
     packed.input_mask,
     packed.segment_ids,
     _label_id(example, label_list, label_type),
-    features=example.features,
+    features=getattr(example, "features", ()),
   )
 
 
@@ -482,8 +482,9 @@ def record_of(features: InputFeatures) -> dict:
     "input_mask": features.input_mask,
     "segment_ids": features.segment_ids,
     "label_ids": features.label_id,
-    "is_real_example": int(features.is_real_example),
-    "features": features.features,
+    # A program's own class may lack the last two.
+    "is_real_example": int(getattr(features, "is_real_example", True)),
+    "features": getattr(features, "features", ()),
   }
 
 

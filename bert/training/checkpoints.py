@@ -216,14 +216,14 @@ def starting_weights(
 def resuming_saver(
   model_dir: str | None, max_to_keep: int
 ) -> tf.train.Saver | None:
-  """What restores a folder's newest checkpoint if it lacks some variables.
+  """A saver that can restore a checkpoint although it lacks some variables.
 
   Another --precision or --trainable has the optimiser keep more than the
   checkpoint does: the loss scale of float16, or moments of variables that were
   not trained before. These start anew.
 
   Args:
-    model_dir: output folder or None.
+    model_dir: output folder or None; its newest checkpoint is restored.
     max_to_keep: number of newest checkpoints to keep.
 
   Returns:
@@ -258,6 +258,8 @@ class _ResumingSaver(tf.train.Saver):
     )
 
   def build(self):
+    if self._is_built:  # the session is made again, after a machine was lost
+      return
     super().build()
     tf.add_to_collection(tf.GraphKeys.SAVERS, self)  # as TensorFlow's own is
     lacking = {variable.name for variable in self._lacking}
