@@ -156,7 +156,7 @@ def make_estimator(config, folder, init_checkpoint=CHECKPOINT):
     num_labels=2,
     init_checkpoint=init_checkpoint,
     learning_rate=2e-3,
-    num_train_steps=24,
+    num_train_steps=40,
     num_warmup_steps=1,
     use_tpu=False,
     use_one_hot_embeddings=False,
@@ -164,6 +164,7 @@ def make_estimator(config, folder, init_checkpoint=CHECKPOINT):
   run_config = tf.estimator.tpu.RunConfig(
     model_dir=str(folder),
     save_checkpoints_steps=1000,
+    tf_random_seed=1,
     tpu_config=tf.estimator.tpu.TPUConfig(iterations_per_loop=1000),
   )
   return tf.estimator.tpu.TPUEstimator(
@@ -212,7 +213,7 @@ def test_a_processor_of_ones_own_from_training_to_serving(
     run_classifier.file_based_convert_examples_to_features(
       examples, processor.get_labels(), LENGTH, tokenizer, records
     )
-  estimator.train(input_fn=input_fns["train"], max_steps=24)
+  estimator.train(input_fn=input_fns["train"], max_steps=40)
   result = estimator.evaluate(input_fn=input_fns["dev"], steps=None)
   assert set(result) >= {"eval_accuracy", "eval_loss", "loss", "global_step"}
   assert result["eval_accuracy"] == 1.0
@@ -256,7 +257,7 @@ def test_features_stay_in_memory(config, tokenizer, data_dir, tmp_path):
   estimator = make_estimator(config, tmp_path / "model")
   train = run_classifier.input_fn_builder(features, LENGTH, True, True)
   test = run_classifier.input_fn_builder(features, LENGTH, False, False)
-  estimator.train(input_fn=train, max_steps=24)
+  estimator.train(input_fn=train, max_steps=40)
   found = [p["probabilities"].argmax() for p in estimator.predict(test)]
   assert found == [1, 0] * 4
 
