@@ -560,8 +560,14 @@ class Options(flags.Options):
     "A Hugging Face folder or .safetensors file, to convert to TensorFlow; or a"
     " TensorFlow checkpoint, as a folder or prefix, to convert to PyTorch.",
     required=True,
+    reads=True,
   )
-  output: str | None = flags.flag(None, "The folder to write.", required=True)
+  output: str | None = flags.flag(
+    None,
+    "The folder to write.",
+    required=True,
+    writes="folder",
+  )
   strip: bool = flags.flag(
     False, "Only drop the optimiser's state from a TensorFlow checkpoint."
   )
@@ -569,12 +575,17 @@ class Options(flags.Options):
     None,
     "Give a TensorFlow checkpoint this vocabulary. Old tokens keep their"
     " vectors; a new token gets the mean of the vectors of its old pieces.",
+    reads=True,
   )
   config_file: str | None = flags.flag(
-    None, "The configuration. Default: the one beside the input."
+    None,
+    "The configuration. Default: the one beside the input.",
+    reads=True,
   )
   vocab_file: str | None = flags.flag(
-    None, "The vocabulary. Default: the one beside the input."
+    None,
+    "The vocabulary. Default: the one beside the input.",
+    reads=True,
   )
   do_lower_case: bool | None = flags.flag(
     None,

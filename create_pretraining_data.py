@@ -35,7 +35,7 @@ from typing import NamedTuple
 
 from absl import logging
 
-import tokenization
+from bert.files import reading
 from bert.records.parallel import killed_worker, Progress, Spill
 from bert.records.pretraining_instances import (
   Block,
@@ -153,13 +153,13 @@ def run_in_memory(
 ) -> Statistics:
   """Makes and writes the original's records, and counts them."""
   statistics = Statistics()
-  reading = Progress("reading", sum(map(file_size, input_files)), "B")
+  read = Progress("reading", sum(map(file_size, input_files)), "B")
   making = None
 
   def count(done, total):
     nonlocal making
     if not making:
-      reading.close()
+      read.close()
       making = Progress("making instances", total, "document")
     making.update(1)
 
@@ -175,11 +175,11 @@ def run_in_memory(
     random.Random(recipe.random_seed),
     recipe.do_whole_word_mask,
     recipe.truncate_prob,
-    _ReaderWithProgress(recipe.reader, reading),
+    _ReaderWithProgress(recipe.reader, read),
     statistics,
     count,
   )
-  for progress in filter(None, (reading, making)):
+  for progress in filter(None, (read, making)):
     progress.close()
   check_statistics(statistics, input_files)
   for instance in instances:
@@ -473,9 +473,13 @@ class Options(flags.TextOptions):
     "Text files or globs, separated by commas: utf-8, one sentence per line, a"
     " blank line between documents.",
     required=True,
+    reads=True,
   )
   output_file: str | None = flags.flag(
-    None, "TFRecord files to write, separated by commas.", required=True
+    None,
+    "TFRecord files to write, separated by commas.",
+    required=True,
+    writes="files",
   )
   max_seq_length: int = flags.flag(
     128, "An instance has at most N tokens.", lower_bound=5
@@ -598,23 +602,19 @@ def check_options(
       f" to mask {options.masked_lm_prob:.0%} of long sequences: {wanted} of"
       f" --max_seq_length={options.max_seq_length}"
     )
-  return check_output_files(options.output_file, input_files)
+  return check_output_files(options.output_file)
 
 
-def check_output_files(names: str, input_files: Sequence[str]) -> list[str]:
+def check_output_files(names: str) -> list[str]:
   """The output files, from names separated by commas.
 
   Raises:
-    ValueError: one is named twice, is an input, or has no folder.
+    ValueError: there are none, or one has no folder.
   """
   output_files = [name.strip() for name in names.split(",") if name.strip()]
   if not output_files:
     raise ValueError("--output_file is empty: name files")
   for path in output_files:
-    if output_files.count(path) > 1:
-      raise ValueError(f"--output_file names {path} twice")
-    if path in input_files:
-      raise ValueError(f"--output_file={path} is an input file too")
     folder = os.path.dirname(path) or "."
     if "://" not in path and not os.path.isdir(folder):
       raise ValueError(
@@ -655,7 +655,7 @@ def main(options: Options) -> None:
 
   started = time.monotonic()
   tokenizer = runs.load_tokenizer(options)
-  input_files = tokenization.expand_globs(options.input_file)
+  input_files = reading.expand_globs(options.input_file)
   output_files = check_options(options, input_files, tokenizer.vocab)
   logging.info(f"reading {len(input_files)} file(s)")
   recipe = get_recipe(options, tokenizer)

@@ -34,7 +34,8 @@ from absl import logging
 from tokenizers import models, pre_tokenizers, trainers
 
 import tokenization
-from bert.records import files, parallel
+from bert.files import reading, writing
+from bert.records import parallel
 from bert.training import flags
 
 RANGE_BYTES = 1 << 23  # that a worker counts at a time
@@ -70,7 +71,7 @@ def split_files(files: Iterable[str], share: float) -> Iterator[Range]:
     ValueError: a file can't be read.
   """
   for path in files:
-    size = tokenization.file_size(path)
+    size = reading.file_size(path)
     for start in range(0, size, RANGE_BYTES):
       end = min(start + RANGE_BYTES, size)
       yield Range(path, start, end - math.floor((end - start) * share), end)
@@ -84,10 +85,10 @@ def count_range(part: Range, do_lower_case: bool) -> tuple[Counter, Counter]:
   """
   return (
     count_words(
-      tokenization.text_lines(part.path, part.start, part.cut), do_lower_case
+      reading.text_lines(part.path, part.start, part.cut), do_lower_case
     ),
     count_words(
-      tokenization.text_lines(part.path, part.cut, part.end), do_lower_case
+      reading.text_lines(part.path, part.cut, part.end), do_lower_case
     ),
   )
 
@@ -297,8 +298,9 @@ def write_vocab(path: str, tokens: Iterable[str]) -> None:
   """Writes a vocabulary, one token per line; it appears when it is complete."""
   import tensorflow.compat.v1 as tf  # here, because workers don't need it
 
-  with files.whole(path) as partial, tf.io.gfile.GFile(partial, "w") as writer:
-    writer.write("".join(f"{token}\n" for token in tokens))
+  with writing.whole(path) as partial:
+    with tf.io.gfile.GFile(partial, "w") as writer:
+      writer.write("".join(f"{token}\n" for token in tokens))
 
 
 # ----------------------------------------------------------------- main
@@ -312,9 +314,13 @@ class Options(flags.Options):
     None,
     "Text files in utf-8: paths or globs, separated by commas.",
     required=True,
+    reads=True,
   )
   output_file: str | None = flags.flag(
-    None, "The vocabulary file to write.", required=True
+    None,
+    "The vocabulary file to write.",
+    required=True,
+    writes="files",
   )
   vocab_size: int = flags.flag(
     30000, "Number of tokens, including the special and unused ones."
@@ -346,6 +352,7 @@ class Options(flags.Options):
     "Text to count pieces per word and unknown words in, without learning from"
     " it: a share of the input, or other files (paths or globs, separated by"
     " commas). 0: none.",
+    reads=True,
   )
   num_workers: int = flags.flag(
     os.cpu_count(),
@@ -358,20 +365,18 @@ def find_ranges(options: Options) -> list[Range]:
   """The ranges of --input_file and --held_out.
 
   Raises:
-    ValueError: they name no files, or no share, or --output_file is an input.
+    ValueError: they name no files, or no share.
   """
-  files = tokenization.expand_globs(options.input_file)
+  files = reading.expand_globs(options.input_file)
   try:
     share, others = float(options.held_out), []
   except ValueError:
     share = 0.0
-    others = tokenization.expand_globs(options.held_out, "--held_out")
+    others = reading.expand_globs(options.held_out, "--held_out")
   if not 0 <= share < 1:
     raise ValueError(
       f"--held_out={options.held_out}: give a share under 1, or files"
     )
-  if options.output_file in files + others:
-    raise ValueError(f"--output_file={options.output_file} is an input too")
   logging.info(f"reading {len(files + others)} files")
   return [*split_files(files, share), *split_files(others, 1.0)]
 

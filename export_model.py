@@ -249,6 +249,7 @@ class Options(flags.TrainedModelOptions):
     "Folder for the exported versions, which are named 1, 2 and so on. It is"
     " the model's base path for TensorFlow Serving.",
     required=True,
+    writes="folder",
   )
   signatures: str = flags.flag(
     "auto",
@@ -271,6 +272,7 @@ class Options(flags.TrainedModelOptions):
     None,
     "JSON lines for --check, as predict.py reads them. Default: a few built-in"
     " texts.",
+    reads=True,
   )
 
 

@@ -26,6 +26,7 @@ from absl import logging
 import modeling
 import optimization
 import tokenization
+from bert.files import reading
 from bert.records import input_pipeline, packing, streams, vectors
 from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
@@ -68,7 +69,7 @@ def stream_examples(input_file: str) -> Iterator[InputExample]:
   Raises:
     ValueError: the file can't be read, or is not UTF-8; names the byte.
   """
-  for number, line in enumerate(tokenization.text_lines(input_file)):
+  for number, line in enumerate(reading.text_lines(input_file)):
     text = line.strip()
     start = line.index(text)
     text_a, mark, text_b = text.rpartition(PAIR_MARK)
@@ -322,17 +323,20 @@ class Options(flags.ModelOptions, flags.TextOptions, flags.DeviceOptions):
     "Trained weights: a prefix such as dir/bert_model.ckpt, or a folder that"
     " holds one checkpoint.",
     required=True,
+    reads=True,
   )
   input_file: str | None = flags.flag(
     None,
     "File with one text per line, or `A ||| B` for a pair. With -, lines are"
     " read from standard input, and each is answered as it comes.",
     required=True,
+    reads=True,
   )
   output_file: str | None = flags.flag(
     None,
     "File for the vectors. With -, they are JSON lines on standard output.",
     required=True,
+    writes="files",
   )
   output_format: str = flags.flag(
     "json",
@@ -475,7 +479,7 @@ def _count_examples(path):
   is_file = os.path.isfile(path) or os.path.isdir(path)  # a folder raises below
   if path == "-" or (os.path.exists(path) and not is_file):
     return None
-  count = sum(1 for _ in tokenization.text_lines(path))
+  count = sum(1 for _ in reading.text_lines(path))
   if not count:
     raise ValueError(f"{path} is empty: give one text per line")
   return count
@@ -515,9 +519,6 @@ def _check_local_output(options):
       f"--output_file={path}: this is not a plain file, and would be replaced"
       " by one: name another, or - for standard output"
     )
-  for name in ("input_file", "vocab_file", "bert_config_file"):
-    if os.path.realpath(path) == os.path.realpath(getattr(options, name)):
-      raise ValueError(f"--output_file={path} would replace --{name}")
 
 
 def find_layers(options: Options, config: modeling.BertConfig) -> list[int]:

@@ -22,6 +22,7 @@ import math
 
 import tensorflow.compat.v1 as tf
 
+from bert.files import reading
 from bert.ops.activations import for_training, gelu, gelu_erf, get_activation
 from bert.ops.attention import attend
 from bert.ops.dropout import draw_seed, dropout
@@ -94,17 +95,10 @@ class BertConfig:
     """Reads a configuration; the file may be on `gs://`.
 
     Raises:
-      tf.errors.NotFoundError: there is no such file.
-      ValueError: the file is not JSON, or no model can have its sizes.
+      ValueError: there is no such file, it is not JSON, or no model can have
+        its sizes.
     """
-    with tf.io.gfile.GFile(json_file, "rb") as reader:
-      text = reader.read()
-    try:
-      json_object = json.loads(text)
-    except ValueError as error:
-      raise ValueError(f"{json_file} is not JSON: {error}") from None
-    if not isinstance(json_object, dict):
-      raise ValueError(f"{json_file} is not a JSON object of named sizes")
+    json_object = reading.read_json(json_file, {}, "configuration")
     try:
       return cls.from_dict(json_object)
     except ValueError as error:

@@ -24,7 +24,8 @@ from absl import logging
 
 import modeling
 import optimization
-from bert.records import files, record_files, streams, tables
+from bert.files import kept_files, writing
+from bert.records import record_files, streams, tables
 from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
 )
@@ -323,6 +324,7 @@ class CustomOptions(flags.Options):
     None,
     "custom: file with the labels, one per line in the order of their ids."
     " Default: the labels of the training data, sorted.",
+    reads=True,
   )
 
 
@@ -585,7 +587,7 @@ def _make_input_fn(job, examples, name, is_training):
   note, tokenizer = job.note, job.model.tokenizer
   output_file = runs.record_path(job.options, name)
   num_features = len(note.feature_columns)
-  mark = files.fingerprint(
+  mark = kept_files.fingerprint(
     [dataclasses.astuple(example) for example in examples],
     [note.labels, note.label_type, num_features],
     [note.max_seq_length, note.do_lower_case, tokenizer.vocab],
@@ -684,7 +686,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
       ("predictions", prediction_lines(job.note, guids, arrays)),
     ):
       path = os.path.join(job.options.output_dir, f"{name}{suffix}.tsv")
-      files.write_lines(path, lines)
+      writing.write_lines(path, lines)
       logging.info(f"wrote {path}")
 
 

@@ -21,6 +21,7 @@ from absl import logging
 import modeling
 import optimization
 import tokenization
+from bert.files import reading
 from bert.records import corpora, input_pipeline, streams
 from bert.records.input_pipeline import (  # noqa: F401  (the original's)
   decode_record as _decode_record,
@@ -66,7 +67,7 @@ def read_corpus(
   Raises:
     ValueError: there are none, or they are damaged, or made with other sizes.
   """
-  found = tokenization.expand_globs(getattr(options, flag), f"--{flag}")
+  found = reading.expand_globs(getattr(options, flag), f"--{flag}")
   shards = corpora.count_examples(
     list(dict.fromkeys(found)),  # globs may overlap
     os.path.join(cluster.records_dir(options), f"{name}_files.json"),
@@ -232,6 +233,7 @@ class MaskOptions(flags.Options):
   vocab_file: str | None = flags.flag(
     None,
     "With --mask_dynamically: the vocabulary that the records were made with.",
+    reads=True,
   )
   masked_lm_prob: float = flags.flag(
     0.15,
@@ -252,10 +254,12 @@ class Options(flags.RunOptions, flags.EvaluationOptions, MaskOptions):
     None,
     "Records to train on: files or globs, separated by commas.",
     required=True,
+    reads=True,
   )
   eval_input_file: str | None = flags.flag(
     None,
     "Records of held-out text to evaluate on. Default: those of --input_file.",
+    reads=True,
   )
   max_predictions_per_seq: int = flags.flag(
     20,

@@ -24,7 +24,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.records import files, record_files, streams
+from bert.files import kept_files, writing
+from bert.records import record_files, streams
 from bert.tasks import metrics
 from bert.tasks.ranking import LOSSES, RankerNote, Ranking
 from bert.tasks.ranking_data import (
@@ -370,7 +371,7 @@ def get_input_fn(job: Job, name: str, texts, rows: Callable, is_training: bool):
     return job.input_fns[name]
   output_file = runs.record_path(job.options, name)
   schema = job.task.schema(is_training)
-  mark = files.fingerprint(
+  mark = kept_files.fingerprint(
     texts,
     [job.note.model, job.note.loss if is_training else None],
     [
@@ -451,7 +452,7 @@ def write_trec_files(job: Job, ranked: RankedExamples, name: str) -> None:
     contents["qrels"] = ranked.trec_qrels()
   for kind, lines in contents.items():
     path = os.path.join(job.options.output_dir, f"{name}_{kind}.trec")
-    files.write_lines(path, lines)
+    writing.write_lines(path, lines)
     logging.info(f"wrote {path}")
 
 
@@ -468,7 +469,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
   """Ranks the test file, and scores it if the true responses are known."""
   ranked = rank(job, estimator, job.test, "predict", checkpoint)
   path = os.path.join(job.options.output_dir, "predictions.jsonl")
-  files.write_lines(path, ranked.lines())
+  writing.write_lines(path, ranked.lines())
   logging.info(f"wrote {path}")
   write_trec_files(job, ranked, "test")
   if ranked.is_known:
@@ -476,7 +477,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     for key, value in scores.items():
       logging.info(f"  {key} = {value}")
     path = os.path.join(job.options.output_dir, "test_results.json")
-    files.write_json(path, scores)
+    writing.write_json(path, scores)
 
 
 if __name__ == "__main__":

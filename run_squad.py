@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 import modeling
 import optimization
-from bert.records import files, record_files, streams, tables
+from bert.files import kept_files, reading, writing
+from bert.records import record_files, streams
 from bert.tasks import metrics
 from bert.tasks.answering import Answering, SquadNote
 from bert.tasks.answering_data import (  # noqa: F401  (the original's)
@@ -168,11 +169,11 @@ def write_predictions(
     null_score_diff_threshold,
   )
   texts = {p.qas_id: p.answer.text for p in predictions}
-  files.write_lines(output_prediction_file, [json.dumps(texts, indent=4)])
-  files.write_lines(output_nbest_file, [_nbest_json(predictions)])
+  writing.write_lines(output_prediction_file, [json.dumps(texts, indent=4)])
+  writing.write_lines(output_nbest_file, [_nbest_json(predictions)])
   if version_2_with_negative:
     odds = {p.qas_id: p.null_odds for p in predictions}
-    files.write_lines(output_null_log_odds_file, [json.dumps(odds, indent=4)])
+    writing.write_lines(output_null_log_odds_file, [json.dumps(odds, indent=4)])
   return predictions
 
 
@@ -251,10 +252,15 @@ class Options(flags.FineTuningOptions):
   max_seq_length: int = flags.with_default(
     flags.FineTuningOptions, "max_seq_length", 384
   )
-  train_file: str | None = flags.flag(None, f"Questions to train on: {_DATA}")
+  train_file: str | None = flags.flag(
+    None,
+    f"Questions to train on: {_DATA}",
+    reads=True,
+  )
   predict_file: str | None = flags.flag(
     None,
     f"Questions to answer: {_DATA} If it has answers, predictions are scored.",
+    reads=True,
   )
   doc_stride: int = flags.flag(
     128,
@@ -460,8 +466,8 @@ def _input_fn(job, records, is_training):
 
 def train(job: Job) -> None:
   """Trains to answer."""
-  mark = files.fingerprint(
-    tables.read_text(job.options.train_file),
+  mark = kept_files.fingerprint(
+    reading.read_text(job.options.train_file, "data file"),
     dataclasses.asdict(job.task.note),
     job.model.tokenizer.vocab,
   )
@@ -529,7 +535,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     output_null_log_odds_file=path("null_odds.json"),
     **job.task.note.answer_options,
   )
-  files.write_lines(
+  writing.write_lines(
     path("predictions.jsonl"), prediction_lines(job.test, predictions)
   )
   logging.info(f"wrote {path('predictions.json')} and the files beside it")

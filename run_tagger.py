@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.records import files, streams, tables
+from bert.files import reading, writing
+from bert.records import streams, tables
 from bert.tasks import metrics
 from bert.tasks.tagging import (
   RNN_CELLS,
@@ -59,7 +60,7 @@ def read_conll(path: str, has_tags: bool = True) -> list[Sentence]:
       first line, or the file has no words. The message names file and line.
   """
   sentences, rows, columns = [], [], None
-  text = tables.read_text(path)
+  text = reading.read_text(path, "data file")
   separator = None
   for number, line in enumerate([*text.split("\n"), ""], 1):
     line = line.rstrip("\r")
@@ -116,7 +117,7 @@ def _sentence(rows, line):
 
 def read_texts(path: str, tokenizer) -> list[Sentence]:
   """Reads one text per line and finds its words; blank lines have none."""
-  lines = tables.read_text(path).removesuffix("\n").split("\n")
+  lines = reading.read_text(path, "data file").removesuffix("\n").split("\n")
   return [
     text_sentence(line.rstrip("\r"), tokenizer, number)
     for number, line in enumerate(lines, 1)
@@ -309,16 +310,19 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions, HeadOptions):
     None,
     "File to train on: a word per line with its tag last, and a blank line"
     " after each sentence.",
+    reads=True,
   )
   eval_file: tuple = flags.flag(
     (),
     "One or more files to evaluate on, separated by commas, in the format of"
     " --train_file.",
+    reads=True,
   )
   predict_file: tuple = flags.flag(
     (),
     "One or more files to tag, separated by commas: in the format of"
     " --train_file, with or without tags, or texts (see --predict_format).",
+    reads=True,
   )
   predict_format: str = flags.flag(
     "auto",
@@ -659,7 +663,7 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
       ending = "jsonl"
       lines = json_lines(sentences, tags, job.note.tag_scheme)
     output = os.path.join(options.output_dir, f"predictions{suffix}.{ending}")
-    files.write_lines(output, lines)
+    writing.write_lines(output, lines)
     logging.info(f"wrote {output}")
 
 

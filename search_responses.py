@@ -22,7 +22,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.records import files, search, tables
+from bert.files import kept_files, reading
+from bert.records import search
 from bert.tasks.ranking import Ranking
 from bert.training import flags, progress, trained_model
 
@@ -38,7 +39,8 @@ def read_responses(path: str) -> list[str]:
   Raises:
     ValueError: there are none.
   """
-  lines = [line.strip() for line in tables.read_text(path).split("\n")]
+  text = reading.read_text(path, "response file")
+  lines = [line.strip() for line in text.split("\n")]
   if lines and not lines[-1]:
     lines.pop()  # what follows the last line's end
   texts = list(dict.fromkeys(filter(None, lines)))
@@ -91,7 +93,7 @@ def model_fingerprint(model: trained_model.TrainedModel, precision: str) -> str:
   with tf.io.gfile.GFile(model.checkpoint + ".index", "rb") as reader:
     weights = hashlib.sha256(reader.read()).hexdigest()
   note = model.task.note
-  return files.fingerprint(
+  return kept_files.fingerprint(
     weights,
     model.config.to_dict(),
     model.tokenizer.vocab,
@@ -164,7 +166,7 @@ def response_search(
     options.response_file,
     {
       "model": model_fingerprint(model, options.precision),
-      "text": files.fingerprint(responses),
+      "text": kept_files.fingerprint(responses),
     },
     model.checkpoint,
     options.make_vectors,
@@ -302,6 +304,7 @@ class Options(flags.TrainedModelOptions):
     " file, with the endings .npy and .npy.json, and an index of the vectors"
     " with the endings .faiss and .faiss.json.",
     required=True,
+    reads=True,
   )
   make_vectors: bool = flags.flag(
     True,

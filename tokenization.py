@@ -13,17 +13,17 @@ new chunk goes through `BasicTokenizer`, whose steps are character tables
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Callable
 from unicodedata import category, normalize
+
+from bert.files import reading
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MEMORY_SIZE = 1 << 16  # remembered chunks: about 10 MB, 30 MB with offsets
 MEMORY_CHARS = 32  # longer chunks (URLs, lines of Chinese) rarely repeat
-READ_BYTES = 1 << 16
 
 # A chunk: a run without white space. Python counts these control characters as
 # white space, but BERT drops them, which joins the text on both sides.
@@ -90,7 +90,7 @@ def load_vocab(vocab_file: str) -> dict[str, int]:
   Raises:
     ValueError: the file cannot be read, is not UTF-8, or holds no token.
   """
-  data = _read_bytes(os.fspath(vocab_file))
+  data = reading.read_bytes(os.fspath(vocab_file), "vocabulary file")
   try:
     lines = data.decode("utf-8-sig").split("\n")
   except UnicodeDecodeError as error:
@@ -106,43 +106,6 @@ def load_vocab(vocab_file: str) -> dict[str, int]:
       f"vocabulary file {vocab_file} is empty; it needs one token a line"
     )
   return vocab
-
-
-def _read_bytes(path: str) -> bytes:
-  """Returns a file's bytes; TensorFlow reads paths that have a scheme."""
-  opener, errors = _opener(path)
-  try:
-    with opener(path, "rb") as reader:
-      return reader.read()
-  except errors as error:
-    raise ValueError(
-      f"cannot read the vocabulary file {path}: {_reason(error)}"
-    ) from None
-
-
-def _opener(path: str):
-  """Returns the function that opens a path and the error class it raises."""
-  if "://" in path:
-    import tensorflow.compat.v1 as tf  # here, so that data workers skip it
-
-    return tf.io.gfile.GFile, tf.errors.OpError
-  return _open_local, OSError
-
-
-def _open_local(path: str, mode: str):
-  """Opens a local file, or standard input for "-".
-
-  Unbuffered, so that reading a pipe returns the data that has arrived instead
-  of waiting for more.
-  """
-  if path == "-":
-    return open(0, mode, buffering=0, closefd=False)
-  return open(path, mode, buffering=0)
-
-
-def _reason(error: Exception) -> str:
-  reason = getattr(error, "strerror", f"{type(error).__name__} {error}")
-  return reason.strip()
 
 
 def missing_special_tokens(vocab: Iterable[str]) -> list[str]:
@@ -187,122 +150,6 @@ def convert_tokens_to_ids(vocab: dict, tokens: Iterable[str]) -> list[int]:
 def convert_ids_to_tokens(inv_vocab: dict, ids: Iterable[int]) -> list[str]:
   """Returns the ids' tokens; raises ValueError for an id without one."""
   return convert_by_vocab(inv_vocab, ids)
-
-
-# Files of text
-
-
-def expand_globs(patterns: str, flag: str = "--input_file") -> list[str]:
-  """Returns the files that match comma-separated paths or globs.
-
-  Args:
-    patterns: such as "books/*.txt,news.txt"; TensorFlow expands patterns with
-      a scheme, such as gs://.
-    flag: the flag that holds the patterns, for the error message.
-
-  Returns:
-    Paths in the order of the patterns; the files of one pattern are sorted.
-    Leaves out folders, and half-written files (".partial") unless a pattern is
-    the exact path.
-
-  Raises:
-    ValueError: a pattern names no file.
-  """
-  files = []
-  for pattern in filter(None, map(str.strip, patterns.split(","))):
-    found = _glob(pattern)
-    if not found:
-      raise ValueError(f"{flag}: {pattern} names no file")
-    files += found
-  if not files:
-    raise ValueError(f"{flag} is empty: give paths or globs")
-  return files
-
-
-def _glob(pattern: str) -> list[str]:
-  if "://" in pattern:
-    import tensorflow.compat.v1 as tf
-
-    found, isdir = tf.io.gfile.glob(pattern), tf.io.gfile.isdir
-  else:
-    found = [pattern] if os.path.exists(pattern) else glob.glob(pattern)
-    isdir = os.path.isdir
-  return sorted(
-    path
-    for path in found
-    if path == pattern or not path.endswith(".partial")
-    if not isdir(path)
-  )
-
-
-def file_size(path: str) -> int:
-  """Returns a file's size in bytes; raises ValueError if it is unreadable."""
-  opener, errors = _opener(path)
-  try:
-    with opener(path, "rb") as reader:
-      return reader.size() if "://" in path else os.path.getsize(path)
-  except errors as error:
-    raise ValueError(f"cannot read {path}: {_reason(error)}") from None
-
-
-def text_lines(
-  path: str, start: int = 0, end: int | None = None
-) -> Iterator[str]:
-  """Yields the lines of a UTF-8 file, without their "\\n".
-
-  Args:
-    path: TensorFlow opens paths with a scheme, such as gs://; "-" is standard
-      input, whose lines are yielded as they arrive.
-    start: first byte of the range; only lines that begin in the range are
-      yielded, so adjacent ranges yield each line exactly once.
-    end: the byte after the range; None: the end of the file.
-
-  Raises:
-    ValueError: the file cannot be read, or is not UTF-8; the message gives the
-      position of the bad byte.
-  """
-  opener, errors = _opener(path)
-  try:
-    with opener(path, "rb") as reader:
-      if start:
-        reader.seek(start - 1)
-      lines = _byte_lines(reader, max(start - 1, 0))
-      if start:
-        next(lines, None)  # it began before `start`
-      for at, line in lines:
-        if end is not None and at >= end:
-          return
-        yield _decode(line, "standard input" if path == "-" else path, at)
-  except errors as error:
-    raise ValueError(f"cannot read {path}: {_reason(error)}") from None
-
-
-def _byte_lines(reader, at: int) -> Iterator[tuple[int, bytes]]:
-  """Yields (first byte, line) pairs; GFile's readline would drop "\\r"."""
-  begun, block = [], True  # begun: the parts of an unfinished line
-  while block:
-    block = reader.read(READ_BYTES)
-    *lines, rest = block.split(b"\n")
-    if lines:
-      lines[0] = b"".join([*begun, lines[0]])
-      begun = []
-    begun.append(rest)
-    for line in lines:
-      yield at, line
-      at += len(line) + 1
-  last = b"".join(begun)
-  if last:
-    yield at, last
-
-
-def _decode(line: bytes, path: str, at: int) -> str:
-  try:
-    return line.decode("utf-8")
-  except UnicodeDecodeError as error:
-    raise ValueError(
-      f"{path} is not utf-8: byte {at + error.start} is"
-      f" 0x{line[error.start]:02x}; save the file as utf-8"
-    ) from None
 
 
 # Characters and words

@@ -414,7 +414,7 @@ def test_what_cannot_be_read_is_refused(tmp_path, convert):
   refused(
     "nothing.json is missing.*--config_file", pt, config_file="nothing.json"
   )
-  refused("is not JSON", pt, config_file=str(pt / "vocab.txt"))
+  refused("not JSON", pt, config_file=str(pt / "vocab.txt"))
   write_model(tmp_path / "other", random_weights({"lstm.weight": (4, 4)}))
   refused("no BERT weights; it has lstm.weight", tmp_path / "other")
   write_model(tmp_path / "int", {WORDS: np.zeros([11, 4], np.int8)})
@@ -577,7 +577,7 @@ def test_new_tokens_are_split_in_the_case_of_the_old_vocabulary():
     (8, ["a"], {}, "new.txt lacks .PAD., .UNK., .CLS., .SEP., .MASK.: add"),
     (5, SPECIAL, {}, "vocab.txt has 6 tokens, but .* has 5 word vectors"),
     (8, SPECIAL, {"strip": True}, "also does what --strip does"),
-    (8, SPECIAL, {"vocab_file": "none"}, "cannot read the vocabulary file"),
+    (8, SPECIAL, {"vocab_file": "none"}, "there is no vocabulary file"),
   ],
 )
 def test_a_new_vocabulary_that_does_not_fit_is_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -14,7 +15,13 @@ import helpers
 import pytest
 import tensorflow.compat.v1 as tf
 from absl import logging
+from helpers import write
 
+import create_pretraining_data
+import create_vocab
+import extract_features
+import run_classifier
+from bert.files import locks
 from bert.training import entry, flags, runs
 
 SCRIPT = f"""
@@ -200,3 +207,78 @@ def test_a_full_disk_is_not_taken_for_full_memory():
   assert (
     done.stderr == "error: /out/model.ckpt-7.data: no room left on the disk\n"
   )
+
+
+# ---------------------------------------------------------- inputs, outputs
+
+
+@pytest.mark.parametrize(
+  ("script", "flags", "sentence"),
+  [
+    (
+      create_vocab,
+      ["--input_file=*.txt", "--output_file=./a.txt"],
+      "--output_file=./a.txt would replace --input_file=a.txt",
+    ),
+    (
+      create_vocab,
+      ["--input_file=a.txt", "--held_out=b.txt", "--output_file=link"],
+      "--output_file=link would replace --held_out=b.txt",
+    ),
+    (
+      create_pretraining_data,
+      ["--input_file=a.txt", "--vocab_file=b.txt", "--output_file=c,./c"],
+      "--output_file=./c and --output_file=c are one file",
+    ),
+    (
+      extract_features,
+      [
+        *("--input_file=a.txt", "--vocab_file=b.txt"),
+        *("--bert_config_file=c.json", "--init_checkpoint=m/model.ckpt"),
+        "--output_file=m/../m/model.ckpt.index",
+      ],
+      "model.ckpt.index would replace --init_checkpoint=m/model.ckpt.index",
+    ),
+    (
+      extract_features,
+      [
+        *("--input_file=a.txt", "--vocab_file=b.txt"),
+        *("--bert_config_file=c.json", "--init_checkpoint=m"),
+        "--output_file=m/model.ckpt.index",
+      ],
+      "model.ckpt.index would replace --init_checkpoint=m/model.ckpt.index",
+    ),
+  ],
+)
+def test_no_script_writes_over_what_it_reads(
+  tmp_path, monkeypatch, script, flags, sentence
+):
+  monkeypatch.chdir(tmp_path)
+  for name in ("a.txt", "b.txt", "c.json", "m/model.ckpt.index"):
+    write(name, name)
+  pathlib.Path("link").symlink_to("b.txt")
+  done = helpers.run(script, *flags)
+  assert done.returncode == 1 and sentence in done.stderr
+  for name in ("a.txt", "b.txt", "c.json", "m/model.ckpt.index"):
+    assert pathlib.Path(name).read_text() == name
+  assert {path.name for path in tmp_path.iterdir()} == {
+    *("a.txt", "b.txt", "c.json", "link", "m"),
+  }
+
+
+def test_the_second_run_in_a_folder_says_who_holds_it(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  write("a.txt", "word")
+  (tmp_path / "out").mkdir()
+  with locks.locked("out"), locks.locked("vocab.txt"):
+    done = helpers.run(
+      run_classifier,
+      *("--task_name=cola", "--data_dir=d", "--vocab_file=a.txt"),
+      *("--bert_config_file=c.json", "--output_dir=out", "--do_train"),
+    )
+    assert "out is in use by" in done.stderr and str(os.getpid()) in done.stderr
+    done = helpers.run(
+      create_vocab, "--input_file=a.txt", "--output_file=vocab.txt"
+    )
+    assert "vocab.txt is in use by" in done.stderr
+  assert not list((tmp_path / "out").iterdir())

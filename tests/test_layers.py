@@ -14,12 +14,21 @@ from google.protobuf.internal import api_implementation
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # A file imports from its own room and from those before it.
-ROOMS = ("bert/ops", "", "bert/records", "bert/tasks", "bert/training")
+ROOMS = (
+  "bert/files",
+  "bert/ops",
+  "",
+  "bert/records",
+  "bert/tasks",
+  "bert/training",
+)
 CORE = {"modeling", "optimization", "tokenization"}
 # Loaded by processes that make data, which need no TensorFlow.
 LIGHT = {
+  "bert/files/locks",
+  "bert/files/reading",
+  "bert/files/writing",
   "tokenization",
-  "bert/records/files",
   "bert/records/parallel",
   "bert/records/pretraining_instances",
   "bert/records/tf_example",

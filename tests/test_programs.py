@@ -352,7 +352,7 @@ def test_a_tagger_of_ones_own_starts_from_a_checkpoint(config, tokenizer):
   assert "bert/encoder/layer_0/output/dense/kernel:0" in initialized
   assert "tags/kernel:0" not in initialized
   tf.train.init_from_checkpoint(CHECKPOINT, assignment)
-  train_op = optimization.create_optimizer(loss, 2e-3, 40, 4, False)
+  train_op = optimization.create_optimizer(loss, 2e-3, 100, 10, False)
   arrays = encode(tokenizer, ["a good day", "the bad one"])
   feed = dict(zip((ids, mask, segments), arrays))
   feed[tags] = arrays[0] % 3
@@ -364,7 +364,7 @@ def test_a_tagger_of_ones_own_starts_from_a_checkpoint(config, tokenizer):
       session.run(model.get_embedding_table()), stored.get_tensor(name)
     )
     first = session.run(loss, feed)
-    for _ in range(40):
+    for _ in range(100):
       session.run(train_op, feed)
     assert session.run(loss, feed) < first / 2
 

@@ -1,12 +1,14 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Tests record layouts, and writing and reusing record files."""
 
+import hashlib
 import json
 
 import pytest
 import tensorflow.compat.v1 as tf
 
-from bert.records import files, record_files
+from bert.files import kept_files
+from bert.records import record_files
 from bert.tasks.classification_data import classification
 
 SCHEMA = classification((), 3).schema(True)
@@ -62,8 +64,8 @@ def test_records_are_made_again_only_if_their_source_changes(tmp_path):
 
     return make
 
-  first = files.fingerprint(["a text"], 3)
-  other = files.fingerprint(["a text"], 4)
+  first = kept_files.fingerprint(["a text"], 3)
+  other = kept_files.fingerprint(["a text"], 4)
   assert first != other
   made = record_files.cached_records(path, first, write([1, 2]))
   reused = record_files.cached_records(path, first, write([3]))
@@ -72,8 +74,10 @@ def test_records_are_made_again_only_if_their_source_changes(tmp_path):
   assert changed.lengths == [3]
   assert written == [[1, 2], [3]]
   note = json.loads((tmp_path / "a.tf_record.json").read_text())
-  size = (tmp_path / "a.tf_record").stat().st_size
-  assert note == {"fingerprint": other, "lengths": [3], "bytes": size}
+  data = (tmp_path / "a.tf_record").read_bytes()
+  checksum = hashlib.sha256(data).hexdigest()
+  kept = {"bytes": len(data), "sha256": checksum}
+  assert note == {"fingerprint": other, "lengths": [3], **kept}
   (tmp_path / "a.tf_record").write_bytes(b"cut short")
   record_files.cached_records(path, other, write([3]))
   (tmp_path / "a.tf_record.json").write_text("damaged")

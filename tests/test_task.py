@@ -47,9 +47,9 @@ def test_a_note_has_defaults_for_what_prediction_does_not_need(tmp_path):
 @pytest.mark.parametrize(
   ("text", "message"),
   [
-    ("{", "task.json is damaged, or was not written by a run_ script"),
-    ("[]", "task.json is damaged, or was not written by a run_ script"),
-    ('{"task": ["sorting"]}', "is damaged, or was not written by a run_"),
+    ("{", "task.json: not JSON: Expecting"),
+    ("[]", "task.json: it has to be an object"),
+    ('{"task": ["sorting"]}', "task.json: 'task' has to be a text"),
     ('{"labels": []}', "does not name its task, .*: add .* sorting, other"),
     ('{"task": "cooking"}', "is of the task 'cooking', which is not one of so"),
     ('{"task": "sorting"}', "it lacks do_lower_case, max_seq_length"),

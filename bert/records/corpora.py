@@ -17,7 +17,8 @@ from concurrent import futures
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.records import files, input_pipeline
+from bert.files import kept_files
+from bert.records import input_pipeline
 
 _THREADS = 8  # files that are read at the same time to count their records
 _SAMPLE = 10000  # records of a corpus that are checked before training
@@ -58,10 +59,12 @@ def count_examples(
     ValueError: a file is damaged, or holds no record; the message names it.
   """
   # {path: [mark, count, damaged byte or None]}
-  kept = files.read_note(note_file) if note_file else {}
+  kept = kept_files.read_note(note_file) if note_file else {}
   stats = {path: tf.io.gfile.stat(path) for path in paths}
   marks = {path: [s.length, s.mtime_nsec] for path, s in stats.items()}
-  new = files.changed({path: found[0] for path, found in kept.items()}, marks)
+  new = kept_files.changed(
+    {path: found[0] for path, found in kept.items()}, marks
+  )
   with futures.ThreadPoolExecutor(_THREADS) as pool:
     for path, found in zip(new, pool.map(_count, new)):
       kept[path] = [marks[path], *found]
@@ -71,7 +74,7 @@ def count_examples(
     _check_file(path, size, count, damaged_byte, skip_corrupted)
     shards.append(Shard(path, count))
   if new and note_file:
-    files.write_note(note_file, {path: kept[path] for path in paths})
+    kept_files.write_note(note_file, {path: kept[path] for path in paths})
   shards = [shard for shard in shards if shard.num_examples]
   if not shards:
     raise ValueError(f"{', '.join(paths)}: no record can be read")

@@ -22,6 +22,7 @@ from typing import Callable
 from absl import logging
 
 import tokenization
+from bert.files import reading
 from bert.records import tf_example
 
 _NEVER_MASKED = frozenset(("[CLS]", "[SEP]"))
@@ -141,7 +142,7 @@ def read_documents(
   """
   lines, chars = [], 0
   for path in input_files:
-    for line in tokenization.text_lines(path):
+    for line in reading.text_lines(path):
       line = line.strip()
       if line:
         lines.append(line)

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from bert.records import files, tf_example
+from bert.files import kept_files, writing
+from bert.records import tf_example
 
 
 @dataclasses.dataclass
@@ -99,7 +100,7 @@ class RecordWriter:
     self._max_seq_length = None  # of a record that has sequences
     if "input_mask" in schema:
       self._max_seq_length = schema["input_mask"].shape[-1]
-    self._partial = output_file + ".partial"
+    self._partial = writing.partial_path(output_file)
     self._writer = tf.io.TFRecordWriter(self._partial)
 
   def write(self, row: Mapping) -> None:
@@ -134,7 +135,8 @@ class RecordWriter:
     except OSError:
       self._remove()
       raise
-    tf.io.gfile.rename(self._partial, self.records.path, overwrite=True)
+    if self._partial != self.records.path:
+      tf.io.gfile.rename(self._partial, self.records.path, overwrite=True)
     return self.records
 
   def __enter__(self):
@@ -152,7 +154,8 @@ class RecordWriter:
   def _remove(self):
     with contextlib.suppress(tf.errors.OpError):  # of what can't be flushed
       self._writer.close()
-    tf.io.gfile.remove(self._partial)
+    if self._partial != self.records.path:
+      tf.io.gfile.remove(self._partial)
 
 
 def write_records(
@@ -181,11 +184,11 @@ def cached_records(
   """
 
   def make():
-    files.forget(output_file)
+    kept_files.forget(output_file)
     records = write()
     return records, {"lengths": records.lengths}
 
-  return files.kept_file(
+  return kept_files.kept_file(
     output_file,
     {"fingerprint": mark},
     make,

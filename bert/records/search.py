@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.records import files
+from bert.files import kept_files, writing
 
 # An exact search among this many takes 20 ms on two cores (bench_search.py).
 MOST_EXACT = 500_000
@@ -183,9 +183,9 @@ class SearchFiles:
 
     def make_file():
       made = make()
-      with files.whole(path) as partial:
+      with writing.whole(path) as partial:
         save(made, partial)
-        files.forget(path)
+        kept_files.forget(path)
       return made, {"checkpoint": self.checkpoint}
 
     def load_file(note):
@@ -197,7 +197,9 @@ class SearchFiles:
       self._check_writable(path, why)
       logging.info(f"{why}: making {what} with {self.checkpoint}")
 
-    return files.kept_file(path, self.mark, make_file, load_file, before_making)
+    return kept_files.kept_file(
+      path, self.mark, make_file, load_file, before_making
+    )
 
   def _check_writable(self, path, why):
     """Raises ValueError if the file may not or can't be written."""

@@ -9,34 +9,15 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import tensorflow.compat.v1 as tf
+
+from bert.files import reading
 
 _LARGEST = float(np.finfo(np.float32).max)
-
-
-def read_text(path: str) -> str:
-  """Returns the text of a data file, without a byte-order mark.
-
-  Raises:
-    ValueError: there is no such file, or it is not UTF-8.
-  """
-  if not tf.io.gfile.exists(path) or tf.io.gfile.isdir(path):
-    raise ValueError(f"there is no data file {path}")
-  with tf.io.gfile.GFile(path, "rb") as reader:
-    data = reader.read()
-  try:
-    return data.decode("utf-8-sig")
-  except UnicodeDecodeError as error:
-    raise ValueError(
-      f"{path} is not UTF-8: byte {error.start} is"
-      f" 0x{data[error.start]:02x}; save it as UTF-8"
-    ) from None
 
 
 def number(value, name: str) -> float:
@@ -113,7 +94,8 @@ def read_tsv(path: str, quotechar: str | None = None) -> list[Row]:
 
 def _rows_of_cells(path, delimiter, quotechar=None):
   """Yields (line, Row)."""
-  for line, cells in _cells(path, read_text(path), delimiter, quotechar):
+  text = reading.read_text(path, "data file")
+  for line, cells in _cells(path, text, delimiter, quotechar):
     if any(cell.strip() for cell in cells):
       row = Row(cells)
       row.where = f"{path}:{line}"
@@ -145,13 +127,11 @@ def _cells(path, text, delimiter, quotechar):
 
 def _json_rows(path):
   """Yields (line, JsonRow)."""
-  for line, text in enumerate(read_text(path).split("\n"), 1):
+  lines = reading.read_text(path, "data file").split("\n")
+  for line, text in enumerate(lines, 1):
     if not text.strip():
       continue
-    try:
-      value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-      raise ValueError(f"{path}:{line}: not JSON: {error}") from None
+    value = reading.parse_json(text, f"{path}:{line}")
     if not isinstance(value, dict):
       raise ValueError(
         f"{path}:{line}: a JSON object is expected, such as"

@@ -28,7 +28,8 @@ import h5py
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from bert.records import files, streams, tf_example
+from bert.files import writing
+from bert.records import streams, tf_example
 
 _BATCHES_TO_WRITE = 2  # that may wait for the disk
 
@@ -364,7 +365,7 @@ def whole_output(path: str, output_format: str, layout: Layout):
     output_format: a name in FORMATS.
     layout: of the vectors.
   """
-  target = contextlib.nullcontext(path) if path == "-" else files.whole(path)
+  target = contextlib.nullcontext(path) if path == "-" else writing.whole(path)
   with target as partial:
     with _room_on(path):
       writer = FORMATS[output_format](partial, layout)

@@ -8,12 +8,12 @@ answers, and the records that a model reads.
 from __future__ import annotations
 
 import bisect
-import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from absl import logging
 
+from bert.files import reading
 from bert.records import input_pipeline, record_files, tables
 from bert.tasks.answering import Answering, SquadNote
 from bert.tasks.answers import (
@@ -93,10 +93,7 @@ def _read_questions(path: str) -> Iterator[_Question]:
     for line, row in tables.read_rows(path):
       yield _read_question(f"{path}:{line}", row, row)
     return
-  try:
-    whole = json.loads(tables.read_text(path))
-  except json.JSONDecodeError as error:
-    raise ValueError(f"{path} is not JSON: {error}") from None
+  whole = reading.read_json(path, name="data file")
   for i, article in enumerate(_part(whole, "data", list, path)):
     at = f"{path}: data[{i}]"
     for j, paragraph in enumerate(_part(article, "paragraphs", list, at)):

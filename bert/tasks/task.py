@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow.compat.v1 as tf
 
 import modeling
+from bert.files import reading
 from bert.records import packing
 
 ENCODER_INPUTS = ("input_ids", "input_mask", "segment_ids")
@@ -231,16 +232,8 @@ def read_note(path: str, tasks: Mapping[str, type]):
   Raises:
     ValueError: the file is damaged, or of a task that is not among `tasks`.
   """
-  with tf.io.gfile.GFile(path, "rb") as reader:
-    text = reader.read()
-  try:
-    kept = json.loads(text)
-    name = kept.get("task")
-    hash(name)  # a list or an object is no name
-  except (AttributeError, TypeError, ValueError):
-    raise ValueError(
-      f"{path} is damaged, or was not written by a run_ script"
-    ) from None
+  kept = reading.read_json(path, {"task?": str}, "note of a trained model")
+  name = kept.get("task")
   known = ", ".join(tasks)
   if name is None:
     raise ValueError(

@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 
 import modeling
-from bert.records import files
+from bert.files import writing
 
 # Variables that belong to the optimiser or the run, not to the model.
 _NOT_WEIGHTS = re.compile(
@@ -409,4 +409,4 @@ class BestCheckpoint:
         tf.io.gfile.remove(path)
 
   def _save_note(self):
-    files.write_json(self._note, self._kept)
+    writing.write_json(self._note, self._kept)

@@ -27,7 +27,8 @@ if not (3, 9) <= sys.version_info[:2] <= (3, 11):  # TensorFlow can't say so
 import tensorflow.compat.v1 as tf
 from absl import app, logging
 
-from bert.training import flags
+from bert.files import writing
+from bert.training import cluster, flags
 
 # The folder of the scripts, two above this file.
 _PROJECT = os.path.abspath(os.path.join(__file__, "../../.."))
@@ -83,7 +84,9 @@ def call(main, options, stray_words=()) -> None:
         f"stray words on the command line: {' '.join(stray_words)} (join a flag"
         " and its value with =, as in --do_train=true)"
       )
-    main(options)
+    outputs = flags.outputs(options) if cluster.is_chief(options) else {}
+    with writing.guarded(flags.inputs(options), outputs):
+      main(options)
   except KeyboardInterrupt:
     sys.exit("interrupted")
   except tf.errors.ResourceExhaustedError as error:

@@ -9,10 +9,17 @@ on. Nothing else reads absl's FLAGS.
 from __future__ import annotations
 
 import dataclasses
+import glob
+import os
+import re
 import sys
 from collections.abc import Sequence
 
 from absl import flags as absl_flags
+
+_MODEL_FILE = re.compile(
+  r"^vocab\.txt$|config\.json$|\.(index|safetensors|bin)$|\.data-\d+-of-\d+$"
+)
 
 # ------------------------------------------------------- flags and fields
 
@@ -22,6 +29,8 @@ def flag(
   help_text: str,
   *,
   required: bool = False,
+  reads: bool = False,
+  writes: str | None = None,
   choices: Sequence[str] | None = None,
   lower_bound=None,
   upper_bound=None,
@@ -35,6 +44,10 @@ def flag(
     default: the value when the flag is not given.
     help_text: what --help says.
     required: whether the flag must be given.
+    reads: whether it names files, folders or a checkpoint that the script
+      reads and must not write over.
+    writes: "files" or "folder" if it names what the script writes, where one
+      run at a time may write.
     choices: the values that a str may have.
     lower_bound: of a number.
     upper_bound: of a number.
@@ -42,6 +55,8 @@ def flag(
   metadata = {
     "help": help_text,
     "required": required,
+    "reads": reads,
+    "writes": writes,
     "choices": choices,
     "bounds": {"lower_bound": lower_bound, "upper_bound": upper_bound},
   }
@@ -102,6 +117,55 @@ def parse(options_class: type, arguments: Sequence[str]):
   define(options_class, flag_values)
   words = flag_values(["", *arguments])
   return read(options_class, flag_values), words[1:]
+
+
+def inputs(options) -> dict[str, list[str]]:
+  """{flag: files} that the flags with `reads` name.
+
+  A folder stands for the model's files in it, a checkpoint's prefix for its
+  files, and a pattern for those that it matches.
+  """
+  return {
+    field.name: [
+      path
+      for text in _paths(getattr(options, field.name))
+      for path in _files(text)
+    ]
+    for field in _flag_fields(type(options))
+    if field.metadata["reads"]
+  }
+
+
+def outputs(options) -> dict[str, list[str]]:
+  """{flag: files or folders} that the flags with `writes` name.
+
+  The path of a folder ends in "/".
+  """
+  found = {}
+  for field in _flag_fields(type(options)):
+    kind, value = field.metadata["writes"], getattr(options, field.name)
+    if kind == "folder" and value:
+      found[field.name] = [os.path.join(value, "")]
+    elif kind == "files":
+      found[field.name] = [path for path in _paths(value) if path != "-"]
+  return found
+
+
+def _paths(value):
+  """The paths of a flag, which may be separated by commas."""
+  texts = value.split(",") if isinstance(value, str) else value or ()
+  return [text.strip() for text in texts if text.strip()]
+
+
+def _files(text):
+  """The files that a path, a checkpoint's prefix or a pattern names."""
+  if "://" in text:
+    return [text]
+  if os.path.isdir(text):
+    names = filter(_MODEL_FILE.search, os.listdir(text))
+    return [os.path.join(text, name) for name in names]
+  name = glob.escape(text)
+  return glob.glob(text) + [text] + glob.glob(f"{name}.*")
 
 
 def _flag_fields(options_class):
@@ -180,11 +244,13 @@ class ModelOptions(Options):
     "JSON file with the model's sizes, such as bert_config.json beside a"
     " released checkpoint.",
     required=True,
+    reads=True,
   )
   init_checkpoint: str | None = flag(
     None,
     "Weights to start from: a prefix such as dir/bert_model.ckpt, or a folder"
     " that holds one checkpoint.",
+    reads=True,
   )
   max_seq_length: int = flag(
     128,
@@ -199,7 +265,10 @@ class TextOptions(Options):
   """The vocabulary, and how text is prepared for it."""
 
   vocab_file: str | None = flag(
-    None, "The vocabulary, one WordPiece token per line.", required=True
+    None,
+    "The vocabulary, one WordPiece token per line.",
+    required=True,
+    reads=True,
   )
   do_lower_case: bool = flag(
     True,
@@ -220,6 +289,7 @@ class RunOptions(ModelOptions, DeviceOptions):
     "Folder for checkpoints, records and results. Training resumes from the"
     " newest checkpoint in it.",
     required=True,
+    writes="folder",
   )
   do_train: bool = flag(False, "Train.")
   train_batch_size: int = flag(
@@ -356,14 +426,19 @@ class TrainedModelOptions(Options):
   """Which trained model to use."""
 
   model_dir: str | None = flag(
-    None, "Output folder of a training run, or `best` in it.", required=True
+    None,
+    "Output folder of a training run, or `best` in it.",
+    required=True,
+    reads=True,
   )
   checkpoint: str | None = flag(
     None,
     "Prefix of the weights, such as dir/model.ckpt-300. Default: the best"
     " checkpoint in --model_dir if one was kept, otherwise the newest.",
+    reads=True,
   )
   task_file: str | None = flag(
     None,
     "Python file that defines a task of your own; see docs/adding-a-task.md.",
+    reads=True,
   )

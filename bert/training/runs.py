@@ -19,7 +19,8 @@ from absl import logging
 import modeling
 import optimization
 import tokenization
-from bert.records import files, input_pipeline
+from bert.files import reading, writing
+from bert.records import input_pipeline
 from bert.tasks import task as tasks
 from bert.training import checkpoints, cluster, estimators, flags, progress
 
@@ -563,7 +564,7 @@ def train(
   if cluster.is_chief(options):
     if note:
       path = os.path.join(options.output_dir, "task.json")
-      files.write_json(path, dataclasses.asdict(note))
+      writing.write_json(path, dataclasses.asdict(note))
     _copy_model_files(options)
   listener = None
   if options.eval_steps:
@@ -583,11 +584,13 @@ def train(
 def _copy_model_files(options):
   """Copies configuration and vocabulary to the output folder."""
   for name, file in _model_files(options):
-    with tf.io.gfile.GFile(getattr(options, name), "rb") as reader:
-      data = reader.read()
-    with files.whole(os.path.join(options.output_dir, file)) as partial:
+    data = reading.read_bytes(getattr(options, name))
+    kept = os.path.join(options.output_dir, file)
+    if tf.io.gfile.exists(kept) and reading.read_bytes(kept) == data:
+      continue  # the two paths may name one file
+    with writing.whole(kept) as partial:
       with tf.io.gfile.GFile(partial, "wb") as writer:
-        writer.write(data)  # the two paths may name one file
+        writer.write(data)
 
 
 def _keeper(options):
@@ -631,5 +634,5 @@ def write_scores(
   for line in lines:
     logging.info(f"  {line}")
   path = os.path.join(options.output_dir, "eval_results")
-  files.write_lines(path + ".txt", lines)
-  files.write_json(path + ".json", {**scores, **report})
+  writing.write_lines(path + ".txt", lines)
+  writing.write_json(path + ".json", {**scores, **report})

@@ -1,62 +1,18 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Files that appear when they are complete, and files that are kept.
+"""Files that are made once and used again for as long as they fit.
 
-In: a path, local or gs://, and what the file holds. Out: the whole file, or
-nothing. A kept file has a note beside it that says what it was made from, and
-is used again for as long as that fits.
+In: a path, and fingerprints of what the file is made from. Out: what the file
+holds. A note beside the file says what it was made from, and has a checksum
+that tells whether the file is still as it was written.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
-
-@contextlib.contextmanager
-def whole(path: str) -> Iterator[str]:
-  """Gives a path to write to, and renames the file to `path` at the end.
-
-  If the block fails, the partial file is removed, and a file that was at `path`
-  before stays there.
-
-  Args:
-    path: of the file; an existing one is replaced.
-
-  Yields:
-    `path` followed by .partial.
-  """
-  import tensorflow.compat.v1 as tf  # here, because data workers do without
-
-  partial = path + ".partial"
-  try:
-    yield partial
-    tf.io.gfile.rename(partial, path, overwrite=True)
-  finally:
-    if tf.io.gfile.exists(partial):
-      tf.io.gfile.remove(partial)
-
-
-def write_lines(path: str, lines: Iterable[str]) -> None:
-  """Writes lines to a file that appears when it is complete.
-
-  Half of a surrogate pair, which JSON can hold and UTF-8 can't, is written as
-  its JSON escape.
-  """
-  import tensorflow.compat.v1 as tf
-
-  with whole(path) as partial:
-    with tf.io.gfile.GFile(partial, "wb") as writer:
-      writer.write(b"")  # makes the file even if there are no lines
-      for line in lines:
-        writer.write((line + "\n").encode("utf-8", "backslashreplace"))
-
-
-def write_json(path: str, value) -> None:
-  """Writes a JSON file that appears when it is complete."""
-  text = json.dumps(value, indent=2, ensure_ascii=False)
-  write_lines(path, text.split("\n"))
+from bert.files import locks, reading, writing
 
 
 def fingerprint(*parts) -> str:
@@ -68,9 +24,6 @@ def fingerprint(*parts) -> str:
   return digest.hexdigest()
 
 
-# ------------------------------------------------------------- kept files
-
-
 def kept_file(
   path: str,
   mark: Mapping,
@@ -80,8 +33,8 @@ def kept_file(
 ):
   """Loads a file if it was made from the same things, and makes it otherwise.
 
-  A note beside the file, `path` followed by .json, holds what it was made from
-  and its size in bytes.
+  A note beside the file, `path` followed by .json, holds what it was made from,
+  its size in bytes and its SHA-256. A damaged file is made again.
 
   Args:
     path: of the file.
@@ -96,6 +49,9 @@ def kept_file(
 
   Returns:
     What the file holds.
+
+  Raises:
+    ValueError: another run is making the file.
   """
   import tensorflow.compat.v1 as tf
 
@@ -107,7 +63,7 @@ def kept_file(
     why = f"{path} was made from another {' and another '.join(other)}"
     if "checkpoint" in note:
       why += f" ({note['checkpoint']})"
-  elif note.get("bytes") != tf.io.gfile.stat(path).length:
+  elif not _is_as_written(path, note):
     why = f"{path} is damaged"
   else:
     try:
@@ -116,10 +72,33 @@ def kept_file(
       why = f"{path} is damaged ({error})"
   if before_making:
     before_making(why)
-  made, details = make()
-  size = tf.io.gfile.stat(path).length
-  write_note(path + ".json", {**mark, **details, "bytes": size})
+  with locks.locked(path):
+    made, details = make()
+    size = tf.io.gfile.stat(path).length
+    note = {**mark, **details, "bytes": size, "sha256": _checksum(path)}
+    write_note(path + ".json", note)
   return made
+
+
+def _is_as_written(path, note):
+  """Whether a file has the size and, if there is one, checksum of its note."""
+  import tensorflow.compat.v1 as tf
+
+  if note.get("bytes") != tf.io.gfile.stat(path).length:
+    return False
+  # Notes of earlier versions have no checksum.
+  return "sha256" not in note or note["sha256"] == _checksum(path)
+
+
+def _checksum(path):
+  """The SHA-256 of a file, in hexadecimal."""
+  import tensorflow.compat.v1 as tf
+
+  digest = hashlib.sha256()
+  with tf.io.gfile.GFile(path, "rb") as reader:
+    for block in iter(lambda: reader.read(1 << 22), b""):
+      digest.update(block)
+  return digest.hexdigest()
 
 
 def forget(path: str) -> None:
@@ -141,13 +120,12 @@ def read_note(path: str) -> dict:
 
   if not tf.io.gfile.exists(path):
     return {}
-  with tf.io.gfile.GFile(path, "rb") as reader:
-    try:
-      return dict(json.loads(reader.read()))
-    except (TypeError, ValueError):
-      return {}
+  try:
+    return reading.read_json(path, {}, "note")
+  except ValueError:
+    return {}
 
 
 def write_note(path: str, note: Mapping) -> None:
   """Writes a JSON object on one line."""
-  write_lines(path, [json.dumps(note)])
+  writing.write_lines(path, [writing.json_text(note, path)])
