@@ -181,7 +181,7 @@ ANSWER = (*QUESTION, "answers", 0)
 @pytest.mark.parametrize(
   ("data", "message"),
   [
-    ("{", "a.json is not JSON"),
+    ("{", "a.json: not JSON"),
     ([], "a.json has to be an object with the key 'data'"),
     ({"version": "1.1"}, "a.json has no key 'data', only version: is this"),
     (changed(("data", 0, "paragraphs"), None), r"data\[0\] has no key 'par"),

@@ -33,7 +33,7 @@ def for_training(activation, compiled=False):
 
   Args:
     activation: a value of ACTIVATIONS; only `gelu` and `gelu_erf` change.
-    compiled: bool, whether XLA compiles it; see `BertModel`.
+    compiled: bool, whether XLA compiles it; see `modeling.Build`.
   """
   if activation not in (gelu, gelu_erf):
     return activation

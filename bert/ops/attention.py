@@ -36,7 +36,7 @@ def attend(
     mask_scores: float32 [B, 1, F or 1, T], added to the scores; or None.
     dropout_prob: float below 1, of the probabilities.
     seed: int32 [2], see `dropout`.
-    compiled: bool, whether XLA compiles parts; see `BertModel`.
+    compiled: bool, whether XLA compiles parts; see `modeling.Build`.
     is_training: bool, whether to make a gradient of its own, which reads the
       [B, N, F, T] tensors fewer times than TensorFlow's.
 

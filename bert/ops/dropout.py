@@ -26,7 +26,7 @@ def dropout(input_tensor, dropout_prob, seed=None, compiled=False):
     input_tensor: any float type, any shape.
     dropout_prob: float below 1, probability of 0; None or 0: no dropout.
     seed: int32 [2]; None: drawn when the graph runs.
-    compiled: bool, whether XLA compiles it; see `BertModel`.
+    compiled: bool, whether XLA compiles it; see `modeling.Build`.
 
   Returns:
     Type and shape of the input.

@@ -26,7 +26,7 @@ def layer_norm(input_tensor, name=None, compiled=False, is_training=False):
   Args:
     input_tensor: any float type, [..., D]; the statistics are float32.
     name: variable scope; None: `LayerNorm`, numbered where that is taken.
-    compiled: bool, whether XLA compiles it; see `BertModel`.
+    compiled: bool, whether XLA compiles it; see `modeling.Build`.
     is_training: bool, whether to make a gradient of its own, which keeps fewer
       tensors than TensorFlow's.
 

@@ -36,7 +36,7 @@ from bert.training.workers import workers_of, WorkersHook
 
 
 def can_compile(use_tpu: bool) -> bool:
-  """Whether XLA may compile parts of a graph; see `modeling.BertModel`."""
+  """Whether XLA may compile parts of a graph; see `modeling.Build`."""
   return not use_tpu and not tf.config.list_physical_devices("GPU")
 
 
