@@ -157,7 +157,7 @@ def test_arguments_stand_in_the_originals_order():
   ("text", "message"),
   [
     ('{"hidden_size": 8}', "vocab_size is missing"),
-    ("{", "is not JSON"),
+    ("{", "not JSON"),
     ("[1]", "is not a JSON object"),
     ('{"vocab_size": 9, "hidden_size": "8"}', "hidden_size is '8'"),
     ('{"vocab_size": 9, "hidden_size": 10}', "10 is not a multiple of .* 12"),

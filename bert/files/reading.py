@@ -369,7 +369,11 @@ def _kind(shape):
 
 
 def _raise_other_kind(value, wanted, where, key):
-  shown = re.sub(r"\s+", " ", json.dumps(value, ensure_ascii=False))
-  shown = shown if len(shown) <= 40 else shown[:37] + "..."
   what = f"{key!r} has" if key else "it has"
-  raise ValueError(f"{where}: {what} to be {wanted}, not {shown}")
+  raise ValueError(f"{where}: {what} to be {wanted}, not {shown(value)}")
+
+
+def shown(value) -> str:
+  """A JSON value as an error message shows it, cut to 40 characters."""
+  text = re.sub(r"\s+", " ", json.dumps(value, ensure_ascii=False))
+  return text if len(text) <= 40 else text[:37] + "..."

@@ -206,7 +206,8 @@ def text_of(row: Mapping, names: Sequence[str], example: Mapping) -> str:
       f" row such as {json.dumps(example)}"
     )
   if not isinstance(row[name], str):
-    raise ValueError(f"{name!r} has to be a text, not {row[name]!r:.40}")
+    found = reading.shown(row[name])
+    raise ValueError(f"{name!r} has to be a text, not {found}")
   return row[name]
 
 
