@@ -158,8 +158,24 @@ def test_arguments_stand_in_the_originals_order():
   [
     ('{"hidden_size": 8}', "vocab_size is missing"),
     ("{", "not JSON"),
-    ("[1]", "is not a JSON object"),
+    ("[1]", "has to be an object"),
     ('{"vocab_size": 9, "hidden_size": "8"}', "hidden_size is '8'"),
+    ('{"vocab_size": true}', "vocab_size is True, not a whole number over 0"),
+    ('{"vocab_size": 9, "hidden_act": 3}', "hidden_act is 3, not the name of"),
+    ('{"vocab_size": 9, "initializer_range": -0.1}', "is -0.1, not a number"),
+    ('{"vocab_size": 9, "initializer_range": "0.1"}', "is '0.1', not a number"),
+    ('{"vocab_size": 9, "initializer_range": null}', "is None, not a number"),
+    ('{"vocab_size": 9, "hidden_dropout_prob": 1.5}', "is 1.5, not .* up to 1"),
+    ('{"vocab_size": 9, "hidden_dropout_prob": 1}', "prob is 1, not a number"),
+    (
+      '{"vocab_size": 9, "hidden_dropout_prob": true}',
+      "prob is True, not a num",
+    ),
+    (
+      '{"vocab_size": 9, "attention_probs_dropout_prob": [0]}',
+      r"is \[0\], not",
+    ),
+    ('{"vocab_size": 9, "hidden_size": NaN}', "not JSON: NaN is not a number"),
     ('{"vocab_size": 9, "hidden_size": 10}', "10 is not a multiple of .* 12"),
   ],
 )

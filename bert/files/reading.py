@@ -39,6 +39,8 @@ def check_regular(path: str, name: str = "file") -> None:
     path: TensorFlow looks up a path that has a scheme.
     name: what the file is called in the sentence, such as "vocabulary file".
   """
+  if re.search("[\ud800-\udfff]", path):  # bytes that Python could not decode
+    raise ValueError(f"the name of the {name} {path!r} is not UTF-8: rename it")
   if "://" in path:
     import tensorflow.compat.v1 as tf
 
