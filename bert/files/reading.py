@@ -102,12 +102,17 @@ def read_text(path: str, name: str = "file") -> str:
       f"{path} is not UTF-8: byte {error.start} is"
       f" 0x{data[error.start]:02x}; save it as UTF-8"
     ) from None
+  check_line_ends(text, path)
+  return text
+
+
+def check_line_ends(text: str, path: str) -> None:
+  """Raises ValueError if a file's lines end in carriage returns alone."""
   if "\r" in text and "\n" not in text:
     raise ValueError(
       f"{path} ends its lines with carriage returns (\\r) alone: save it with"
       " line feeds (\\n)"
     )
-  return text
 
 
 def reason(error: Exception) -> str:
