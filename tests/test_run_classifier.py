@@ -875,6 +875,26 @@ def test_a_trained_model_refuses_other_labels_and_columns(data_dir, own):
 
 
 @whole_run
+def test_a_folder_from_before_second_text_goes_on_predicting(
+  data_dir, own, tmp_path
+):
+  kept = json.loads((own / "task.json").read_text())
+  assert kept.pop("second_text") is False
+  write(own / "task.json", json.dumps(kept))
+  rows = [
+    {"text": "good \ud800", "size": 2, "id": "\ud800"},
+    {"text": "bad week", "size": 2, "id": 7},
+  ]
+  write(tmp_path / "test.jsonl", "\n".join(map(json.dumps, rows)))
+  flags = ("--do_predict", "--feature_columns=size", "--text_b_column=size")
+  data = (f"--data_dir={tmp_path}", "--id_column=id")
+  done = run(data_dir, own, *flags, *data)
+  assert done.returncode == 0, done.stderr
+  lines = (own / "predictions.tsv").read_text(encoding="utf-8").splitlines()
+  assert [line.split("\t")[0] for line in lines] == ["id", "\\ud800", "7"]
+
+
+@whole_run
 def test_predictions_do_not_replace_the_data(data_dir, own):
   for name in ("vocab.txt", "bert_config.json"):
     shutil.copy(data_dir / name, own / name)

@@ -41,6 +41,12 @@ class ClassifierNote:
   task_name: str = ""
   second_text: bool | None = None  # a row has two texts; None: not known
 
+  def __post_init__(self):
+    if self.label_type not in LOSSES:
+      raise ValueError(
+        f"label_type {self.label_type!r} is none of {', '.join(LOSSES)}"
+      )
+
   @property
   def num_outputs(self) -> int:
     return len(self.labels) or 1
