@@ -148,7 +148,7 @@ def test_a_text_stands_under_the_first_name_that_a_row_has():
     ),
     ({}, "no key 'text', only none: give a row such as"),
     ({"text": 3}, "'text' has to be a text, not 3"),
-    ({"text": None}, "'text' has to be a text, not None"),
+    ({"text": None}, "'text' has to be a text, not null"),
   ],
 )
 def test_a_row_without_a_text_is_refused(row, message):
