@@ -86,6 +86,9 @@ class BertConfig:
     Raises:
       ValueError: no model can have these sizes.
     """
+    for name in json_object:
+      if callable(getattr(cls, name, None)):
+        raise ValueError(f"{name!r} is a method, and no key of a configuration")
     config = cls(vocab_size=None)
     config.__dict__.update(json_object)
     config.validate()

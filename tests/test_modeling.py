@@ -160,6 +160,8 @@ def test_arguments_stand_in_the_originals_order():
     ("{", "not JSON"),
     ("[1]", "has to be an object"),
     ('{"vocab_size": 9, "hidden_size": "8"}', "hidden_size is '8'"),
+    ('{"vocab_size": 9, "validate": 1}', "'validate' is a method, and no key"),
+    ('{"vocab_size": 2147483648}', "a whole number over 0 that int32 can hold"),
     ('{"vocab_size": true}', "vocab_size is True, not a whole number over 0"),
     ('{"vocab_size": 9, "hidden_act": 3}', "hidden_act is 3, not the name of"),
     ('{"vocab_size": 9, "initializer_range": -0.1}', "is -0.1, not a number"),

@@ -79,6 +79,8 @@ def test_the_error_for_a_missing_column_gives_line_and_columns():
   assert tables.value_of("a.tsv:2", row, "text", header) == "hello"
   assert tables.value_of("a.tsv:2", row, "0", header) == "1"
   assert tables.value_of("a.tsv:2", row, -1) == "hello"
+  with pytest.raises(ValueError, match="a.tsv:2: no column '9{39}: this line"):
+    tables.value_of("a.tsv:2", row, "9" * 5000, header)
   with pytest.raises(
     ValueError, match=r"a.tsv:2: no column 'label': this line has 2 columns"
   ):

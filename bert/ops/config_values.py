@@ -16,7 +16,9 @@ def _is_number(value):
 
 
 def _is_size(value):
-  return _is_number(value) and isinstance(value, int) and value > 0
+  return (
+    _is_number(value) and isinstance(value, int) and 0 < value <= _LARGEST_SIZE
+  )
 
 
 def _is_probability(value):
@@ -31,7 +33,8 @@ def _is_activation(value):
   return value is None or isinstance(value, str) or callable(value)
 
 
-_SIZE = _is_size, "a whole number over 0"
+_LARGEST_SIZE = 2**31 - 1
+_SIZE = _is_size, "a whole number over 0 that int32 can hold"
 _PROBABILITY = _is_probability, "a number from 0 up to 1, without 1"
 _ANYTHING = lambda value: True, ""
 _CHECKS = {  # {field: (check, what it has to be)}; whole numbers are sizes

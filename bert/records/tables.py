@@ -211,7 +211,7 @@ def value_of(
       found += f" (the header names {', '.join(header)})"
     elif len(row) == 1 and not where.rpartition(":")[0].endswith(".csv"):
       found += " (tabs separate columns here; for commas, name the file .csv)"
-  raise ValueError(f"{where}: no column {column!r}: this line has {found}")
+  raise ValueError(f"{where}: no column {column!r:.40}: this line has {found}")
 
 
 def _place(column, header):
@@ -220,4 +220,4 @@ def _place(column, header):
     return header.index(column)
   if isinstance(column, int):
     return column
-  return int(column) if re.fullmatch(r"-?\d+", column) else None
+  return int(column) if re.fullmatch(r"-?\d{1,9}", column) else None

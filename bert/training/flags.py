@@ -335,7 +335,10 @@ class RunOptions(ModelOptions, DeviceOptions):
     1000, "Save a checkpoint every N training steps.", lower_bound=1
   )
   keep_checkpoint_max: int = flag(
-    5, "Keep the N newest checkpoints.", lower_bound=1
+    5,
+    "Keep the N newest checkpoints.",
+    lower_bound=1,
+    upper_bound=2**31 - 1,
   )
   random_seed: int = flag(
     12345,
