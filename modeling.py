@@ -25,6 +25,7 @@ import tensorflow.compat.v1 as tf
 from bert.files import reading
 from bert.ops.activations import for_training, gelu, gelu_erf, get_activation
 from bert.ops.attention import attend
+from bert.ops.config_values import check_values
 from bert.ops.dropout import draw_seed, dropout
 from bert.ops.gradients import recomputed
 from bert.ops.layer_norm import layer_norm
@@ -85,6 +86,9 @@ class BertConfig:
     Raises:
       ValueError: no model can have these sizes.
     """
+    for name in json_object:
+      if callable(getattr(cls, name, None)):
+        raise ValueError(f"{name!r} is a method, and no key of a configuration")
     config = cls(vocab_size=None)
     config.__dict__.update(json_object)
     config.validate()
@@ -114,12 +118,9 @@ class BertConfig:
 
   def validate(self) -> None:
     """Raises ValueError if no model can have these sizes."""
-    for field in dataclasses.fields(self):
-      size = getattr(self, field.name)
-      if size is None and field.name == "vocab_size":
-        raise ValueError("vocab_size is missing from the configuration")
-      if field.type == "int" and not (isinstance(size, int) and size > 0):
-        raise ValueError(f"{field.name} is {size!r}, not a whole number over 0")
+    if self.vocab_size is None:
+      raise ValueError("vocab_size is missing from the configuration")
+    check_values(self)
     if self.hidden_size % self.num_attention_heads:
       raise ValueError(
         f"hidden_size {self.hidden_size} is not a multiple of"

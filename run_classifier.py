@@ -25,10 +25,11 @@ from absl import logging
 import modeling
 import optimization
 from bert.files import kept_files, writing
-from bert.records import record_files, streams, tables
+from bert.records import record_files, streams
 from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
 )
+from bert.tasks import classification as classifier
 from bert.tasks import metrics
 from bert.tasks.classification import Classification, ClassifierNote
 from bert.tasks.classification_data import (  # noqa: F401  (the original's)
@@ -50,6 +51,7 @@ from bert.tasks.classification_data import (  # noqa: F401  (the original's)
   MnliProcessor,
   MrpcProcessor,
   PaddingInputExample,
+  read_labels,
   xnli_task,
   XnliProcessor,
 )
@@ -82,17 +84,10 @@ def custom_task(options: Options, kept: ClassifierNote | None) -> Dataset:
     features=options.feature_columns,
     label_separator=options.label_separator,
   )
-  if columns.template and "{" not in columns.template:
-    raise ValueError(
-      f"--text_template={columns.template} names no column, as 'I am {{age}}'"
-      " does"
-    )
+  classifier.check_template(columns.template)
   labels = kept.labels if kept else ()
   if options.labels_file:
-    rows = tables.read_rows(options.labels_file)
-    labels = [row[0].strip() for _, row in rows]
-    if len(set(labels)) < len(labels):
-      raise ValueError(f"{options.labels_file} names a label more than once")
+    labels = read_labels(options.labels_file)
   return Dataset(
     columns=columns,
     # Only predictions need an id, and they need no label.
@@ -100,6 +95,7 @@ def custom_task(options: Options, kept: ClassifierNote | None) -> Dataset:
       columns, label=None, guid=options.id_column
     ),
     labels=labels,
+    has_even_rows=True,
     scores=_CUSTOM_SCORES[options.label_type],
     label_type=options.label_type,
     train_file=_custom_file(options.data_dir, "train"),
@@ -399,8 +395,9 @@ def prepare(options: Options) -> Job:
   train_examples = []
   if options.do_train:
     train_examples = DatasetProcessor(task).get_train_examples(options.data_dir)
-  if not task.labels and task.label_type != "number":
-    task = dataclasses.replace(task, labels=labels_of(train_examples))
+  if task.label_type != "number" and (options.do_train or not task.labels):
+    found = labels_of(train_examples)  # checks that there are several
+    task = dataclasses.replace(task, labels=task.labels or found)
   train_examples = _sample(options, train_examples)
   note = make_note(options, task, kept, train_examples)
   runs.warn_of_other_labels(options, Classification, model, note.labels)
@@ -482,6 +479,7 @@ def make_note(
     text_template=task.columns.template,
     do_lower_case=options.do_lower_case,
     max_seq_length=options.max_seq_length,
+    second_text=task.columns.text_b is not None,
   )
   if not kept:
     if columns and not has_values:
@@ -492,6 +490,8 @@ def make_note(
   compared = ["labels", "feature_columns", "text_template", "do_lower_case"]
   if options.do_train:
     compared.append("task_name")
+  if kept.second_text is not None:
+    compared.append("second_text")
   runs.compare_notes(kept, note, compared)
   return dataclasses.replace(
     kept, thresholds=note.thresholds, max_seq_length=note.max_seq_length
@@ -507,9 +507,12 @@ def _thresholds(options, task, kept):
   try:
     values = [float(value) for value in options.thresholds]
   except ValueError:
+    values = [-1.0]
+  if not all(0.0 <= value <= 1.0 for value in values):
     raise ValueError(
-      f"--thresholds={','.join(options.thresholds)}: numbers are expected"
-    ) from None
+      f"--thresholds={','.join(options.thresholds)}: numbers are expected, from"
+      " 0 to 1"
+    )
   if len(values) == 1:
     values *= len(task.labels)
   if len(values) != len(task.labels):

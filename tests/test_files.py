@@ -244,3 +244,13 @@ def test_a_kept_file_damaged_at_equal_size_is_made_again(tmp_path):
   (tmp_path / "a").write_text("onf")
   assert kept("two", model="m") == "two"
   assert kept.reasons[-1].endswith("a is damaged")
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+  name = os.fsdecode(b"\xff.txt")
+  (tmp_path / name).write_text("a\n", encoding="utf-8")
+  message = r"'.*\\udcff.txt' is not UTF-8: rename it"
+  with pytest.raises(ValueError, match=f"the name of the vocab .*{message}"):
+    reading.read_bytes(str(tmp_path / name), "vocab")
+  with pytest.raises(ValueError, match=message):
+    reading.expand_globs(f"{tmp_path}/*.txt")

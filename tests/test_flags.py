@@ -17,6 +17,7 @@ class Options(flags.Options):
 
   path: str | None = flags.flag(None, "A path.", required=True)
   size: int = flags.flag(8, "A size.", lower_bound=1, upper_bound=9)
+  count: int = flags.flag(1, "How many.")
   rate: float | None = flags.flag(None, "A rate.", lower_bound=0.0)
   do_train: bool = flags.flag(False, "Train.")
   kind: str = flags.flag("one", "A kind.", choices=("one", "two"))
@@ -72,6 +73,16 @@ def test_a_script_can_have_another_default_within_the_same_bounds():
     (["--path=a", "--size=0"], "size=0"),
     (["--path=a", "--size=many"], "size=many"),
     (["--path=a", "--rate=-1"], "rate=-1"),
+    (["--path=a", "--rate=nan"], "--rate=nan: give a number that float32 can"),
+    (["--path=a", "--rate=inf"], "--rate=inf: give a number that float32 can"),
+    (["--path=a", "--rate=1e39"], "--rate=1e+39: give a number that float32"),
+    (
+      ["--path=a", "--count=-99999999999999999999"],
+      "whole numbers are at most",
+    ),
+    (["--path=a", "--count=" + "9" * 5000], "--count="),
+    (["--path=\udcff"], "=\udcff: the name is not UTF-8: rename the file or"),
+    (["--path=a", "--names=b,\udcff"], "the name is not UTF-8"),
     (["--path=a", "--kind=three"], "value should be one of <one|two>"),
     (["--path=a", "--do_train=perhaps"], "do_train=perhaps"),
     (["--path=a", "--note=x"], "Unknown command line flag 'note'"),

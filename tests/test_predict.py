@@ -65,6 +65,48 @@ def test_a_bad_line_is_told_and_the_others_are_answered(predictor):
   assert found[-1]["probabilities"] == pytest.approx(found[0]["probabilities"])
 
 
+def test_rows_have_as_many_texts_as_in_training(classifier, tmp_path):
+  """A note from before `second_text` takes both, as the test above shows."""
+  folders = [
+    classifier(folder=tmp_path / str(given), second_text=given)
+    for given in (True, False)
+  ]
+  pair, single = (
+    trained_model.Predictor(trained_model.find_model(str(folder)))
+    for folder in folders
+  )
+  assert list(pair.example) == ["text_a", "text_b"]
+  assert list(single.example) == ["text_a"]
+  lines = (
+    b'{"text": "good", "text_b": "bad"}\n',
+    b'{"text": "good"}\n',
+    b'{"text": "good", "text_b": null}\n',
+  )
+  found = [answer.get("error", "") for answer in answers(pair, *lines)]
+  assert found[0] == ""
+  assert found[1].startswith("line 2: no key 'text_b', only 'text': give a row")
+  assert found[2] == "line 3: 'text_b' has to be a text, not null"
+  found = [answer.get("error", "") for answer in answers(single, *lines)]
+  assert found[0].startswith("line 1: the model was trained on single texts")
+  assert found[1:] == ["", ""]
+
+
+def test_null_and_lists_are_no_texts(classifier):
+  folder = classifier(text_template="{size} {text}")
+  model = trained_model.find_model(str(folder))
+  found = answers(
+    trained_model.Predictor(model),
+    b'{"text": null, "size": 1}\n',
+    b'{"text": "good", "size": [1]}\n',
+    b'{"text": "\\ud800", "size": 1}\n',
+  )
+  assert [answer.get("error", "") for answer in found] == [
+    "line 1: 'text' has to be a text, not null",
+    "line 2: 'size' has to be a text, not [1]",
+    "",
+  ]
+
+
 def test_without_standard_input_there_is_nothing_to_answer(monkeypatch):
   monkeypatch.setattr(sys, "stdin", None)
   with pytest.raises(ValueError, match="standard input is closed"):

@@ -256,6 +256,76 @@ def test_rows_that_do_not_fit_are_named(tmp_path, text, task, message):
     read_custom(tmp_path / "a.tsv", task)
 
 
+@pytest.mark.parametrize(
+  ("row", "message"),
+  [
+    ({"text": None}, "column 'text' has to be a text, not null"),
+    ({"text": ["a"]}, r"column 'text' has to be a text, not \[\"a\"\]"),
+    ({"text_b": {"a": 1}}, "column 'text_b' has to be a text, not {"),
+    ({"label": True}, "column 'label' has to be a text, not true"),
+    ({"label": ["a"]}, "column 'label' has to be a text"),
+    ({"label": None}, "the label is empty"),
+    ({"label": " "}, "the label is empty"),
+    ({"label": "a\tb"}, r"the label 'a\\tb' holds a tab, a line end or"),
+    ({"label": "a\nb"}, r"the label 'a\\nb' holds a tab"),
+    ({"label": "\ud800"}, r"the label '\\ud800' .* half of a character"),
+    ({"id": False}, "column 'id' has to be a text, not false"),
+  ],
+)
+def test_json_of_another_kind_is_named(tmp_path, row, message):
+  good = {"text": "x", "text_b": "y", "label": 1, "id": 7}
+  task = custom(text_b="text_b", guid="id")
+  lines = [json.dumps(good), json.dumps({**good, **row})]
+  write(tmp_path / "a.jsonl", "\n".join(lines))
+  with pytest.raises(ValueError, match="a.jsonl:2: " + message):
+    read_custom(tmp_path / "a.jsonl", task)
+  write(tmp_path / "b.jsonl", lines[0])
+  assert read(read_custom(tmp_path / "b.jsonl", task)) == [("7", "x", "y", "1")]
+
+
+def test_json_of_another_kind_in_a_list_of_labels_or_a_template(tmp_path):
+  write(tmp_path / "a.jsonl", '{"text": "x", "label": ["a", null]}\n')
+  task = custom(labels=("a", "b"), label_type="multi")
+  with pytest.raises(ValueError, match="jsonl:1: .*each label .* not null"):
+    read_custom(tmp_path / "a.jsonl", task)
+  task = custom(template="I say {text} {label}.")
+  with pytest.raises(ValueError, match="jsonl:1: column 'label' .* not \\["):
+    read_custom(tmp_path / "a.jsonl", task)
+  write(tmp_path / "b.jsonl", '{"text": "x", "label": true}\n')
+  with pytest.raises(ValueError, match="jsonl:1: .* has to be a number"):
+    read_custom(tmp_path / "b.jsonl", custom(label_type="number"))
+
+
+def test_half_of_a_character_in_a_text_is_an_unknown_word(tmp_path):
+  write(tmp_path / "a.jsonl", r'{"text": "the \ud800", "label": "a"}')
+  (example,) = read_custom(tmp_path / "a.jsonl", custom())
+  tokenizer = tokenization.FullTokenizer(str(helpers.GOLDEN / "vocab.txt"))
+  features = run_classifier.convert_single_example(
+    0, example, ["a", "b"], 8, tokenizer
+  )
+  tokens = tokenizer.convert_ids_to_tokens(features.input_ids[:4])
+  assert tokens == ["[CLS]", "the", "[UNK]", "[SEP]"]
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("", "labels.txt has 0 labels; at least two are needed"),
+    ("a\n\n", r"labels.txt has 1 label \(a\); at least two are needed"),
+    (
+      "a\nb\n a \n",
+      "labels.txt:3: 'a' names a label more than once, as line 1",
+    ),
+    ("a\nb\tc\n", "labels.txt:2: 2 columns: give one label a line"),
+  ],
+)
+def test_a_file_of_labels_has_one_a_line(tmp_path, text, message):
+  with pytest.raises(ValueError, match=message):
+    run_classifier.read_labels(write(tmp_path / "labels.txt", text))
+  path = write(tmp_path / "labels.json", "b\n a, c\n")
+  assert run_classifier.read_labels(path) == ["b", "a, c"]
+
+
 def test_labels_of_the_training_data_are_sorted():
   def labels_of(*labels):
     examples = [run_classifier.InputExample("", "", label=x) for x in labels]
@@ -744,7 +814,27 @@ def test_a_run_with_a_seed_repeats_to_the_bit(data_dir, tmp_path):
       ("--do_train", "--label_type=multi", "--thresholds=high"),
       "--thresholds=high: numbers are expected",
     ),
+    (
+      ("--do_train", "--label_type=multi", "--thresholds=nan"),
+      "--thresholds=nan: numbers are expected, from 0 to 1",
+    ),
+    (
+      ("--do_train", "--label_type=multi", "--thresholds=0.5,1.5"),
+      "--thresholds=0.5,1.5: numbers are expected, from 0 to 1",
+    ),
     (("--do_train", "--text_template=x"), "--text_template=x names no column"),
+    (("--do_train", "--text_template={text"), "={text: a brace has no partner"),
+    (("--do_train", "--text_template={}"), "={}: a brace has no partner or no"),
+    (("--do_train", "--text_template={a}"), "train.tsv:2: no column 'a': this"),
+    (("--do_train", "--labels_file=empty.txt"), "empty.txt has 0 labels"),
+    (
+      ("--do_train", "--data_dir=same", "--labels_file=labels.txt"),
+      "the training data have 1 label (nice); at least two are needed",
+    ),
+    (
+      ("--do_train", "--data_dir=wide"),
+      "wide/train.tsv:3: this line has 3 columns, but line 1 has 2: a tab",
+    ),
     (("--do_train", "--gradient_accumulation_steps=3"), "3 equal parts"),
     (("--do_train", "--precision=float16"), "float16 needs a GPU"),
     (("--do_train", "--no_such_flag"), "no_such_flag"),
@@ -755,6 +845,11 @@ def test_wrong_flags_get_one_clear_sentence(
   data_dir, tmp_path, monkeypatch, flags, message
 ):
   write(data_dir / "labels.txt", "nasty\nnice\n")
+  write(data_dir / "empty.txt", "\n")
+  write(data_dir / "same/train.tsv", "text\tlabel\n" + "good\tnice\n" * 9)
+  write(
+    data_dir / "wide/train.tsv", "text\tlabel\ngood\tnice\nbad\tor\tnasty\n"
+  )
   write(data_dir / "gleu.json", json.dumps({**CONFIG, "hidden_act": "gleu"}))
   monkeypatch.chdir(data_dir)
   done = run(data_dir, tmp_path / "out", *flags)
@@ -770,12 +865,46 @@ def test_a_trained_model_refuses_other_labels_and_columns(data_dir, own):
     (f"--labels_file={own}/labels.txt", "has labels ['nasty', 'nice']"),
     ("--feature_columns=text", "has feature_columns ['size']"),
     ("--label_type=number", "has --label_type=single, and not number"),
+    ("--text_b_column=id", "has second_text False, and now it is True"),
     ("--do_lower_case=false", "has do_lower_case True, and now it is False"),
   ):
     flags = "--do_eval", "--nocheck_vocab_case", "--feature_columns=size"
     done = run(data_dir, own, *flags, flag)
     assert done.returncode == 1
     assert "error: the trained model " + message in done.stderr
+
+
+@whole_run
+def test_a_folder_from_before_second_text_goes_on_predicting(
+  data_dir, own, tmp_path
+):
+  kept = json.loads((own / "task.json").read_text())
+  assert kept.pop("second_text") is False
+  write(own / "task.json", json.dumps(kept))
+  rows = [
+    {"text": "good \ud800", "size": 2, "id": "\ud800"},
+    {"text": "bad week", "size": 2, "id": 7},
+  ]
+  write(tmp_path / "test.jsonl", "\n".join(map(json.dumps, rows)))
+  flags = ("--do_predict", "--feature_columns=size", "--text_b_column=size")
+  data = (f"--data_dir={tmp_path}", "--id_column=id")
+  done = run(data_dir, own, *flags, *data)
+  assert done.returncode == 0, done.stderr
+  lines = (own / "predictions.tsv").read_text(encoding="utf-8").splitlines()
+  assert [line.split("\t")[0] for line in lines] == ["id", "\\ud800", "7"]
+
+
+@whole_run
+def test_predictions_do_not_replace_the_data(data_dir, own):
+  for name in ("vocab.txt", "bert_config.json"):
+    shutil.copy(data_dir / name, own / name)
+  text = (data_dir / "test.tsv").read_text()
+  write(own / "predictions.tsv", text)
+  (own / "test.tsv").symlink_to("predictions.tsv")
+  done = run(own, own, "--do_predict", "--feature_columns=size")
+  assert done.returncode == 1
+  assert "predictions.tsv would replace --data_dir=" in done.stderr
+  assert (own / "test.tsv").read_text() == text
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def test_json_lines_have_columns_by_name(tmp_path):
   [
     ("a.jsonl", b'{"a": 1}\nnope\n', r"a.jsonl:2: not JSON"),
     ("a.jsonl", b"[1, 2]\n", r"a.jsonl:1: a JSON object is expected"),
-    ("a.jsonl", b"[" * 9999 + b"\n", r"a.jsonl:1: not JSON"),
+    ("a.jsonl", b"[" * 100_000 + b"\n", r"a.jsonl:1: not JSON"),
     ("a.jsonl", b'{"a": 1}\n{"a": %s}' % (b"1" * 9999), ":2: not JSON"),
     ("a.tsv", b"text\tlabel\nx\xff\t1\n", r"not UTF-8: byte 12 is 0xff"),
   ],
@@ -79,10 +79,56 @@ def test_the_error_for_a_missing_column_gives_line_and_columns():
   assert tables.value_of("a.tsv:2", row, "text", header) == "hello"
   assert tables.value_of("a.tsv:2", row, "0", header) == "1"
   assert tables.value_of("a.tsv:2", row, -1) == "hello"
+  with pytest.raises(ValueError, match="a.tsv:2: no column '9{39}: this line"):
+    tables.value_of("a.tsv:2", row, "9" * 5000, header)
   with pytest.raises(
     ValueError, match=r"a.tsv:2: no column 'label': this line has 2 columns"
   ):
     tables.value_of("a.tsv:2", row, "label", header)
+
+
+def test_a_name_that_two_columns_have_is_refused():
+  header, row = ["text", "label", "text", "", ""], ["a", "1", "b", "", ""]
+  with pytest.raises(ValueError, match=r"v:2: the header names 2 columns 'te"):
+    tables.value_of("a.tsv:2", row, "text", header)
+  assert tables.value_of("a.tsv:2", row, "label", header) == "1"
+  assert tables.value_of("a.tsv:2", row, "2", header) == "b"
+
+
+def test_a_cell_may_be_long(tmp_path):
+  """Longer than the 131,072 characters that Python's csv takes by default."""
+  long = "word, " * 50_000
+  found = read(tmp_path, "a.csv", f'text\n"{long}"\n'.encode())
+  assert found == [(1, ["text"]), (2, [long])]
+
+
+@pytest.mark.parametrize(
+  ("name", "data", "message"),
+  [
+    ("a.tsv", "t\tl\n\nx\ty\t1\n", "a.tsv:3: .* 3 columns, but line 1 has 2:"),
+    ("a.tsv", "\nt\tl\nx\n", "a.tsv:3: .* 1 columns, but line 2 has 2: a tab"),
+    ("a.csv", "t,l\nx,y,1\n", "a.csv:2: .* enclose a text that holds a comma"),
+  ],
+)
+def test_rows_of_other_widths_are_named(tmp_path, name, data, message):
+  rows = [row for _, row in read(tmp_path, name, data.encode())]
+  tables.check_widths(rows[:1])
+  with pytest.raises(ValueError, match=message):
+    tables.check_widths(rows)
+
+
+def test_texts_and_numbers_of_json():
+  assert tables.text("a", "x") == "a"
+  assert tables.text(3, "x") == "3"
+  assert tables.number("1.5", "x") == 1.5
+  for value, shown in (
+    *((None, "null"), (True, "true"), ([1], r"\[1\]"), ({}, "{}")),
+    ({"a": "b" * 99}, r'{"a": "b+\.\.\.$'),
+  ):
+    with pytest.raises(ValueError, match=f"a:1 has to be a text, not {shown}"):
+      tables.text(value, "a:1")
+    with pytest.raises(ValueError, match="a:1 has to be a number"):
+      tables.number(value, "a:1")
 
 
 def test_the_error_for_commas_in_a_tsv_file_suggests_csv():

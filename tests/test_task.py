@@ -10,7 +10,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from helpers import write
 
-from bert.tasks import task
+from bert.tasks import classification, task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +58,34 @@ def test_a_note_has_defaults_for_what_prediction_does_not_need(tmp_path):
 def test_a_note_that_can_not_be_used_is_refused(tmp_path, text, message):
   with pytest.raises(ValueError, match=message):
     read_note(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"labels": "no"}, "'labels' has to be a list, not \"no\""),
+    ({"labels": ["no", 1]}, r"'labels\[1\]' has to be a text, not 1"),
+    ({"max_seq_length": "9"}, "'max_seq_length' has to be a whole number"),
+    ({"do_lower_case": 1}, "'do_lower_case' has to be true or false, not 1"),
+    ({"text_template": True}, "'text_template' has to be a text or null"),
+    ({"thresholds": [None]}, r"'thresholds\[0\]' has to be a number"),
+    ({"feature_columns": [[]]}, r".*\[0\]' has to be a whole number or"),
+    ({"second_text": "yes"}, "'second_text' has to be true or false or null"),
+    ({"label_type": "many"}, "label_type 'many' is none of single, multi, num"),
+  ],
+)
+def test_values_of_another_kind_in_a_note_are_named(tmp_path, change, message):
+  kept = {
+    **{"task": "classifier", "label_type": "single", "labels": ["no", "yes"]},
+    **{"thresholds": [], "feature_columns": ["age", 3], "feature_mean": [1, 2]},
+    **{"feature_std": [1, 2.5], "do_lower_case": True, "max_seq_length": 9},
+  }
+  path = write(tmp_path / "task.json", json.dumps(kept))
+  known = {"classifier": classification.Classification}
+  assert task.read_note(path, known).second_text is None  # of an older version
+  write(tmp_path / "task.json", json.dumps({**kept, **change}))
+  with pytest.raises(ValueError, match=f"task.json: {message}"):
+    task.read_note(path, known)
 
 
 TASK_FILE = """
@@ -120,7 +148,7 @@ def test_a_text_stands_under_the_first_name_that_a_row_has():
     ),
     ({}, "no key 'text', only none: give a row such as"),
     ({"text": 3}, "'text' has to be a text, not 3"),
-    ({"text": None}, "'text' has to be a text, not None"),
+    ({"text": None}, "'text' has to be a text, not null"),
   ],
 )
 def test_a_row_without_a_text_is_refused(row, message):

@@ -488,6 +488,7 @@ def test_golden_vocabulary(tokenizer):
     (None, r"there is no vocabulary file .*vocab.txt"),
     (b"", r"vocabulary file .*vocab.txt is empty; it needs one token a line"),
     (b"\n \n", "vocab.txt is empty"),
+    (b"[PAD]\ra\r", "vocab.txt ends its lines with carriage returns"),
     (b"a\nb\n\xff\xfe\n", r"vocab.txt:3: not utf-8 text"),
   ],
 )

@@ -59,14 +59,14 @@ def test_folders_that_hold_no_trained_model(classifier, tmp_path):
   kept = folder / "task.json"
   note = json.loads(kept.read_text())
   for text, message in (
-    ("{", "is damaged"),
-    ("[]", "is damaged"),
+    ("{", "not JSON"),
+    ("[]", "it has to be an object, not []"),
     (
       json.dumps({**note, "task": "poet"}),
       "task 'poet', which is not one of classifier",
     ),
-    (json.dumps({**note, "task": None}), 'add "task": one of classifier'),
-    ("\udcff", "is damaged"),
+    (json.dumps({**note, "task": None}), "'task' has to be a text"),
+    ("\udcff", "is not UTF-8: byte 0 is 0xff"),
     (
       json.dumps({"task": "squad", "max_seq_length": 9, "doc_stride": 3}),
       "it lacks version_2_with_negative, do_lower_case, ",

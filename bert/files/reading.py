@@ -39,6 +39,8 @@ def check_regular(path: str, name: str = "file") -> None:
     path: TensorFlow looks up a path that has a scheme.
     name: what the file is called in the sentence, such as "vocabulary file".
   """
+  if re.search("[\ud800-\udfff]", path):  # bytes that Python could not decode
+    raise ValueError(f"the name of the {name} {path!r} is not UTF-8: rename it")
   if "://" in path:
     import tensorflow.compat.v1 as tf
 
@@ -100,12 +102,17 @@ def read_text(path: str, name: str = "file") -> str:
       f"{path} is not UTF-8: byte {error.start} is"
       f" 0x{data[error.start]:02x}; save it as UTF-8"
     ) from None
+  check_line_ends(text, path)
+  return text
+
+
+def check_line_ends(text: str, path: str) -> None:
+  """Raises ValueError if a file's lines end in carriage returns alone."""
   if "\r" in text and "\n" not in text:
     raise ValueError(
       f"{path} ends its lines with carriage returns (\\r) alone: save it with"
       " line feeds (\\n)"
     )
-  return text
 
 
 def reason(error: Exception) -> str:
@@ -369,7 +376,11 @@ def _kind(shape):
 
 
 def _raise_other_kind(value, wanted, where, key):
-  shown = re.sub(r"\s+", " ", json.dumps(value, ensure_ascii=False))
-  shown = shown if len(shown) <= 40 else shown[:37] + "..."
   what = f"{key!r} has" if key else "it has"
-  raise ValueError(f"{where}: {what} to be {wanted}, not {shown}")
+  raise ValueError(f"{where}: {what} to be {wanted}, not {shown(value)}")
+
+
+def shown(value) -> str:
+  """A JSON value as an error message shows it, cut to 40 characters."""
+  text = re.sub(r"\s+", " ", json.dumps(value, ensure_ascii=False))
+  return text if len(text) <= 40 else text[:37] + "..."

@@ -18,6 +18,7 @@ import numpy as np
 from bert.files import reading
 
 _LARGEST = float(np.finfo(np.float32).max)
+_LARGEST_CELL = 2**31 - 1  # the most that csv takes on every machine
 
 
 def number(value, name: str) -> float:
@@ -31,7 +32,7 @@ def number(value, name: str) -> float:
     ValueError: `value` is not such a number.
   """
   try:
-    found = float(value)
+    found = math.nan if isinstance(value, bool) else float(value)
   except (OverflowError, TypeError, ValueError):
     found = math.nan
   if not abs(found) <= _LARGEST:  # or NaN
@@ -39,6 +40,23 @@ def number(value, name: str) -> float:
       f"{name} has to be a number that float32 can hold, not {value!r:.40}"
     )
   return found
+
+
+def text(value, name: str) -> str:
+  """The text of a cell, or of a text or number in JSON.
+
+  Args:
+    value: of a column.
+    name: the value's name in the error message.
+
+  Raises:
+    ValueError: `value` is null, true, false, a list or an object.
+  """
+  if isinstance(value, str):
+    return value
+  if isinstance(value, (int, float)) and not isinstance(value, bool):
+    return str(value)
+  raise ValueError(f"{name} has to be a text, not {reading.shown(value)}")
 
 
 # ------------------------------------------------------------------- rows
@@ -79,6 +97,20 @@ def read_rows(
   return _rows_of_cells(path, "\t")
 
 
+def check_widths(rows: Sequence[Row]) -> None:
+  """Raises ValueError unless all rows have as many cells as the first."""
+  for row in rows:
+    if len(row) != len(rows[0]):
+      path, _, line = rows[0].where.rpartition(":")
+      remedy = "a tab inside a text starts a new column, so replace it"
+      if path.endswith(".csv"):
+        remedy = "enclose a text that holds a comma in double quotes"
+      raise ValueError(
+        f"{row.where}: this line has {len(row)} columns, but line {line} has"
+        f" {len(rows[0])}: {remedy}"
+      )
+
+
 def read_tsv(path: str, quotechar: str | None = None) -> list[Row]:
   """Returns the rows of a file with tabs, whatever its ending.
 
@@ -108,6 +140,7 @@ def _cells(path, text, delimiter, quotechar):
     for line, cells in enumerate(text.split("\n"), 1):
       yield line, cells.rstrip("\r").split(delimiter)
     return
+  csv.field_size_limit(_LARGEST_CELL)
   reader = csv.reader(
     io.StringIO(text, newline=""),
     delimiter=delimiter,
@@ -157,14 +190,19 @@ def value_of(
     header: the names of the columns, if the file has them.
 
   Raises:
-    ValueError: the row has no such column; the message names the columns that
-      it has.
+    ValueError: the row has no such column, and the message names those that it
+      has; or two columns have this name.
   """
   if isinstance(row, Mapping):
     if str(column) in row:
       return row[str(column)]
     found = f"the keys {', '.join(row)}"
   else:
+    if header.count(column) > 1:
+      raise ValueError(
+        f"{where}: the header names {header.count(column)} columns {column!r}:"
+        " give each a name of its own, or choose one by its number"
+      )
     place = _place(column, header)
     if place is not None and -len(row) <= place < len(row):
       return row[place]
@@ -173,7 +211,7 @@ def value_of(
       found += f" (the header names {', '.join(header)})"
     elif len(row) == 1 and not where.rpartition(":")[0].endswith(".csv"):
       found += " (tabs separate columns here; for commas, name the file .csv)"
-  raise ValueError(f"{where}: no column {column!r}: this line has {found}")
+  raise ValueError(f"{where}: no column {column!r:.40}: this line has {found}")
 
 
 def _place(column, header):
@@ -182,4 +220,4 @@ def _place(column, header):
     return header.index(column)
   if isinstance(column, int):
     return column
-  return int(column) if re.fullmatch(r"-?\d+", column) else None
+  return int(column) if re.fullmatch(r"-?\d{1,9}", column) else None

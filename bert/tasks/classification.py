@@ -21,6 +21,7 @@ from bert.records import packing, record_files, tables
 from bert.tasks import layers, task
 
 DROPOUT = 0.1
+_COLUMN = re.compile(r"\{([^{}]+)\}")  # of a template
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,13 @@ class ClassifierNote:
   max_seq_length: int
   text_template: str | None = None
   task_name: str = ""
+  second_text: bool | None = None  # a row has two texts; None: not known
+
+  def __post_init__(self):
+    if self.label_type not in LOSSES:
+      raise ValueError(
+        f"label_type {self.label_type!r} is none of {', '.join(LOSSES)}"
+      )
 
   @property
   def num_outputs(self) -> int:
@@ -198,9 +206,13 @@ class Classification(task.Task):
 
   @property
   def example(self):
-    texts = ["text_a", "text_b"]
+    texts = ["text_a"]
     if self.note.text_template:
       texts = template_columns(self.note.text_template)
+    if self.note.second_text or (
+      self.note.second_text is None and not self.note.text_template
+    ):
+      texts.append("text_b")
     numbers = map(str, self.note.feature_columns)
     return {**dict.fromkeys(texts, "..."), **dict.fromkeys(numbers, 0.5)}
 
@@ -210,12 +222,19 @@ class Classification(task.Task):
   def texts(self, row):
     template = self.note.text_template
     if template:
-      text_a = fill_template(template, lambda name: self._value(row, name))
+      text_a = fill_template(
+        template, lambda name: tables.text(self._value(row, name), repr(name))
+      )
     else:
       text_a = task.text_of(row, ("text_a", "text"), self.example)
     text_b = row.get("text_b")
-    if text_b is not None:
+    if text_b is not None or self.note.second_text:
       text_b = task.text_of(row, ("text_b",), self.example)
+    if text_b and self.note.second_text is False:
+      raise ValueError(
+        "the model was trained on single texts, so it does not take 'text_b':"
+        f" give a row such as {json.dumps(self.example)}"
+      )
     return text_a, text_b
 
   def prepare(self, row, tokenizer):
@@ -274,13 +293,26 @@ def _mean_loss(losses, label_ids, predicted, is_real):
 # ---------------------------------------------------------------- template
 
 
+def check_template(template: str | None) -> None:
+  """Raises ValueError unless --text_template names columns in braces."""
+  if template is None:
+    return
+  if re.search(r"[{}]", _COLUMN.sub("", template)):
+    raise ValueError(
+      f"--text_template={template}: a brace has no partner or no name in it:"
+      " write columns as in 'I am {age}'"
+    )
+  if not _COLUMN.search(template):
+    raise ValueError(
+      f"--text_template={template} names no column, as 'I am {{age}}' does"
+    )
+
+
 def template_columns(template: str) -> list[str]:
   """The columns that a template such as "I am {age}." names."""
-  return re.findall(r"\{([^{}]+)\}", template)
+  return _COLUMN.findall(template)
 
 
-def fill_template(template: str, value_of: Callable[[str], object]) -> str:
-  """The template with the value of each column that it names."""
-  return re.sub(
-    r"\{([^{}]+)\}", lambda match: str(value_of(match.group(1))), template
-  )
+def fill_template(template: str, text_of: Callable[[str], str]) -> str:
+  """The template with the text of each column that it names."""
+  return _COLUMN.sub(lambda match: text_of(match.group(1)), template)

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
+from bert.files import writing
 from bert.records import input_pipeline, packing, record_files, tables
 from bert.tasks.classification import (
   Classification,
@@ -76,6 +77,7 @@ class Dataset:
   )
   aliases: Mapping = dataclasses.field(default_factory=dict)
   has_broken_rows: bool = False  # as handed out; they are counted, left out
+  has_even_rows: bool = False  # all have as many cells as the first
 
   def columns_of(self, set_type: str) -> Columns:
     """Where the columns of a set are: of "train", "test" or any other."""
@@ -207,21 +209,23 @@ def _value_of(where, row, header, column):
 
 def _create_example(where, value_of, columns, task):
   """Makes the example of one row, whose values `value_of(column)` gives."""
-  guid, text_b = value_of(columns.guid), value_of(columns.text_b)
+
+  def text_of(column):
+    return tables.text(value_of(column), f"{where}: column {column!r}")
+
+  guid = "" if columns.guid is None else text_of(columns.guid)
+  text_b = None if columns.text_b is None else text_of(columns.text_b)
+  if columns.template is None:
+    text_a = text_of(columns.text_a)
+  else:
+    text_a = fill_template(columns.template, text_of)
   return InputExample(
-    guid="" if guid is None else " ".join(str(guid).split()),
-    text_a=_first_text(columns, value_of),
-    text_b=None if text_b is None else str(text_b),
+    guid=" ".join(guid.split()),
+    text_a=text_a,
+    text_b=text_b,
     label=_read_label(where, value_of(columns.label), columns, task),
     features=[_number(where, value_of(c), c) for c in columns.features],
   )
-
-
-def _first_text(columns, value_of):
-  """text_a of a row: its column, or the template filled in."""
-  if columns.template is None:
-    return str(value_of(columns.text_a))
-  return fill_template(columns.template, value_of)
 
 
 def _read_label(where, value, columns, task):
@@ -232,24 +236,76 @@ def _read_label(where, value, columns, task):
     raise ValueError(f"{where}: the label is empty")
   if task.label_type == "number":
     return _number(where, value, columns.label)
+  name = f"{where}: column {columns.label!r}"
   if task.label_type == "single":
-    return _known_label(where, str(value).strip(), task)
+    return _known_label(where, tables.text(value, name), task)
   parts = value
   if not isinstance(value, list):
-    parts = str(value).split(columns.label_separator or ",")
-  parts = [str(part).strip() for part in parts]
-  return [_known_label(where, part, task) for part in parts if part]
+    parts = tables.text(value, name).split(columns.label_separator or ",")
+  texts = [tables.text(part, f"{name}: each label") for part in parts]
+  return [_known_label(where, text, task) for text in texts if text.strip()]
 
 
-def _known_label(where, label, task):
-  if not label:
-    raise ValueError(f"{where}: the label is empty")
+def _known_label(where, text, task):
+  label = check_label(text, where)
   label = task.aliases.get(label, label)
   if task.labels and label not in task.labels:
     raise ValueError(
       f"{where}: label {label!r} is not one of {', '.join(task.labels)}"
     )
   return label
+
+
+def check_label(text: str, where: str) -> str:
+  """A label without the spaces around it.
+
+  Args:
+    text: as a file has it.
+    where: the file and line, for the error message.
+
+  Raises:
+    ValueError: a line of predictions.tsv can't hold it.
+  """
+  label = text.strip()
+  if not label:
+    raise ValueError(f"{where}: the label is empty")
+  if re.search(r"[\t\r\n\ud800-\udfff]", label):
+    raise ValueError(
+      f"{where}: the label {label!r:.40} holds a tab, a line end or half of a"
+      " character, which predictions.tsv can't hold"
+    )
+  return label
+
+
+def read_labels(path: str) -> list[str]:
+  """Reads a file of labels, one a line in the order of their ids.
+
+  Raises:
+    ValueError: there are fewer than two, a line is not one label, or a label
+      comes twice.
+  """
+  lines = {}
+  for line, row in tables.read_rows(path, is_json=False):
+    if len(row) != 1:
+      raise ValueError(
+        f"{row.where}: {len(row)} columns: give one label a line, and nothing"
+        " else"
+      )
+    label = check_label(row[0], row.where)
+    if label in lines:
+      raise ValueError(
+        f"{row.where}: {label!r} names a label more than once, as line"
+        f" {lines[label]} does"
+      )
+    lines[label] = line
+  if len(lines) < 2:
+    raise ValueError(f"{path} has {_count(lines)}; at least two are needed")
+  return list(lines)
+
+
+def _count(labels):
+  named = f" ({', '.join(labels)})" if labels else ""
+  return f"{len(labels)} {'label' if len(labels) == 1 else 'labels'}{named}"
 
 
 def _number(where, value, column):
@@ -317,6 +373,9 @@ class DatasetProcessor(DataProcessor):
       lines = [row for _, row in tables.read_rows(path)]
     else:
       lines = self._read_tsv(path)
+    writing.protect(path, "--data_dir")
+    if self.task.has_even_rows and lines and isinstance(lines[0], list):
+      tables.check_widths(lines)
     examples = self._create_examples(lines, set_type)
     if not examples:
       raise ValueError(f"{path} holds no examples")
@@ -378,8 +437,7 @@ def labels_of(examples: Sequence[InputExample]) -> list[str]:
     )
   if len(found) < 2:
     raise ValueError(
-      f"the training data have {len(found)} labels"
-      f" ({', '.join(found) or 'none'}); at least two are needed"
+      f"the training data have {_count(found)}; at least two are needed"
     )
   is_number = all(re.fullmatch(r"-?\d+", label) for label in found)
   return sorted(found, key=int if is_number else str)

@@ -206,7 +206,8 @@ def text_of(row: Mapping, names: Sequence[str], example: Mapping) -> str:
       f" row such as {json.dumps(example)}"
     )
   if not isinstance(row[name], str):
-    raise ValueError(f"{name!r} has to be a text, not {row[name]!r:.40}")
+    found = reading.shown(row[name])
+    raise ValueError(f"{name!r} has to be a text, not {found}")
   return row[name]
 
 
@@ -217,6 +218,20 @@ def window(packed: packing.PackedInputs) -> dict:
 
 
 # --------------------------------------------------------------- task.json
+
+# What JSON may hold for a note's field, by its annotation.
+_SHAPES = {
+  "bool": bool,
+  "int": int,
+  "float": float,
+  "str": str,
+  "bool | None": (bool, type(None)),
+  "str | None": (str, type(None)),
+  "Sequence[int]": [int],
+  "Sequence[float]": [float],
+  "Sequence[str]": [str],
+  "Sequence[int | str]": [(int, str)],
+}
 
 
 def read_note(path: str, tasks: Mapping[str, type]):
@@ -258,9 +273,15 @@ def read_note(path: str, tasks: Mapping[str, type]):
       f"{path} is damaged, or from an older version: it lacks"
       f" {', '.join(missing)}"
     )
-  return tasks[name].Note(
-    **{field.name: kept[field.name] for field in fields if field.name in kept}
-  )
+  values = {f.name: kept[f.name] for f in fields if f.name in kept}
+  for field in fields:
+    if field.name in values and field.type in _SHAPES:
+      shape = _SHAPES[field.type]
+      reading.check_shape(values[field.name], shape, path, field.name)
+  try:
+    return tasks[name].Note(**values)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from None
 
 
 def load_task_file(path: str) -> dict[str, type]:

@@ -15,11 +15,15 @@ import re
 import sys
 from collections.abc import Sequence
 
+import numpy as np
 from absl import flags as absl_flags
 
 _MODEL_FILE = re.compile(
   r"^vocab\.txt$|config\.json$|\.(index|safetensors|bin)$|\.data-\d+-of-\d+$"
 )
+
+_LARGEST_INT = 2**63 - 1  # what TensorFlow's int64 holds
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 # ------------------------------------------------------- flags and fields
 
@@ -193,6 +197,33 @@ def _define_one(field, flag_values):
     "tuple": absl_flags.DEFINE_list,
   }[kind]
   define_kind(name, default, help_text, **given)
+  if kind in _CHECKS:
+    check, message = _CHECKS[kind]
+    absl_flags.register_validator(name, check, message, flag_values)
+
+
+def _is_utf8(value):
+  """Whether a text or tuple of texts has no bytes that are not UTF-8."""
+  try:
+    "".join(value or "").encode("utf-8")
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
+_NOT_UTF8 = _is_utf8, "the name is not UTF-8: rename the file or folder"
+_CHECKS = {
+  "int": (
+    lambda value: value is None or abs(value) <= _LARGEST_INT,
+    f"whole numbers are at most {_LARGEST_INT}",
+  ),
+  "float": (
+    lambda value: value is None or abs(value) <= _LARGEST_FLOAT,  # not NaN
+    "give a number that float32 can hold",
+  ),
+  "str": _NOT_UTF8,
+  "tuple": _NOT_UTF8,
+}
 
 
 # --------------------------------------------- options that scripts share
@@ -304,7 +335,10 @@ class RunOptions(ModelOptions, DeviceOptions):
     1000, "Save a checkpoint every N training steps.", lower_bound=1
   )
   keep_checkpoint_max: int = flag(
-    5, "Keep the N newest checkpoints.", lower_bound=1
+    5,
+    "Keep the N newest checkpoints.",
+    lower_bound=1,
+    upper_bound=2**31 - 1,
   )
   random_seed: int = flag(
     12345,
@@ -403,7 +437,7 @@ class FineTuningOptions(RunOptions, TextOptions):
     8, "Examples per prediction batch.", lower_bound=1
   )
   num_train_epochs: float = flag(
-    3.0, "Passes over the training data.", lower_bound=0.0
+    3.0, "Passes over the training data.", lower_bound=0.0, upper_bound=1e6
   )
   warmup_proportion: float = flag(
     0.1,
