@@ -350,6 +350,17 @@ def test_an_answer_span_is_the_first_inner_one_with_the_answers_pieces():
   assert improve(2, 5, "") == (2, 5)
 
 
+def test_a_long_answer_is_found_in_linear_time():
+  # Compared piece by piece at each place, this would take many minutes.
+  size = 300_000
+  pieces = ["a"] * size + ["b"]
+  answer = " ".join(pieces[size // 2 :])
+  improve = run_squad._improve_answer_span
+  assert improve(pieces, 0, size, Words(), answer) == (size // 2, size)
+  answer = " ".join(["a"] * (size // 2) + ["c"])
+  assert improve(pieces, 0, size, Words(), answer) == (0, size)
+
+
 class DocSpan(NamedTuple):
   start: int
   length: int
@@ -556,6 +567,27 @@ def test_only_spans_of_the_context_are_answers():
   assert [a.text for a in found.answers] == ["left"]
   found = answer(logits(16, p3=9, p0=8, p1=7), logits(16, p9=9, p0=8, p1=7))
   assert [(a.text, a.probability) for a in found.answers] == [("empty", 1.0)]
+
+
+@pytest.mark.parametrize("text", ["\u5000\u5001", "\uac00,"])
+def test_a_context_without_spaces_is_searched_in_linear_time(tokenizer, text):
+  """Once, not for each of its many spans: that would take a minute."""
+  context = text * 100_000
+  words, places = squad_answers.split_context(context)
+  question = example(words, token_starts=places)
+  found, _ = windows([question], tokenizer, 384, 128, 64)
+  rng = np.random.RandomState(0)
+  results = [
+    run_squad.RawResult(f.unique_id, rng.randn(384), rng.randn(384))
+    for f in found
+  ]
+  squad_answers._spaced_alike.cache_clear()
+  (prediction,) = run_squad.find_answers(
+    [question], found, results, 20, 30, True, True
+  )
+  assert squad_answers._spaced_alike.cache_info().misses <= 1
+  # No span is to be found in the words, so all of them are the answer.
+  assert [a.text for a in prediction.answers] == [context, ""]
 
 
 def test_padding_may_be_cut_off():
