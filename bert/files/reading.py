@@ -331,7 +331,7 @@ def check_shape(value, shape, where: str, key: str = "") -> None:
   """
   if isinstance(shape, tuple):
     if not any(_fits(value, kind) for kind in shape):
-      _raise_other_kind(value, " or ".join(map(_kind, shape)), where, key)
+      _raise_other_kind(value, _kind(shape), where, key)
     shape = next(kind for kind in shape if _fits(value, kind))
   if not _fits(value, shape):
     _raise_other_kind(value, _kind(shape), where, key)
@@ -365,6 +365,8 @@ def _fits(value, shape):
 
 def _kind(shape):
   """What a shape is called in a sentence."""
+  if isinstance(shape, tuple):
+    return " or ".join(map(_kind, shape))
   return _NAMES[shape if isinstance(shape, type) else type(shape)]
 
 

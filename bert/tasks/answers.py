@@ -419,7 +419,7 @@ def find_answers(
     A `Prediction` for each example.
 
   Raises:
-    ValueError: a window has no result, or logits are NaN.
+    ValueError: a window has no result, or logits are NaN or infinite.
   """
   results = _in_order(all_features, all_results)
   spans = _best_spans(all_features, results, n_best_size, max_answer_length)
@@ -508,9 +508,11 @@ def _padded(rows):
   """The logits of windows, float [W, S]; -inf behind the shorter ones."""
   logits = np.full([len(rows), max(map(len, rows))], -np.inf)
   for row, values in zip(logits, rows):
+    if not np.isfinite(values).all():
+      raise ValueError(
+        "the logits are NaN or infinite: the model's training has failed"
+      )
     row[: len(values)] = values
-  if np.isnan(logits).any():
-    raise ValueError("the logits are NaN: the model's training has failed")
   return logits
 
 
