@@ -181,7 +181,7 @@ def test_vectors_that_are_not_numbers_are_not_kept(tmp_path):
   vectors = Keeper(tmp_path)
   for value in (np.nan, np.inf):
     with pytest.raises(ValueError, match="are NaN or infinite: the model's tr"):
-      vectors("m", "t", make=lambda: GOOD * value)
+      vectors("m", "t", make=lambda value=value: GOOD * value)
   with pytest.raises(ValueError, match=r"the shape \(3, 2\), not \(2, 3\)"):
     vectors("m", "t", make=lambda: GOOD.T)
   assert os.listdir(tmp_path) == []
