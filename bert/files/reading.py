@@ -91,21 +91,25 @@ def read_text(path: str, name: str = "file") -> str:
       carriage returns alone.
   """
   data = read_bytes(path, name)
-  if data.startswith(_UTF_16):
-    raise ValueError(f"{path} is UTF-16, not UTF-8: save it as UTF-8")
+  _check_form(data, path)
   try:
-    text = data.decode("utf-8-sig")
+    return data.decode("utf-8-sig")
   except UnicodeDecodeError as error:
     raise ValueError(
       f"{path} is not UTF-8: byte {error.start} is"
       f" 0x{data[error.start]:02x}; save it as UTF-8"
     ) from None
-  if "\r" in text and "\n" not in text:
+
+
+def _check_form(data, path):
+  """Raises ValueError for UTF-16, and lines that end in "\\r" alone."""
+  if data.startswith(_UTF_16):
+    raise ValueError(f"{path} is UTF-16, not UTF-8: save it as UTF-8")
+  if b"\r" in data and b"\n" not in data:
     raise ValueError(
       f"{path} ends its lines with carriage returns (\\r) alone: save it with"
       " line feeds (\\n)"
     )
-  return text
 
 
 def reason(error: Exception) -> str:
@@ -205,14 +209,17 @@ def text_lines(
     end: the byte after the range; None: the end of the file.
 
   Raises:
-    ValueError: the file cannot be read, or is not UTF-8; the message gives the
-      position of the bad byte.
+    ValueError: the file cannot be read, or is not UTF-8, with the position of
+      the bad byte; or its lines end in carriage returns alone.
   """
   if path != "-":
     check_regular(path)
   opener, errors = _opener(path)
   try:
     with opener(path, "rb") as reader:
+      if not start and path != "-":
+        _check_form(reader.read(READ_BYTES)[: READ_BYTES - 1], path)
+        reader.seek(0)
       if start:
         reader.seek(start - 1)
       lines = _byte_lines(reader, max(start - 1, 0))
