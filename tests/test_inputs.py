@@ -181,3 +181,46 @@ def test_a_line_that_ends_where_the_first_block_ends_is_read(tmp_path):
   path.write_bytes(first + b"\r\nb\r\n")
   lines = list(reading.text_lines(str(path)))
   assert lines == [first.decode() + "\r", "b\r"]
+
+
+# -------------------------------------------------------------------- names
+
+ODD = os.fsdecode(b"a\xff")  # a name that is not UTF-8
+
+
+@pytest.mark.parametrize(
+  "arguments",
+  [
+    (run_squad, "--do_train", "--train_file={0}/squad.jsonl"),
+    (run_tagger, "--do_train", "--train_file={0}/tags.txt"),
+    (run_ranker, "--model=interaction", "--do_train", "--data_dir={0}"),
+    (run_pretraining, "--do_train", "--input_file={0}/tags.txt"),
+  ],
+)
+def test_a_folder_whose_name_is_not_utf_8_is_an_error(folder, arguments):
+  script, *flags = arguments
+  write(folder / "train.csv", "a,b,c\n")
+  out = f"--output_dir={folder}/{ODD}"
+  done = run(script, folder, *(flag.format(folder) for flag in flags), out)
+  assert done.returncode == 1, done.stderr
+  assert re.search(r"a.udcff.* is not UTF-8: rename", done.stderr)
+  assert not (folder / ODD).exists()
+
+
+@pytest.mark.parametrize(
+  "arguments",
+  [
+    (run_ranker, "--model=interaction", "--do_train", "--data_dir={0}"),
+    (run_pretraining, "--do_train", "--input_file={0}/*.txt"),
+    (create_pretraining_data, "--input_file={0}/*", "--output_file={0}/b"),
+    (create_vocab, "--input_file={0}/*", "--output_file={0}/b"),
+  ],
+)
+def test_a_file_whose_name_is_not_utf_8_is_read_or_an_error(folder, arguments):
+  script, *flags = arguments
+  odd = folder / ODD
+  write(odd / f"{ODD}.txt", "a b a b a\n")
+  done = run(script, folder, *(flag.format(odd) for flag in flags))
+  assert done.returncode == 1, done.stderr
+  assert re.search(r"a.udcff.* is not UTF-8: rename", done.stderr)
+  assert os.listdir(odd) == [f"{ODD}.txt"]

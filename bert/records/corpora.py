@@ -60,6 +60,7 @@ def count_examples(
   """
   for path in paths:
     reading.check_regular(path, "record file")
+    path.encode("utf-8")  # raises what a user understands; TensorFlow would not
   # {path: [mark, count, damaged byte or None]}
   kept = kept_files.read_note(note_file) if note_file else {}
   kept = {path: found for path, found in kept.items() if _is_entry(found)}
