@@ -53,7 +53,11 @@ class Corpus:
 
 
 def read_corpus(
-  options: Options, name: str, flag: str, vocab_size: int, min_examples: int
+  options: Options,
+  name: str,
+  flag: str,
+  config: modeling.BertConfig,
+  min_examples: int,
 ) -> Corpus:
   """Finds, counts and checks the record files that a flag names.
 
@@ -61,11 +65,12 @@ def read_corpus(
     options: of the script.
     name: for the log, and for the file that keeps the counts.
     flag: `input_file` or `eval_input_file`.
-    vocab_size: of the model.
+    config: of the model.
     min_examples: the fewest examples that a bucket of lengths may have.
 
   Raises:
-    ValueError: there are none, or they are damaged, or made with other sizes.
+    ValueError: there are none, or they are damaged, or made with other sizes,
+      or have values that the model does not take.
   """
   found = reading.expand_globs(getattr(options, flag), f"--{flag}")
   shards = corpora.count_examples(
@@ -74,7 +79,12 @@ def read_corpus(
     options.skip_corrupted,
   )
   schema = make_task(options).schema(is_training=True)
-  lengths = corpora.sample_lengths(shards, schema, vocab_size)
+  sizes = {
+    "input_ids": config.vocab_size,
+    "masked_lm_ids": config.vocab_size,
+    "segment_ids": config.type_vocab_size,
+  }
+  lengths = corpora.sample_lengths(shards, schema, sizes)
   longest = options.max_seq_length
   bounds = runs.length_buckets(options)
   if bounds == "auto":
@@ -326,12 +336,10 @@ def prepare(options: Options) -> Job:
   if options.do_train:
     # A bucket with fewer examples would seldom fill a batch.
     fewest = 4 * options.train_batch_size
-    train_corpus = read_corpus(
-      options, "train", "input_file", config.vocab_size, fewest
-    )
+    train_corpus = read_corpus(options, "train", "input_file", config, fewest)
   if (options.do_eval or options.eval_steps) and cluster.is_chief(options):
     flag = "eval_input_file" if options.eval_input_file else "input_file"
-    dev = read_corpus(options, "eval", flag, config.vocab_size, 1)
+    dev = read_corpus(options, "eval", flag, config, 1)
     if not options.eval_input_file:
       logging.warning(
         "evaluation runs on training records (--input_file): its scores say"

@@ -224,7 +224,7 @@ def prepare(options: Options) -> Job:
   rows, valid, test, steps = [], [], [], 0
   if options.do_train:
     rows = training_rows(
-      read_examples(find_file(options.data_dir, "train"), "train"),
+      _read(options, "train"),
       note.loss,
       options.num_candidates,
       options.num_random_negatives,
@@ -313,8 +313,14 @@ def check_batch(
     )
 
 
+def _read(options, set_type):
+  path = find_file(options.data_dir, set_type)
+  writing.protect(path, "--data_dir")
+  return read_examples(path, set_type)
+
+
 def _read_rankable(options, set_type):
-  examples = read_examples(find_file(options.data_dir, set_type), set_type)
+  examples = _read(options, set_type)
   check_rankable(examples)
   if set_type == "valid" and not all(e.labels for e in examples):
     raise ValueError(f"{examples[0].where}: there is no label to evaluate with")
@@ -403,6 +409,9 @@ def run_model(job: Job, estimator, texts, name: str, checkpoint) -> np.ndarray:
 
   Returns:
     float32 [number of texts] or [number of texts, D].
+
+  Raises:
+    ValueError: they are NaN or infinite.
   """
   packer = Packer(job.model.tokenizer, job.task)
   input_fn = get_input_fn(
@@ -413,7 +422,13 @@ def run_model(job: Job, estimator, texts, name: str, checkpoint) -> np.ndarray:
     estimators.predict(estimator, input_fn, len(texts), checkpoint),
     (job.task.output,),
   )
-  return np.stack([row[job.task.output] for row in rows])
+  outputs = np.stack([row[job.task.output] for row in rows])
+  if not np.isfinite(outputs).all():
+    raise ValueError(
+      f"the model's {job.task.output} are NaN or infinite: its training has"
+      " failed"
+    )
+  return outputs
 
 
 def rank(

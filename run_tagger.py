@@ -14,6 +14,7 @@ from bert.training import entry  # isort: skip (quiets TensorFlow first)
 import dataclasses
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -41,6 +42,7 @@ _DOCUMENT_START = "-DOCSTART-"
 # rate, and at 1e-3 only with some seeds.
 _BIRNN_RATE = 3e-3
 _BLANK = " \t\r"  # other white space is a word, and needs a tag
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 # --------------------------------------------------------------- examples
 
@@ -106,6 +108,10 @@ def _check_fields(where, fields, columns, has_tags):
   for name, field in (("word", fields[0]), ("tag", fields[-1])):
     if not field.strip(_BLANK):
       raise ValueError(f"{where}: the {name} is empty")
+  if has_tags and _CONTROL.search(fields[-1].strip(_BLANK)):
+    raise ValueError(
+      f"{where}: the tag {fields[-1]!r} has a control character: remove it"
+    )
 
 
 def _sentence(rows, line):
@@ -159,7 +165,7 @@ def tags_of(sentences: Sequence[Sentence]) -> list[str]:
 def check_tags(
   path: str, sentences: Sequence[Sentence], note: TaggerNote, refuse: bool
 ) -> None:
-  """Warns of tags that the model does not know, and of entities without B-.
+  """Checks the form of tags, and warns of unknown ones and missing B-.
 
   Args:
     path: of the sentences.
@@ -168,14 +174,21 @@ def check_tags(
     refuse: whether an unknown tag is an error.
 
   Raises:
-    ValueError: a tag is unknown, and `refuse` is on.
+    ValueError: a tag is unknown, and `refuse` is on; or it has no letter such
+      as B-, and others have one.
   """
   tagged = [sentence for sentence in sentences if sentence.tags is not None]
+  found = {}  # {tag: [lines]}
+  for sentence in tagged:
+    for number, tag in enumerate(sentence.tags, sentence.line):
+      found.setdefault(tag, []).append(number)
+  if note.tag_scheme != "none":
+    _check_marks(path, found)
   new = [
     (tag, number)
-    for sentence in tagged
-    for number, tag in enumerate(sentence.tags, sentence.line)
+    for tag, numbers in found.items()
     if tag not in note.labels
+    for number in numbers
   ]
   if new:
     tag, number = new[0]
@@ -196,6 +209,18 @@ def check_tags(
       f"{path}: {repaired} entities begin with I- or E- instead of B-; they"
       " still count as entities, as in CoNLL"
     )
+
+
+def _check_marks(path, found):
+  """Raises ValueError if some tags, {tag: lines}, have letters, others none."""
+  marked = next(filter(metrics.is_marked, found), None)
+  for tag, (number, *_) in found.items():
+    if marked and tag != "O" and not metrics.is_marked(tag):
+      raise ValueError(
+        f"{path}:{number}: tag {tag!r} is neither O nor of the form of"
+        f" {marked!r} in line {found[marked][0]}: correct it, or give"
+        " --tag_scheme=none if the tags mark no entities"
+      )
 
 
 # ----------------------------------------------------------------- scores
@@ -247,9 +272,11 @@ def conll_lines(
 ) -> Iterator[str]:
   """The lines of predictions.txt: word, true tag if known, predicted tag.
 
-  Spaces separate them, or tabs if any word has a space.
+  Spaces separate them, or tabs if any word or tag has a space.
   """
-  has_spaces = any(" " in word for s in sentences for word in s.words)
+  has_spaces = any(
+    " " in field for s in sentences for field in (*s.words, *(s.tags or ()))
+  ) or any(" " in tag for tags in predictions for tag in tags)
   separator = "\t" if has_spaces else " "
   for sentence, predicted in zip(sentences, predictions):
     columns = [sentence.words, predicted]

@@ -169,6 +169,7 @@ def response_search(
       "text": kept_files.fingerprint(responses),
     },
     model.checkpoint,
+    (len(responses), model.config.hidden_size),
     options.make_vectors,
   )
   vectors = kept.vectors(
@@ -189,7 +190,7 @@ def response_search(
       raise
     logging.warning(f"{error}; without an index, the search is exact, slower")
     return exact
-  search.tune_index(index, vectors, min(num_found(options), len(vectors)))
+  search.tune_index(index, vectors, num_found(options, len(vectors)))
   return index.search
 
 
@@ -208,11 +209,12 @@ def use_faiss(options: Options, num_responses: int) -> bool:
   return os.path.exists(options.response_file)  # FAISS reads local files only
 
 
-def num_found(options: Options) -> int:
-  """How many responses the search finds for a question."""
-  if not options.rerank_model:
-    return options.num_answers
-  return max(options.num_answers, options.rerank_candidates)
+def num_found(options: Options, num_responses: int) -> int:
+  """How many of the responses the search finds for a question."""
+  wanted = options.num_answers
+  if options.rerank_model:
+    wanted = max(wanted, options.rerank_candidates)
+  return min(wanted, num_responses)
 
 
 # ---------------------------------------------------------------- answers
@@ -230,13 +232,17 @@ class Answerer:
   # Of each question the times of its start, and of the end of each step.
   times: list = dataclasses.field(default_factory=list)
 
+  @property
+  def num_found(self) -> int:
+    return num_found(self.options, len(self.responses))
+
   def answer(self, question: str) -> list[tuple[float, str]]:
     """(score, response) of the best answers, best first."""
     times = [time.monotonic()]
     windows, _ = self.predictor.prepare({"text": question})
     query = np.stack([out["vectors"] for out in self.predictor.run(windows)])
     times.append(time.monotonic())
-    products, places = self.find(query, num_found(self.options))
+    products, places = self.find(query, self.num_found)
     times.append(time.monotonic())
     places = places[0][places[0] >= 0]  # FAISS fills up with -1
     found = [self.responses[place] for place in places]
@@ -266,7 +272,7 @@ class Answerer:
       f"{len(self.times)} questions, median: {steps[0]:.1f} ms for a vector,"
       f" {steps[1]:.1f} ms to search {len(self.responses)} responses"
       + (
-        f", {steps[2]:.1f} ms to put {num_found(self.options)} in order"
+        f", {steps[2]:.1f} ms to put {self.num_found} in order"
         if self.reranker
         else ""
       )
@@ -321,12 +327,15 @@ class Options(flags.TrainedModelOptions):
     choices=("auto", "exact", "faiss"),
   )
   num_answers: int = flags.flag(
-    5, "Show the N best responses to each question.", lower_bound=1
+    5,
+    "Show the N best responses to each question, at most all.",
+    lower_bound=1,
   )
   rerank_model: str | None = flags.flag(
     None,
     "Output folder of an interaction model. It puts the best responses of the"
     " search in a new order.",
+    reads=True,
   )
   rerank_candidates: int = flags.flag(
     20, "With --rerank_model: how many responses it reorders.", lower_bound=1

@@ -91,15 +91,14 @@ def load_vocab(vocab_file: str) -> dict[str, int]:
     ValueError: the file cannot be read, is not UTF-8, or holds no token.
   """
   data = reading.read_bytes(os.fspath(vocab_file), "vocabulary file")
+  reading.check_form(data, vocab_file)
   try:
-    text = data.decode("utf-8-sig")
+    lines = data.decode("utf-8-sig").split("\n")
   except UnicodeDecodeError as error:
     line = data.count(b"\n", 0, error.start) + 1
     raise ValueError(
       f"{vocab_file}:{line}: not utf-8 text; a vocabulary has one token a line"
     ) from None
-  reading.check_line_ends(text, vocab_file)
-  lines = text.split("\n")
   if not lines[-1]:
     lines.pop()  # the file ends with a newline
   vocab = {line.strip(): index for index, line in enumerate(lines)}

@@ -53,7 +53,7 @@ def run(script, *arguments, stdin="") -> Done:
   Returns:
     How it ended; a defect is raised.
   """
-  out, err = _stream(), _stream()
+  out, err = _stream("strict"), _stream("backslashreplace")
   handler = logging.get_absl_handler().python_handler
   before = handler.stream, sys.stdin, logging.get_verbosity()
   handler.setFormatter(python_logging.Formatter("%(message)s"))
@@ -87,8 +87,10 @@ def _call(script, arguments, err):
   return 0
 
 
-def _stream():
-  return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+def _stream(errors):
+  return io.TextIOWrapper(
+    io.BytesIO(), encoding="utf-8", errors=errors, write_through=True
+  )
 
 
 def _text(stream):

@@ -163,6 +163,24 @@ def test_shuffling_draws_what_random_does():
   assert ours.random() == theirs.random()
 
 
+def test_a_line_of_any_length_is_cut_in_linear_time():
+  rng = random.Random(5)
+  a, b = list(range(40)), list(range(50))
+  create_pretraining_data.truncate_seq_pair(a, b, 12, rng)
+  # As one by one, by the same draws.
+  drawn = random.Random(5)
+  c, d = list(range(40)), list(range(50))
+  while len(c) + len(d) > 12:
+    longer = c if len(c) > len(d) else d
+    del longer[0 if drawn.random() < 0.5 else -1]
+  assert (a, b) == (c, d)
+  assert rng.random() == drawn.random()
+  # One by one this would take many minutes.
+  a, b = [0] * 3_000_000, [1] * 3_000_000
+  create_pretraining_data.truncate_seq_pair(a, b, 125, rng)
+  assert sorted((len(a), len(b))) == [62, 63]
+
+
 def test_a_pair_is_cut_at_both_ends_of_the_longer():
   class Rng:
     draws = iter([0.4, 0.6, 0.5, 0.1])

@@ -106,3 +106,18 @@ def test_help_shows_each_flag_with_its_text_and_default():
 def test_options_do_not_change():
   with pytest.raises(dataclasses.FrozenInstanceError):
     Options().size = 3
+
+
+def test_the_files_of_a_checkpoint_are_read_and_not_those_beside_a_text(
+  tmp_path,
+):
+  @dataclasses.dataclass(frozen=True)
+  class Reads(flags.Options):
+    texts: str | None = flags.flag(None, "A text.", reads=True)
+
+  parts = ["index", "data-00000-of-00001"]
+  for name in (*parts, "npy", "npy.json", "lock"):
+    (tmp_path / f"a.{name}").write_text("")
+  path = str(tmp_path / "a")
+  found = flags.inputs(Reads(texts=path))["texts"]
+  assert sorted(found) == [path, *sorted(f"{path}.{part}" for part in parts)]

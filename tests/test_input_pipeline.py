@@ -2,6 +2,8 @@
 """Tests batches from TFRecords: buckets, order, shuffling, padding."""
 
 import itertools
+import json
+import math
 import os
 import threading
 
@@ -414,12 +416,27 @@ def test_record_counts_are_kept_until_a_file_changes(
 
 
 def test_sample_lengths_reads_every_file_and_checks_the_vocabulary(shards):
-  lengths = corpora.sample_lengths(shards, SCHEMA, 17)
+  lengths = corpora.sample_lengths(shards, SCHEMA, {"input_ids": 17})
   assert len(lengths) == 30
   with pytest.raises(
-    ValueError, match=r"id 13, but the model's vocab_size is 9"
+    ValueError, match=r"0.tf_record has the value 9 in 'input_ids', .* 0 to 8:"
   ):
-    corpora.sample_lengths(shards, SCHEMA, 9)
+    corpora.sample_lengths(shards, SCHEMA, {"input_ids": 9})
+
+
+@pytest.mark.parametrize(
+  "damaged",
+  [
+    *({}, [], 5, None, [[1, 2], 3], [[1, 2, 3], 3, None], [[1], 3, None]),
+    *([["a", 2], 3, None], [5, 3, None], [[1, 2], None, None]),
+    *([[1, 2], 3, []], [[1, 2], [3], None]),
+  ],
+)
+def test_damaged_counts_are_made_again(shards, tmp_path, damaged):
+  paths, note = [shard.path for shard in shards], tmp_path / "note.json"
+  note.write_text(json.dumps(dict.fromkeys(paths, damaged)))
+  assert corpora.count_examples(paths, str(note)) == shards
+  assert corpora.count_examples(paths, str(note)) == shards
 
 
 def pretraining_schema(predictions):
@@ -437,7 +454,58 @@ def test_the_error_for_too_few_masked_words_names_the_flag(tmp_path):
     ValueError, match=r"with 3 values .*for 5.*change --max_predictions_per_seq"
   ):
     wanted = pretraining_schema(5)
-    corpora.sample_lengths(shards, wanted, 10)
+    corpora.sample_lengths(shards, wanted, {})
+
+
+@pytest.mark.parametrize(
+  ("column", "place", "value", "takes"),
+  [
+    ("input_ids", 1, 10, "0 to 9"),
+    ("input_ids", 0, -1, "0 to 9"),
+    ("input_ids", 0, 2**40, "0 to 9"),
+    ("input_mask", 7, 2, "0 to 1"),
+    ("input_mask", 0, -1, "0 to 1"),
+    ("segment_ids", 2, 2, "0 to 1"),
+    ("masked_lm_positions", 0, 8, "0 to 7"),
+    ("masked_lm_positions", 0, -1, "0 to 7"),
+    ("masked_lm_ids", 2, 10, "0 to 9"),
+    ("masked_lm_weights", 0, math.nan, "numbers from 0 on"),
+    ("masked_lm_weights", 0, math.inf, "numbers from 0 on"),
+    ("masked_lm_weights", 0, -1.0, "numbers from 0 on"),
+    ("next_sentence_labels", 0, 2, "0 to 1"),
+  ],
+)
+def test_values_that_no_model_has_are_named(
+  tmp_path, column, place, value, takes
+):
+  schema = pretraining_schema(3)
+  path = str(tmp_path / "a.tf_record")
+  row = {name: [0] * spec.shape[0] for name, spec in schema.items()}
+  row["masked_lm_weights"] = [1.0, 0.5, 0.0]
+  sizes = {"input_ids": 10, "masked_lm_ids": 10, "segment_ids": 2}
+
+  def lengths():
+    record_files.write_records([row], schema, path)
+    return corpora.sample_lengths(corpora.count_examples([path]), schema, sizes)
+
+  assert lengths() == [0]
+  row[column] = [*row[column][:place], value, *row[column][place + 1 :]]
+  with pytest.raises(
+    ValueError,
+    match=f"a.tf_record has the value {value} in '{column}', .* {takes}: make",
+  ):
+    lengths()
+
+
+def test_columns_of_another_kind_are_named(tmp_path):
+  """TensorFlow would only say so in the middle of training."""
+  schema = pretraining_schema(3)
+  row = {name: [0] * spec.shape[0] for name, spec in schema.items()}
+  floats = {**schema, "input_ids": tf.FixedLenFeature([8], tf.float32)}
+  path = str(tmp_path / "a.tf_record")
+  record_files.write_records([row], floats, path)
+  with pytest.raises(ValueError, match="with 0 values of 'input_ids', but"):
+    input_pipeline.check_records(path, schema)
 
 
 def test_a_stream_is_sorted_by_length_within_its_windows():

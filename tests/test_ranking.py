@@ -68,7 +68,20 @@ def test_swag_is_read_as_four_endings(tmp_path):
   ("name", "text", "message"),
   [
     ("a.csv", "context,response,label\nq,r,2\n", ":2: label '2' is neither"),
+    ("a.csv", "context,response,label\nq,r,1.0\n", ":2: label '1.0' is n"),
+    ("a.csv", "context,response,label\nq,r,-1\n", ":2: label '-1' is neither"),
+    ("a.csv", "context,response,label\nq,r,nan\n", ":2: label 'nan' is neithe"),
+    ("a.csv", "context,response,label\nq,r,\n", ":2: label '' is neither"),
     ("a.csv", "context,response,label\nq,r\n", ":2: 2 columns, but the header"),
+    ("a.csv", "context,response,label\nq,r,1,0\n", ":2: 4 columns, but the he"),
+    ("a.tsv", "context\tresponse\tlabel\nq\tr\t1\t\n", ":2: 4 columns, but th"),
+    ("a.csv", f"{SWAG}\n0,v,1,s,s,t,g,a,b,c,d,4\n", ":2: 12 columns, but the "),
+    ("a.csv", "query,response,wrong\n", "holds no examples"),
+    (
+      "a.csv",
+      "context,response,label,label\nq,r,1,0\n",
+      ":2: the header has the column 'label' twice",
+    ),
     ("a.csv", "context,response,label\nq, ,1\n", ":2: the response is empty"),
     ("a.csv", "context,response,label\n", "holds no examples"),
     ("a.csv", "q,r,\n", ":1: the response is empty"),
@@ -179,6 +192,12 @@ def test_training_needs_labels_and_what_the_loss_compares():
     ranking_data.training_rows([example(["a"], [1])], "candidates")
   with pytest.raises(ValueError, match="a.csv:1: all 2 responses are true"):
     ranking_data.training_rows([example(["a", "b"], [1, 1])], "cross_entropy")
+  for loss in ("in_batch", "triplet"):
+    with pytest.raises(
+      ValueError, match="a.csv:1: there is one context and no"
+    ):
+      ranking_data.training_rows([example(["a", "b"], [1, 1])], loss)
+    assert ranking_data.training_rows([example(["a", "b"], [1, 0])], loss)
 
 
 class Tokenizer:

@@ -394,6 +394,19 @@ def test_damage_is_named_and_the_rest_of_the_file_can_be_skipped(
   assert job.train.num_examples == 14 + 40  # each file once
 
 
+def test_records_of_another_model_are_named(data, tmp_path):
+  row = helpers.masked_row([2, 5, 6, 3], [1], LENGTH, PREDICTIONS)
+  path = tmp_path / "other.tfrecord"
+  for name, value in (("input_ids", len(TOKENS)), ("segment_ids", 2)):
+    write_rows(path, [{**row, name: [*row[name][1:], value]}])
+    done = helpers.run(
+      run_pretraining,
+      *arguments(data, tmp_path / "out", f"--input_file={path}"),
+    )
+    assert done.returncode == 1
+    assert f"{path} has the value {value} in {name!r}, where" in done.stderr
+
+
 @pytest.mark.parametrize(
   "recipe",
   [

@@ -11,10 +11,11 @@ import pytest
 from helpers import write
 
 import run_ranker
-from bert.records import record_files
+from bert.files import writing
+from bert.records import record_files, streams
 from bert.tasks.ranking import RankerNote
 from bert.tasks.ranking_data import InputExample, TrainingRow
-from bert.training import cluster, runs, trained_model
+from bert.training import cluster, estimators, runs, trained_model
 
 KINDS = ["bread", "train", "book", "wheel", "cake", "lamp"]
 CONFIG = {
@@ -95,6 +96,28 @@ def test_equal_candidates_have_equal_scores(monkeypatch):
   [scores] = found.scores
   assert scores[0] == scores[-1]
   assert len(set(scores)) == 18
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_numbers_are_an_error(monkeypatch, value):
+  outputs = [{"vectors": np.float32([0, value])}]
+  monkeypatch.setattr(run_ranker, "get_input_fn", lambda *_, **__: None)
+  monkeypatch.setattr(streams, "in_input_order", lambda *_: outputs)
+  monkeypatch.setattr(estimators, "predict", lambda *_: None)
+  with pytest.raises(
+    ValueError, match="the model's vectors are NaN or infinit"
+  ):
+    run_ranker.run_model(job_of(note()), None, [("a",)], "eval", None)
+
+
+def test_the_data_are_not_written_over(tmp_path):
+  path = write(tmp_path / "valid.csv", "a,b,c\n")
+  options = run_ranker.Options(data_dir=str(tmp_path))
+  with writing.guarded({}, {}):
+    run_ranker._read_rankable(options, "valid")
+    with pytest.raises(ValueError, match=f"replace --data_dir={path}, which"):
+      writing.write_lines(path, ["x"])
+  writing.write_lines(path, ["x"])
 
 
 def test_records_are_made_again_where_they_would_differ(monkeypatch):

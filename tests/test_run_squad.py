@@ -161,12 +161,12 @@ GOOD = squad(("one two", ("a", "which?", ("one", 0))))
 
 
 def changed(path, value):
-  """GOOD with another value, or without the last key of the path."""
+  """GOOD with another value, or (...) without the last key of the path."""
   whole = json.loads(json.dumps(GOOD))
   part = whole
   for key in path[:-1]:
     part = part[key]
-  if value is None:
+  if value is ...:
     del part[path[-1]]
   else:
     part[path[-1]] = value
@@ -182,16 +182,38 @@ ANSWER = (*QUESTION, "answers", 0)
   ("data", "message"),
   [
     ("{", "a.json: not JSON"),
-    ([], "a.json has to be an object with the key 'data'"),
-    ({"version": "1.1"}, "a.json has no key 'data', only version: is this"),
-    (changed(("data", 0, "paragraphs"), None), r"data\[0\] has no key 'par"),
-    (changed((*PARAGRAPH, "context"), None), r"aphs\[0\] has no key 'context'"),
+    ([], "a.json is not an object with the key 'data': is this SQuAD's"),
+    ({"version": "1.1"}, "a.json is not an object with the key 'data': is"),
+    (changed(("data", 0, "paragraphs"), ...), r"no key 'data\[0\].paragraphs'"),
+    (
+      changed((*PARAGRAPH, "context"), ...),
+      r"no key '.*aphs\[0\].context': gi",
+    ),
     (changed((*PARAGRAPH, "context"), " \n"), r"qas\[0\]: the context is empt"),
     (changed((*QUESTION, "question"), ""), r"qas\[0\]: the question is empty"),
-    (changed((*QUESTION, "id"), None), r"qas\[0\] has no key 'id'"),
-    (changed(QUESTION, "x"), r"qas\[0\] has to be an object"),
-    (changed((*ANSWER, "text"), None), r"answers\[0\] has no key 'text'"),
-    (changed((*ANSWER, "answer_start"), "0"), "has to be a number, not '0'"),
+    (changed((*QUESTION, "question"), None), "to be a text, not null"),
+    (changed((*QUESTION, "question"), ["Who?"]), r"a text, not \[\"Who\?\"\]"),
+    (
+      changed((*QUESTION, "id"), ...),
+      r"no key '.*qas\[0\].id': give a text or",
+    ),
+    (changed((*QUESTION, "id"), True), "to be a text or a whole number, not t"),
+    (changed(QUESTION, "x"), r"qas\[0\]' has to be an object, not \"x\""),
+    (
+      changed((*ANSWER, "text"), ...),
+      r"no key '.*answers\[0\].text': give a t",
+    ),
+    (
+      changed((*ANSWER, "text"), 7),
+      r"answers\[0\].text' has to be a text, not",
+    ),
+    (changed((*ANSWER, "answer_start"), "0"), 'a whole number, not "0"'),
+    (changed((*ANSWER, "answer_start"), 0.5), "a whole number, not 0.5"),
+    (changed((*QUESTION, "answers"), {}), "a list or null, not {}"),
+    (
+      changed((*QUESTION, "is_impossible"), "false"),
+      r"qas\[0\].is_impossible' has to be true or false, not \"false\"",
+    ),
     (changed((*QUESTION, "answers"), []), r"qas\[0\]: a has 0 answers"),
     (changed((*PARAGRAPH, "qas"), []), "has no question"),
     (changed((*ANSWER, "text"), "six"), "has no question that can be used"),
@@ -214,7 +236,7 @@ def test_unreadable_files_are_named(tmp_path):
   with pytest.raises(ValueError, match="there is no data file .*none.json"):
     run_squad.read_squad_examples(str(tmp_path / "none.json"), True)
   path = write(tmp_path, "a.jsonl", '{"id": "a", "question": "b"}\n')
-  with pytest.raises(ValueError, match="a.jsonl:1 has no key 'context'"):
+  with pytest.raises(ValueError, match="a.jsonl:1: no key 'context'"):
     run_squad.read_squad_examples(path, False)
 
 
@@ -348,6 +370,17 @@ def test_an_answer_span_is_the_first_inner_one_with_the_answers_pieces():
   assert improve(2, 6, "1895") == (6, 6)
   assert improve(2, 5, "1895") == (2, 5)  # not in the span
   assert improve(2, 5, "") == (2, 5)
+
+
+def test_a_long_answer_is_found_in_linear_time():
+  # Compared piece by piece at each place, this would take many minutes.
+  size = 300_000
+  pieces = ["a"] * size + ["b"]
+  answer = " ".join(pieces[size // 2 :])
+  improve = run_squad._improve_answer_span
+  assert improve(pieces, 0, size, Words(), answer) == (size // 2, size)
+  answer = " ".join(["a"] * (size // 2) + ["c"])
+  assert improve(pieces, 0, size, Words(), answer) == (0, size)
 
 
 class DocSpan(NamedTuple):
@@ -558,6 +591,27 @@ def test_only_spans_of_the_context_are_answers():
   assert [(a.text, a.probability) for a in found.answers] == [("empty", 1.0)]
 
 
+@pytest.mark.parametrize("text", ["\u5000\u5001", "\uac00,"])
+def test_a_context_without_spaces_is_searched_in_linear_time(tokenizer, text):
+  """Once, not for each of its many spans: that would take a minute."""
+  context = text * 100_000
+  words, places = squad_answers.split_context(context)
+  question = example(words, token_starts=places)
+  found, _ = windows([question], tokenizer, 384, 128, 64)
+  rng = np.random.RandomState(0)
+  results = [
+    run_squad.RawResult(f.unique_id, rng.randn(384), rng.randn(384))
+    for f in found
+  ]
+  squad_answers._spaced_alike.cache_clear()
+  (prediction,) = run_squad.find_answers(
+    [question], found, results, 20, 30, True, True
+  )
+  assert squad_answers._spaced_alike.cache_info().misses <= 1
+  # No span is to be found in the words, so all of them are the answer.
+  assert [a.text for a in prediction.answers] == [context, ""]
+
+
 def test_padding_may_be_cut_off():
   starts, ends = logits(16, p4=3), logits(16, p8=3)
   assert answer(starts[:11], ends[:11]) == answer(starts, ends)
@@ -593,8 +647,9 @@ def test_a_context_without_pieces_has_an_empty_answer():
 
 
 def test_missing_results_and_nan_logits_are_errors():
-  with pytest.raises(ValueError, match="the logits are NaN"):
-    answer(logits(16, p3=np.nan), logits(16))
+  for damaged in (np.nan, np.inf, -np.inf):
+    with pytest.raises(ValueError, match="the logits are NaN or infinite"):
+      answer(logits(16, p3=damaged), logits(16))
   found, _ = windows([example(["a"])], Words(), 16, 8, 4)
   with pytest.raises(ValueError, match="1 of 1 windows have no result"):
     run_squad.find_answers([example(["a"])], found, [], 3, 4, True)

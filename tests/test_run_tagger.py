@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """The tagger's files, scores and predictions, and whole runs."""
 
+import dataclasses
 import json
 
 import helpers
@@ -106,6 +107,10 @@ def test_tags_are_not_needed_to_predict(tmp_path):
     ("ann B-PER\nsaw\n", r"a.txt:2: no tag: .* this one has 'saw'"),
     ("ann\tO\nsaw\t\n", "a.txt:2: the tag is empty"),
     ("ann\tO\n\tO\n", "a.txt:2: the word is empty"),
+    ("ann\tO\nsaw\tB-\0A\n", r"a.txt:2: the tag 'B-\\x00A' has a control ch"),
+    ("ann O\nsaw B-A\x85\n", r"a.txt:2: the tag 'B-A\\x85' has a control ch"),
+    ("ann\rO\nsaw\rO\n", "a.txt:1: no tag"),
+    ("ann O\nsaw O O\n", "a.txt:2: 3 fields, but line 1 has 2"),
     ("\nann N O\nsaw O\n", "a.txt:3: 2 fields, but line 2 has 3"),
     ("-DOCSTART- O\n\n", "a.txt holds no words"),
     ("", "a.txt holds no words"),
@@ -134,6 +139,12 @@ def test_texts_and_json_lines_become_words(tmp_path, tokenizer):
   [
     ('{"tokens": "a"}', "'tokens' has to be a list of words, not 'a'"),
     ('{"words": ["a"]}', "no key 'text', only 'words'"),
+    ('{"tokens": ["a", null]}', "'tokens' has to be a list of words"),
+    ('{"tokens": [["a"]]}', "'tokens' has to be a list of words"),
+    ('{"tokens": null}', "no key 'text', only 'tokens'"),
+    ('{"text": null}', "'text' has to be a text, not None"),
+    ('["a"]', "a JSON object is expected"),
+    ("[" * 100_000, "not JSON: too many nested brackets"),
     ('{"text": 3}', "'text' has to be a text, not 3"),
     ('{"text": "a", "tokens": ["a"]}', "give 'text' or 'tokens', not both"),
   ],
@@ -146,16 +157,48 @@ def test_bad_json_lines_are_named(tmp_path, tokenizer, line, message):
 
 def test_unknown_tags_are_reported_or_refused(tmp_path, caplog):
   sentences = [tagging.Sentence(["a", "b"], ["O", "I-PER"], 3)]
-  sentences.append(tagging.Sentence(["c", "d"], ["B-LOC", "X"], 6))
+  sentences.append(tagging.Sentence(["c", "d"], ["B-LOC", "B-X"], 6))
   run_tagger.check_tags("f.txt", sentences, note(), refuse=False)
   assert (
     "f.txt:6: unknown tag 'B-LOC' (2 unknown tags in all); the model knows O,"
     " B-PER, I-PER. 2 words with unknown tags count as wrong"
   ) in caplog.text
-  # "X" is the type of its word, so it begins with none of the letters.
   assert "f.txt: 1 entities begin with I- or E- instead of B-" in caplog.text
   with pytest.raises(ValueError, match="f.txt:6: unknown tag 'B-LOC'"):
     run_tagger.check_tags("f.txt", sentences, note(), refuse=True)
+
+
+@pytest.mark.parametrize(
+  ("tags", "scheme", "wrong"),
+  [
+    (["O", "B-PER", "X"], "io", "5: tag 'X'"),
+    (["PER", "O", "I-PER"], "io", "3: tag 'PER'"),
+    (["B-PER", "o", "x"], "io", "4: tag 'o'"),
+    (["O", "E-PER", "B-"], "io", "5: tag 'B-'"),
+    (["O", "PER", "LOC"], "io", None),  # bare types
+    (["NN", "VB", "X"], "none", None),
+    (["B-PER,B-LOC", "O", "I-LOC"], "bio", None),  # as in WNUT-17
+  ],
+)
+def test_tags_have_letters_or_none_has_one(tags, scheme, wrong):
+  assert metrics.tag_scheme(tags) == scheme
+  sentences = [tagging.Sentence(["a"] * 3, tags, 3)]
+  # With --tag_scheme=none, tags are only names.
+  run_tagger.check_tags("f.txt", sentences, note(tags, "none"), refuse=True)
+  if wrong:
+    with pytest.raises(ValueError, match=f"^f.txt:{wrong} is neither O nor of"):
+      run_tagger.check_tags("f.txt", sentences, note(tags, scheme), refuse=True)
+  else:
+    run_tagger.check_tags("f.txt", sentences, note(tags, scheme), refuse=True)
+
+
+def test_predictions_with_spaces_in_tags_are_read_back(tmp_path):
+  sentence = tagging.Sentence(["a", "b"], ["X Y", "O"], 1)
+  lines = run_tagger.conll_lines([sentence], [["O", "X Y"]])
+  path = write(tmp_path, "a.txt", "\n".join(lines) + "\n")
+  assert run_tagger.read_conll(path) == [
+    dataclasses.replace(sentence, tags=["O", "X Y"])
+  ]
 
 
 def test_tags_begin_with_o():

@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Exact search, search by an index, and the files that keep them."""
 
+import io
 import json
 import os
 
@@ -64,7 +65,9 @@ class Keeper:
 
   def __call__(self, model, text, may_make=True, make=None):
     mark = {"model": model, "text": text}
-    kept = search.SearchFiles(self.text_file, mark, f"{model}.ckpt", may_make)
+    kept = search.SearchFiles(
+      self.text_file, mark, f"{model}.ckpt", (2, 3), may_make
+    )
     return kept.vectors(make or self.make)[0, 0]
 
   def make(self):
@@ -125,10 +128,86 @@ def test_vectors_that_the_code_before_kept_are_used(tmp_path):
   assert vectors.made == 0
 
 
+def npy(array, **header):
+  """A NumPy file's bytes; `header` replaces what it says."""
+  data = io.BytesIO()
+  np.save(data, array)
+  start = io.BytesIO(data.getvalue())
+  version = np.lib.format.read_magic(start)
+  assert version == (1, 0)
+  shape, fortran, _ = np.lib.format.read_array_header_1_0(start)
+  said = {"descr": array.dtype.str, "fortran_order": fortran, "shape": shape}
+  forged = io.BytesIO()
+  np.lib.format.write_array_header_1_0(forged, {**said, **header})
+  return forged.getvalue() + start.read()
+
+
+GOOD = np.full([2, 3], 7, np.float32)
+
+
+@pytest.mark.parametrize(
+  "forged",
+  [
+    npy(np.array([[{}] * 3] * 2), descr="|O"),  # unpickling it could run code
+    npy(GOOD, descr="|O"),
+    npy(GOOD, shape=(10**12, 3)),
+    npy(GOOD, shape=(-2, 3)),
+    npy(GOOD, shape=(6,)),
+    npy(GOOD, shape=(1, 2, 3)),
+    npy(GOOD, shape=(3, 2)),
+    npy(GOOD, fortran_order=True),
+    npy(GOOD.astype(np.float64)),
+    npy(GOOD)[:-4],
+    npy(GOOD)[:-4] + b"\0\0\xc0\x7f",  # NaN
+    npy(GOOD)[:-4] + b"\0\0\x80\x7f",  # infinity
+    npy(GOOD) + b"\0" * 12,
+    b"\x93NUMPY\x01\0\xff\xff" + b"(" * 65535,
+    b"\x93NUMPY\x09\0",
+    b"",
+  ],
+)
+def test_forged_vectors_are_made_again(tmp_path, forged):
+  """Their note has the right size and no checksum, as before."""
+  (tmp_path / "a.txt.npy").write_bytes(forged)
+  note = {"model": "m", "text": "t", "checkpoint": "m", "bytes": len(forged)}
+  (tmp_path / "a.txt.npy.json").write_text(json.dumps(note))
+  vectors = Keeper(tmp_path)
+  with pytest.raises(ValueError, match="a.txt.npy is damaged .*leave out --no"):
+    vectors("m", "t", may_make=False)
+  assert (vectors("m", "t"), vectors.made) == (1, 1)
+
+
+def test_vectors_that_are_not_numbers_are_not_kept(tmp_path):
+  vectors = Keeper(tmp_path)
+  for value in (np.nan, np.inf):
+    with pytest.raises(ValueError, match="are NaN or infinite: the model's tr"):
+      vectors("m", "t", make=lambda value=value: GOOD * value)
+  with pytest.raises(ValueError, match=r"the shape \(3, 2\), not \(2, 3\)"):
+    vectors("m", "t", make=lambda: GOOD.T)
+  assert os.listdir(tmp_path) == []
+
+
+def test_an_index_of_other_vectors_is_made_again(tmp_path):
+  faiss = pytest.importorskip("faiss", reason="requirements-faiss.txt")
+  vectors = np.eye(4, dtype=np.float32)
+  kept = search.SearchFiles(
+    str(tmp_path / "a.txt"), {"model": "m"}, "m.ckpt", (4, 4)
+  )
+  path = tmp_path / "a.txt.faiss"
+  for other in (search.build_index(vectors[:3]), faiss.IndexFlatIP(4)):
+    faiss.write_index(other, str(path))
+    note = {"model": "m", "bytes": path.stat().st_size}
+    (tmp_path / "a.txt.faiss.json").write_text(json.dumps(note))
+    index = kept.index(vectors)
+    assert (index.ntotal, index.nlist) == (4, 4)
+
+
 def test_an_index_is_kept_beside_the_vectors(tmp_path, monkeypatch):
   pytest.importorskip("faiss", reason="requirements-faiss.txt")
   vectors = np.eye(4, dtype=np.float32)
-  kept = search.SearchFiles(str(tmp_path / "a.txt"), {"model": "m"}, "m.ckpt")
+  kept = search.SearchFiles(
+    str(tmp_path / "a.txt"), {"model": "m"}, "m.ckpt", (4, 4)
+  )
   made = kept.index(vectors)
   assert sorted(os.listdir(tmp_path)) == ["a.txt.faiss", "a.txt.faiss.json"]
   monkeypatch.setattr(search, "build_index", None)

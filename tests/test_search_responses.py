@@ -3,6 +3,7 @@
 
 import dataclasses
 import io
+import pathlib
 import re
 import types
 
@@ -156,6 +157,58 @@ def test_an_index_gives_the_same_answers(trained_folder, response_file):
   assert done.returncode == 0, done.stderr
   assert "FAISS index: reads " in done.stderr
   assert done.stdout.splitlines()[:3] == exact.stdout.splitlines()[:3]
+
+
+def test_more_answers_than_responses_are_all(trained_folder, response_file):
+  folder = make_ranker(trained_folder)
+  pairs = make_ranker(
+    trained_folder, "interaction", folder=folder.parent / "pairs"
+  )
+  many = (f"--num_answers={10**18}", f"--rerank_candidates={10**18}")
+  done = run(
+    folder, response_file, f"--rerank_model={pairs}", *many, stdin="bad\n"
+  )
+  assert done.returncode == 0, done.stderr
+  assert "to put 4 in order" in done.stderr
+  assert len(done.stdout.splitlines()) == 1 + 4 + 1
+
+
+def test_a_response_base_damaged_at_equal_size_is_made_again(
+  trained_folder, response_file
+):
+  pytest.importorskip("faiss", reason="requirements-faiss.txt")
+  folder = make_ranker(trained_folder)
+
+  def ask():
+    done = run(folder, response_file, "--search=faiss", stdin="bad\n")
+    assert done.returncode == 0, done.stderr
+    return done
+
+  good = ask()
+  for endings in (("npy", "faiss"), ("npy.json", "faiss.json")):
+    files = [pathlib.Path(f"{response_file}.{ending}") for ending in endings]
+    before = [path.read_bytes() for path in files]
+    for path, data in zip(files, before):
+      place = 0 if path.suffix == ".json" else len(data) // 2
+      changed = bytes([data[place] ^ 1])
+      path.write_bytes(data[:place] + changed + data[place + 1 :])
+    done = ask()
+    assert done.stdout == good.stdout
+    assert "making vectors of" in done.stderr
+    assert "making a FAISS index of" in done.stderr
+    assert [path.read_bytes() for path in files] == before
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_vectors_of_a_failed_training_are_an_error(
+  trained_folder, response_file, monkeypatch, value
+):
+  monkeypatch.setattr(
+    search_responses, "make_vectors", lambda *_: np.full([4, 8], value)
+  )
+  done = run(make_ranker(trained_folder), response_file, stdin="bad\n")
+  assert done.returncode == 1
+  assert "error: the vectors are NaN or infinite: the model" in done.stderr
 
 
 def test_an_interaction_model_puts_answers_in_order(

@@ -93,22 +93,21 @@ def read_text(path: str, name: str = "file") -> str:
       carriage returns alone.
   """
   data = read_bytes(path, name)
-  if data.startswith(_UTF_16):
-    raise ValueError(f"{path} is UTF-16, not UTF-8: save it as UTF-8")
+  check_form(data, path)
   try:
-    text = data.decode("utf-8-sig")
+    return data.decode("utf-8-sig")
   except UnicodeDecodeError as error:
     raise ValueError(
       f"{path} is not UTF-8: byte {error.start} is"
       f" 0x{data[error.start]:02x}; save it as UTF-8"
     ) from None
-  check_line_ends(text, path)
-  return text
 
 
-def check_line_ends(text: str, path: str) -> None:
-  """Raises ValueError if a file's lines end in carriage returns alone."""
-  if "\r" in text and "\n" not in text:
+def check_form(data: bytes, path: str) -> None:
+  """Raises ValueError for UTF-16, and lines that end in "\\r" alone."""
+  if data.startswith(_UTF_16):
+    raise ValueError(f"{path} is UTF-16, not UTF-8: save it as UTF-8")
+  if b"\r" in data and b"\n" not in data:
     raise ValueError(
       f"{path} ends its lines with carriage returns (\\r) alone: save it with"
       " line feeds (\\n)"
@@ -212,14 +211,17 @@ def text_lines(
     end: the byte after the range; None: the end of the file.
 
   Raises:
-    ValueError: the file cannot be read, or is not UTF-8; the message gives the
-      position of the bad byte.
+    ValueError: the file cannot be read, or is not UTF-8, with the position of
+      the bad byte; or its lines end in carriage returns alone.
   """
   if path != "-":
     check_regular(path)
   opener, errors = _opener(path)
   try:
     with opener(path, "rb") as reader:
+      if not start and path != "-":
+        check_form(reader.read(READ_BYTES)[: READ_BYTES - 1], path)
+        reader.seek(0)
       if start:
         reader.seek(start - 1)
       lines = _byte_lines(reader, max(start - 1, 0))
@@ -338,7 +340,7 @@ def check_shape(value, shape, where: str, key: str = "") -> None:
   """
   if isinstance(shape, tuple):
     if not any(_fits(value, kind) for kind in shape):
-      _raise_other_kind(value, " or ".join(map(_kind, shape)), where, key)
+      _raise_other_kind(value, _kind(shape), where, key)
     shape = next(kind for kind in shape if _fits(value, kind))
   if not _fits(value, shape):
     _raise_other_kind(value, _kind(shape), where, key)
@@ -372,6 +374,8 @@ def _fits(value, shape):
 
 def _kind(shape):
   """What a shape is called in a sentence."""
+  if isinstance(shape, tuple):
+    return " or ".join(map(_kind, shape))
   return _NAMES[shape if isinstance(shape, type) else type(shape)]
 
 

@@ -17,7 +17,7 @@ from concurrent import futures
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.files import kept_files
+from bert.files import kept_files, reading
 from bert.records import input_pipeline
 
 _THREADS = 8  # files that are read at the same time to count their records
@@ -58,8 +58,12 @@ def count_examples(
   Raises:
     ValueError: a file is damaged, or holds no record; the message names it.
   """
+  for path in paths:
+    reading.check_regular(path, "record file")
+    path.encode("utf-8")  # raises what a user understands; TensorFlow would not
   # {path: [mark, count, damaged byte or None]}
   kept = kept_files.read_note(note_file) if note_file else {}
+  kept = {path: found for path, found in kept.items() if _is_entry(found)}
   stats = {path: tf.io.gfile.stat(path) for path in paths}
   marks = {path: [s.length, s.mtime_nsec] for path, s in stats.items()}
   new = kept_files.changed(
@@ -79,6 +83,13 @@ def count_examples(
   if not shards:
     raise ValueError(f"{', '.join(paths)}: no record can be read")
   return shards
+
+
+def _is_entry(found):
+  """Whether a note's entry has the form of [mark, count, damaged byte]."""
+  if not isinstance(found, list) or len(found) != 3:
+    return False
+  return isinstance(found[1], int) and isinstance(found[2], (int, type(None)))
 
 
 def _check_file(path, size, count, damaged_byte, skip_corrupted):
@@ -113,33 +124,28 @@ def _count(path):
 
 
 def sample_lengths(
-  shards: Sequence[Shard], schema: Mapping, vocab_size: int
+  shards: Sequence[Shard], schema: Mapping, sizes: Mapping[str, int]
 ) -> list[int]:
   """Checks the first records of every file, and returns their lengths.
 
   Args:
     shards: the files.
     schema: {name: tf.FixedLenFeature}, the layout they should have.
-    vocab_size: ids have to be below it.
+    sizes: {column: how many values, from 0, the model takes}.
 
   Returns:
     The number of tokens in each record.
 
   Raises:
-    ValueError: a record has another layout, or an id outside the vocabulary.
+    ValueError: a record has another layout, or a value that the model does not
+      take; the message names file, column and value.
   """
   lengths = []
   for shard in shards:
     most = min(shard.num_examples, max(_SAMPLE // len(shards), 1))
     records = tf.python_io.tf_record_iterator(shard.path)
     for record in itertools.islice(records, most):
-      values = input_pipeline.read_checked(shard.path, record, schema)
-      largest = max(values["input_ids"])
-      if largest >= vocab_size:
-        raise ValueError(
-          f"{shard.path} holds the id {largest}, but the model's vocab_size is"
-          f" {vocab_size}: the records were made with another vocabulary"
-        )
+      values = input_pipeline.read_checked(shard.path, record, schema, sizes)
       lengths.append(sum(values["input_mask"]))
   return lengths
 

@@ -21,6 +21,7 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 from google.protobuf.message import DecodeError
 
+from bert.files import reading
 from bert.records import record_files
 
 _MAX_BUCKETS = 8
@@ -101,6 +102,7 @@ def check_records(path: str, schema: Mapping) -> None:
     ValueError: the file has no record, is damaged, or was made for another
       task or with other lengths; the message gives both lengths.
   """
+  reading.check_regular(path, "record file")
   try:
     record = next(tf.python_io.tf_record_iterator(path), None)
   except tf.errors.DataLossError:
@@ -110,11 +112,18 @@ def check_records(path: str, schema: Mapping) -> None:
   read_checked(path, record, schema)
 
 
-def read_checked(path, record, schema):
+def read_checked(path, record, schema, sizes=None):
   """Returns the {name: values} of a record.
 
+  Args:
+    path: of the record's file.
+    record: its bytes.
+    schema: {name: tf.FixedLenFeature}.
+    sizes: {name: how many values, from 0, the model takes}, of some columns.
+
   Raises:
-    ValueError: the record does not fit `schema`.
+    ValueError: the record does not fit `schema`, or has a value that no model,
+      or not this one, takes.
   """
   try:
     found = tf.train.Example.FromString(record).features.feature
@@ -127,7 +136,8 @@ def read_checked(path, record, schema):
         f"{path} has no {name!r} in its records, only"
         f" {', '.join(sorted(found))}: was it made for another task?"
       )
-    values[name] = found[name].int64_list.value or found[name].float_list.value
+    kind = "float_list" if spec.dtype == tf.float32 else "int64_list"
+    values[name] = getattr(found[name], kind).value
     wanted = int(np.prod(spec.shape, dtype=int))
     if len(values[name]) != wanted:
       flag = "max_seq_length"
@@ -138,7 +148,31 @@ def read_checked(path, record, schema):
         f" the flags ask for {wanted}: make the records again or change"
         f" --{flag}"
       )
+  _check_values(path, values, {**_sizes(schema), **(sizes or {})})
   return values
+
+
+def _sizes(schema):
+  """How many values, from 0, columns may have, whatever the model."""
+  sizes = {"input_mask": 2, "next_sentence_labels": 2}
+  if "input_ids" in schema:
+    sizes["masked_lm_positions"] = int(schema["input_ids"].shape[-1])
+  return sizes
+
+
+def _check_values(path, values, sizes):
+  """Raises ValueError for a value that is not below its size, or below 0."""
+  for name, column in values.items():
+    column = np.asarray(column)
+    size = sizes.get(name, np.inf)
+    is_wrong = ~((column >= 0) & (column < size))  # NaN is wrong too
+    if name in sizes or column.dtype.kind == "f":
+      for value in column[is_wrong].tolist()[:1]:
+        limit = f"0 to {size - 1}" if name in sizes else "numbers from 0 on"
+        raise ValueError(
+          f"{path} has the value {value} in {name!r}, where this model takes"
+          f" {limit}: make the records again, for this model and vocabulary"
+        )
 
 
 # ----------------------------------------------------------------- batches

@@ -347,9 +347,13 @@ def truncate_seq_pair(
   rng: random.Random,
 ) -> None:
   """Cuts a pair in place, at a random end of the longer text (B on a tie)."""
-  while len(tokens_a) + len(tokens_b) > max_num_tokens:
-    longer = tokens_a if len(tokens_a) > len(tokens_b) else tokens_b
-    del longer[0 if rng.random() < 0.5 else -1]
+  lengths, cut = [len(tokens_a), len(tokens_b)], [0, 0]  # cut: from the front
+  for _ in range(sum(lengths) - max_num_tokens):
+    longer = 0 if lengths[0] > lengths[1] else 1
+    lengths[longer] -= 1
+    cut[longer] += rng.random() < 0.5
+  for tokens, first, length in zip((tokens_a, tokens_b), cut, lengths):
+    tokens[:] = tokens[first : first + length]
 
 
 def create_masked_lm_predictions(

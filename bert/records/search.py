@@ -13,7 +13,6 @@ import dataclasses
 import importlib.util
 import io
 import logging as python_logging
-import os
 import time
 from collections.abc import Callable, Mapping
 
@@ -21,7 +20,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.files import kept_files, writing
+from bert.files import kept_files, reading, writing
 
 # An exact search among this many takes 20 ms on two cores (bench_search.py).
 MOST_EXACT = 500_000
@@ -133,6 +132,30 @@ def tune_index(index, vectors: np.ndarray, count: int) -> None:
 # ------------------------------------------------------------- kept files
 
 
+def check_vectors(vectors: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+  """Returns vectors that have a shape and only finite numbers.
+
+  Raises:
+    ValueError: they do not.
+  """
+  if vectors.shape != tuple(shape):
+    raise ValueError(f"the vectors have the shape {vectors.shape}, not {shape}")
+  for first in range(0, len(vectors), _ROWS_AT_ONCE):
+    if not np.isfinite(vectors[first : first + _ROWS_AT_ONCE]).all():
+      raise ValueError(
+        "the vectors are NaN or infinite: the model's training has failed"
+      )
+  return vectors
+
+
+def _npy_header(shape):
+  """The first bytes of a NumPy file of float32 vectors."""
+  header = {"descr": "<f4", "fortran_order": False, "shape": tuple(shape)}
+  buffer = io.BytesIO()
+  np.lib.format.write_array_header_1_0(buffer, header)
+  return buffer.getvalue()
+
+
 @dataclasses.dataclass(frozen=True)
 class SearchFiles:
   """The vectors of a file's texts and their index, kept beside the texts.
@@ -144,6 +167,7 @@ class SearchFiles:
   text_file: str  # path; the files are this followed by .npy and .faiss
   mark: Mapping  # fingerprints of the `model` and the `text`
   checkpoint: str  # the model's weights, for messages
+  shape: tuple[int, int]  # of the vectors, (N, D)
   may_make: bool = True  # whether files that do not fit are made again
 
   def vectors(self, make: Callable[[], np.ndarray]) -> np.ndarray:
@@ -154,27 +178,37 @@ class SearchFiles:
     """
     path = self.text_file + ".npy"
 
+    def make_whole():
+      return check_vectors(make(), self.shape)
+
     def save(vectors, partial):
       with tf.io.gfile.GFile(partial, "wb") as writer:
         np.save(writer, vectors)
 
     def load():
-      if os.path.exists(path):
-        return np.load(path)
-      with tf.io.gfile.GFile(path, "rb") as reader:
-        return np.load(io.BytesIO(reader.read()))
+      data, header = reading.read_bytes(path), _npy_header(self.shape)
+      if not data.startswith(header):  # what it says instead is never read
+        raise ValueError("it does not hold an array of this shape")
+      vectors = np.frombuffer(data, "<f4", offset=len(header))
+      return check_vectors(vectors.reshape(self.shape), self.shape)
 
-    return self._kept(path, "vectors", make, save, load)
+    return self._kept(path, "vectors", make_whole, save, load)
 
   def index(self, vectors: np.ndarray):
     """A FAISS index of the vectors; raises what `vectors` raises."""
     faiss, path = _load_faiss(), self.text_file + ".faiss"
+
+    def load():
+      index = faiss.read_index(path)
+      if not isinstance(index, faiss.IndexIVFFlat):
+        raise ValueError("it is of another kind")
+      if (index.ntotal, index.d) != self.shape:
+        raise ValueError("it is of other vectors")
+      return index
+
     return self._kept(
-      path,
-      "a FAISS index",
-      lambda: build_index(vectors),
-      faiss.write_index,
-      lambda: faiss.read_index(path),
+      *(path, "a FAISS index", lambda: build_index(vectors)),
+      *(faiss.write_index, load),
     )
 
   def _kept(self, path, what, make, save, load):

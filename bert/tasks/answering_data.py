@@ -26,7 +26,13 @@ from bert.tasks.answers import (
 # --------------------------------------------------------------- examples
 
 
-_KINDS = {list: "a list", str: "a text", int: "a number", dict: "an object"}
+_QUESTION = {
+  "id": (str, int),
+  "question": str,
+  "answers?": ([{"text": str, "answer_start": int}], type(None)),
+  "is_impossible?": bool,
+}
+_SQUAD = {"data": [{"paragraphs": [{"context": str, "qas": [_QUESTION]}]}]}
 
 
 class _Question(NamedTuple):
@@ -90,59 +96,35 @@ def read_squad_examples(
 def _read_questions(path: str) -> Iterator[_Question]:
   """Yields the questions of a file; errors name the place in it."""
   if path.endswith(".jsonl"):
-    for line, row in tables.read_rows(path):
-      yield _read_question(f"{path}:{line}", row, row)
+    for _, row in tables.read_rows(path):
+      reading.check_shape(row, {**_QUESTION, "context": str}, row.where)
+      yield _question(row.where, row, row["context"])
     return
   whole = reading.read_json(path, name="data file")
-  for i, article in enumerate(_part(whole, "data", list, path)):
-    at = f"{path}: data[{i}]"
-    for j, paragraph in enumerate(_part(article, "paragraphs", list, at)):
-      place = f"{at}.paragraphs[{j}]"
-      for k, row in enumerate(_part(paragraph, "qas", list, place)):
-        yield _read_question(f"{place}.qas[{k}]", row, paragraph, place)
+  if not isinstance(whole, dict) or "data" not in whole:
+    raise ValueError(
+      f"{path} is not an object with the key 'data': is this SQuAD's JSON?"
+      " (Name a file with one object per line .jsonl)"
+    )
+  reading.check_shape(whole, _SQUAD, path)
+  for i, article in enumerate(whole["data"]):
+    for j, paragraph in enumerate(article["paragraphs"]):
+      place = f"{path}: data[{i}].paragraphs[{j}]"
+      for k, row in enumerate(paragraph["qas"]):
+        yield _question(f"{place}.qas[{k}]", row, paragraph["context"])
 
 
-def _read_question(where, row, paragraph, paragraph_where=None):
-  """One question; its context is in `paragraph`."""
-  context = _part(paragraph, "context", str, paragraph_where or where)
-  text = _part(row, "question", str, where)
-  check_texts(text, context, f"{where}: ")
-  if isinstance(row.get("id"), int):
-    row = {**row, "id": str(row["id"])}
-  answers = None
-  if row.get("answers") is not None:
-    answers = [
-      (
-        _part(answer, "text", str, f"{where}.answers[{i}]"),
-        _part(answer, "answer_start", int, f"{where}.answers[{i}]"),
-      )
-      for i, answer in enumerate(_part(row, "answers", list, where))
-    ]
-  is_impossible = bool(row.get("is_impossible", False))
+def _question(where, row, context):
+  """One question, from a row that has the right shape."""
+  check_texts(row["question"], context, f"{where}: ")
+  is_impossible, answers = row.get("is_impossible", False), row.get("answers")
+  if is_impossible:
+    answers = []
+  elif answers is not None:
+    answers = [(answer["text"], answer["answer_start"]) for answer in answers]
   return _Question(
-    where,
-    _part(row, "id", str, where),
-    text,
-    context,
-    [] if is_impossible else answers,
-    is_impossible,
+    where, str(row["id"]), row["question"], context, answers, is_impossible
   )
-
-
-def _part(value, key, kind, where):
-  """`value[key]`, which has to be of this kind."""
-  if not isinstance(value, dict):
-    raise ValueError(f"{where} has to be an object with the key {key!r}")
-  if key not in value:
-    raise ValueError(
-      f"{where} has no key {key!r}, only {', '.join(value) or 'none'}: is this"
-      " SQuAD's JSON? (Name a file with one object per line .jsonl)"
-    )
-  if not isinstance(value[key], kind) or isinstance(value[key], bool):
-    raise ValueError(
-      f"{where}.{key} has to be {_KINDS[kind]}, not {value[key]!r:.40}"
-    )
-  return value[key]
 
 
 def _check_questions(path, questions, is_training, version_2_with_negative):

@@ -20,6 +20,7 @@ import tokenization
 
 # The narrow no-break space separates words too: SQuAD's contexts have it.
 _WORD = re.compile("[^ \t\r\n\u202f]+")
+_UNKNOWN = "[UNK]"  # never in a word as the tokenizer splits it: "[ UNK ]"
 
 
 @dataclasses.dataclass
@@ -203,11 +204,13 @@ def _improve_answer_span(
     input_start and input_end.
   """
   wanted = tokenizer.tokenize(orig_answer_text)
-  size = len(wanted)
-  for start in range(input_start, input_end + 2 - size if wanted else 0):
-    if list(doc_tokens[start : start + size]) == wanted:
-      return start, start + size - 1
-  return input_start, input_end
+  # Pieces have no spaces, and a text is searched in linear time.
+  pieces = " ".join(["", *doc_tokens[input_start : input_end + 1], ""])
+  place = pieces.find(" ".join(["", *wanted, ""])) if wanted else -1
+  if place < 0:
+    return input_start, input_end
+  start = input_start + pieces.count(" ", 0, place)
+  return start, start + len(wanted) - 1
 
 
 def context_room(max_seq_length: int, query_length: int) -> int:
@@ -416,7 +419,7 @@ def find_answers(
     A `Prediction` for each example.
 
   Raises:
-    ValueError: a window has no result, or logits are NaN.
+    ValueError: a window has no result, or logits are NaN or infinite.
   """
   results = _in_order(all_features, all_results)
   spans = _best_spans(all_features, results, n_best_size, max_answer_length)
@@ -505,9 +508,11 @@ def _padded(rows):
   """The logits of windows, float [W, S]; -inf behind the shorter ones."""
   logits = np.full([len(rows), max(map(len, rows))], -np.inf)
   for row, values in zip(logits, rows):
+    if not np.isfinite(values).all():
+      raise ValueError(
+        "the logits are NaN or infinite: the model's training has failed"
+      )
     row[: len(values)] = values
-  if np.isnan(logits).any():
-    raise ValueError("the logits are NaN: the model's training has failed")
   return logits
 
 
@@ -571,13 +576,18 @@ def _distinct_answers(
 ):
   """The best answers to a question, each text once, without probabilities."""
   answers, seen = [], set()
+
+  @functools.cache  # spans in a word of 300,000 characters share one text
+  def join_words(first, last):
+    return " ".join(example.doc_tokens[first : last + 1])
+
   for window, start, end, start_logit, end_logit in spans:
     if len(answers) >= n_best_size:
       break
     text, place = "", (None, None, None)
     if start > 0:
       text, words, cut = _answer_text(
-        example, all_features[window], start, end, do_lower_case
+        join_words, all_features[window], start, end, do_lower_case
       )
     if text in seen:
       continue
@@ -591,13 +601,13 @@ def _distinct_answers(
   return answers or [("empty", 0.0, 0.0, None, None, None)]
 
 
-def _answer_text(example, features, start, end, do_lower_case):
+def _answer_text(join_words, features, start, end, do_lower_case):
   """A span's text; (its first word, its words); where the text is in them."""
   pieces = " ".join(features.tokens[start : end + 1])
   text = " ".join(pieces.replace(" ##", "").replace("##", "").split())
   first = features.token_to_orig_map[start]
   last = features.token_to_orig_map[end]
-  words = " ".join(example.doc_tokens[first : last + 1])
+  words = join_words(first, last)
   cut = _find_final_text(text, words, do_lower_case) or (0, len(words))
   return words[cut[0] : cut[1]], (first, words), cut
 
@@ -632,14 +642,14 @@ def get_final_text(pred_text: str, orig_text: str, do_lower_case: bool) -> str:
   return orig_text[slice(*cut)] if cut else orig_text
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def _find_final_text(pred_text, orig_text, do_lower_case):
   """(start, end) of what `get_final_text` returns; None for all of it."""
-  words = [_spaced(word, do_lower_case) for word in orig_text.split(" ")]
-  spaced = " ".join(filter(None, words))
-  start = spaced.find(pred_text) if pred_text else -1
-  if start < 0:
+  if not pred_text or _UNKNOWN in pred_text:
     return None
-  if len(orig_text) - orig_text.count(" ") != len(spaced) - spaced.count(" "):
+  spaced = _spaced_alike(orig_text, do_lower_case)
+  start = spaced.find(pred_text)
+  if start < 0:
     return None
   last = start + len(pred_text) - 1
   return (
@@ -659,6 +669,16 @@ def _place_of_letter(text, number):
     if following == place:
       return place
     place = following
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _spaced_alike(text, do_lower_case):
+  """`_spaced` of each word; "" if that changes how many letters there are."""
+  words = [_spaced(word, do_lower_case) for word in text.split(" ")]
+  spaced = " ".join(filter(None, words))
+  if len(text) - text.count(" ") != len(spaced) - spaced.count(" "):
+    return ""
+  return spaced
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -280,6 +280,11 @@ def trec_qrels(query_ids, document_ids, labels):
 TAG_SCHEMES = ("io", "bio", "bioes", "none")
 
 
+def is_marked(tag):
+  """Whether a tag has a letter, a hyphen and a type, such as B-PER."""
+  return re.match("[BIES]-.", tag) is not None
+
+
 def tag_scheme(tags):
   """Returns the scheme by which tags mark entities.
 
@@ -288,8 +293,9 @@ def tag_scheme(tags):
 
   Returns:
     "bioes" (begin, inside, end, single), "bio" or "io", if every tag except
-    "O" starts with such a letter and a hyphen. Other tags are "io" if "O" is
-    among them, and "none" otherwise, as with parts of speech.
+    "O" starts with such a letter and a hyphen. Other tags are "io" if "O" or
+    a tag with such a letter is among them, and "none" otherwise, as with parts
+    of speech.
 
   Raises:
     ValueError: the tags are BILOU, which is BIOES with other letters.
@@ -301,12 +307,12 @@ def tag_scheme(tags):
       "the tags look like BILOU: write L- (last) as E- and U- (unit) as S- to"
       " make them BIOES"
     )
-  if marked and all(re.match("[BIES]-.", tag) for tag in marked):
+  if marked and all(map(is_marked, marked)):
     letters = {tag[0] for tag in marked}
     return (
       "bioes" if letters & {"E", "S"} else "bio" if "B" in letters else "io"
     )
-  return "io" if "O" in tags else "none"
+  return "io" if "O" in tags or any(map(is_marked, marked)) else "none"
 
 
 def tagged_entities(tags):
@@ -324,7 +330,7 @@ def tagged_entities(tags):
   """
   from seqeval.metrics import sequence_labeling
 
-  tags = [t if t == "O" or re.match("[BIES]-.", t) else f"I-{t}" for t in tags]
+  tags = [t if t == "O" or is_marked(t) else f"I-{t}" for t in tags]
   tags = [re.sub(",[BIES]-", ",", tag) for tag in tags]
   return sequence_labeling.get_entities(tags)
 

@@ -154,6 +154,9 @@ def _cells(where, row, header, names):
       f"{where}: {len(row)} columns, but the header has {len(header)}"
       f" ({', '.join(header)})"
     )
+  for name in names:
+    if header.count(name) > 1:
+      raise ValueError(f"{where}: the header has the column {name!r} twice")
   return [row[header.index(name)] for name in names]
 
 
@@ -261,6 +264,15 @@ def training_rows(
     raise ValueError(
       f"{examples[0].where}: no context has what --loss={loss} needs: a true"
       " response" + (" and a wrong one" if loss == "candidates" else "")
+    )
+  if (
+    loss in ("in_batch", "triplet")
+    and len({row.context for row in rows}) == 1
+    and all(len(row.responses) == 1 for row in rows)
+  ):
+    raise ValueError(
+      f"{examples[0].where}: there is one context and no wrong response, so"
+      " there is nothing to learn: add others"
     )
   if loss == "cross_entropy" and len({row.label for row in rows}) == 1:
     kind = "true" if rows[0].label else "wrong"

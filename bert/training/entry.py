@@ -109,7 +109,7 @@ def call(main, options, stray_words=()) -> None:
 
 def _is_for_user(error):
   """Whether our own code raised `error`, or the file system did."""
-  if isinstance(error, (OSError, *_FILE_ERRORS)):
+  if isinstance(error, (OSError, UnicodeEncodeError, *_FILE_ERRORS)):
     return True
   if isinstance(error, tf.errors.OpError) and error.op is None:
     return True  # from tf.io.gfile
@@ -150,6 +150,8 @@ def _sentence(error):
   """The error's message in one line."""
   if isinstance(error, OSError) and error.filename:
     return f"{error.filename}: {error.strerror}"
+  if isinstance(error, UnicodeEncodeError):  # of a name on the command line
+    return f"{error.object!a:.200} is not UTF-8: rename the file or folder"
   lines = str(getattr(error, "message", error)).split("\n")
   if isinstance(error, tf.errors.OpError):  # the rest says where it was met
     noise = re.compile(r"\s|$|Graph exec|Detected at|File |Node:|\[\[|Original")

@@ -168,8 +168,8 @@ def _files(text):
   if os.path.isdir(text):
     names = filter(_MODEL_FILE.search, os.listdir(text))
     return [os.path.join(text, name) for name in names]
-  name = glob.escape(text)
-  return glob.glob(text) + [text] + glob.glob(f"{name}.*")
+  parts = filter(_MODEL_FILE.search, glob.glob(f"{glob.escape(text)}.*"))
+  return [*glob.glob(text), text, *parts]
 
 
 def _flag_fields(options_class):
