@@ -260,9 +260,15 @@ def training_rows(
       f"left out {len(left_out)} of {len(examples)} contexts with too few"
       f" candidates for this loss, the first at {left_out[0]}"
     )
+  _check_contrast(rows, loss, examples[0].where)
+  return rows
+
+
+def _check_contrast(rows, loss, where):
+  """Raises ValueError if the rows have nothing that the loss can compare."""
   if not rows:
     raise ValueError(
-      f"{examples[0].where}: no context has what --loss={loss} needs: a true"
+      f"{where}: no context has what --loss={loss} needs: a true"
       " response" + (" and a wrong one" if loss == "candidates" else "")
     )
   if (
@@ -271,16 +277,15 @@ def training_rows(
     and all(len(row.responses) == 1 for row in rows)
   ):
     raise ValueError(
-      f"{examples[0].where}: there is one context and no wrong response, so"
+      f"{where}: there is one context and no wrong response, so"
       " there is nothing to learn: add others"
     )
   if loss == "cross_entropy" and len({row.label for row in rows}) == 1:
     kind = "true" if rows[0].label else "wrong"
     raise ValueError(
-      f"{examples[0].where}: all {len(rows)} responses are {kind}, so there is"
+      f"{where}: all {len(rows)} responses are {kind}, so there is"
       " nothing to learn: add others, or give --num_random_negatives=3"
     )
-  return rows
 
 
 def _split(example):
