@@ -315,6 +315,7 @@ def _start(options, config, trained):
       logging.info(text)
     saver = None
     if is_training:
+      checkpoints.repair_state(model_dir)
       counts = map(_num_weights, (trained, tf.trainable_variables()))
       logging.info("trained weights: {:,} of {:,}".format(*counts))
       keep = config.keep_checkpoint_max if config else 5
@@ -557,6 +558,7 @@ def predict(
     {name: array [B, ...]}, in the order of computation; `example_index` tells
     each example's place.
   """
+  checkpoint = checkpoint or checkpoints.newest(estimator.model_dir)
   batches = estimator.predict(
     input_fn, checkpoint_path=checkpoint, yield_single_examples=False
   )
@@ -564,5 +566,5 @@ def predict(
     batches,
     lambda batch: int(np.sum(batch["example_index"] >= 0)),
     num_examples,
-    checkpoint or tf.train.latest_checkpoint(estimator.model_dir),
+    checkpoint,
   )

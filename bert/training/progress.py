@@ -168,7 +168,7 @@ class EvaluationListener(tf.train.CheckpointSaverListener):
   def after_save(self, session, global_step_value):
     if global_step_value == self._first:  # training starts from these weights
       return None
-    checkpoint = tf.train.latest_checkpoint(self._output_dir)
+    checkpoint = checkpoints.newest(self._output_dir)
     scores = self._evaluate(checkpoint)
     _write_summaries(
       os.path.join(self._output_dir, "eval"), scores, global_step_value

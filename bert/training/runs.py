@@ -108,7 +108,7 @@ def _check_output_dir(options):
   """
   if not options.output_dir:
     raise ValueError("--output_dir is empty: name a folder")
-  if not tf.train.latest_checkpoint(options.output_dir):
+  if not checkpoints.newest(options.output_dir):
     return
   for name, file in _model_files(options):
     kept, given = os.path.join(options.output_dir, file), getattr(options, name)
@@ -335,7 +335,7 @@ def _find_note(task_class, output_dir, init_checkpoint):
   """The note in or above the output folder if it holds a checkpoint, or in or
   above the folder of --init_checkpoint."""
   folders = []
-  if tf.train.latest_checkpoint(output_dir):
+  if checkpoints.newest(output_dir):
     folders += [output_dir, os.path.dirname(output_dir)]
   if init_checkpoint:
     folder = os.path.dirname(init_checkpoint)
@@ -351,7 +351,7 @@ def warn_of_other_labels(
   options: flags.RunOptions, task_class: type, model: Model, labels
 ) -> None:
   """Warns if the initial head has as many labels, but with different names."""
-  if not options.do_train or tf.train.latest_checkpoint(options.output_dir):
+  if not options.do_train or checkpoints.newest(options.output_dir):
     return
   try:
     kept = _find_note(task_class, options.output_dir, model.init_checkpoint)
@@ -615,7 +615,7 @@ def used_step(
     model: whose init_checkpoint is used if --output_dir holds no checkpoint.
     checkpoint: prefix; None: the newest in --output_dir.
   """
-  newest = tf.train.latest_checkpoint(options.output_dir)
+  newest = checkpoints.newest(options.output_dir)
   return checkpoints.current_step(checkpoint or newest or model.init_checkpoint)
 
 

@@ -63,8 +63,8 @@ def find_model(
     raise ValueError(f"there is no folder {model_dir}")
   found = (
     checkpoint
-    or tf.train.latest_checkpoint(os.path.join(model_dir, "best"))
-    or tf.train.latest_checkpoint(model_dir)
+    or checkpoints.newest(os.path.join(model_dir, "best"))
+    or checkpoints.newest(model_dir)
   )
   if not found:
     raise ValueError(
