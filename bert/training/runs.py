@@ -501,9 +501,8 @@ def make_input_fn(
     options.train_batch_size,
     length_buckets(options),
     drop_remainder=options.use_tpu,
-    # Training that resumes does not start with the first batches again.
-    random_seed=options.random_seed
-    + checkpoints.current_step(options.output_dir),
+    random_seed=options.random_seed,
+    first_batch=checkpoints.current_step(options.output_dir),
   )
 
 

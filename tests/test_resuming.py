@@ -1,0 +1,118 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Runs that are killed and started again, and folders that a kill leaves."""
+
+import json
+
+import helpers
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from helpers import write
+
+import run_classifier
+import run_tagger
+from bert.training import checkpoints, progress
+
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = ["good", "bad", "day", "week", "one", "two"]
+CONFIG = {
+  "vocab_size": len(TOKENS + WORDS),
+  "hidden_size": 8,
+  "num_hidden_layers": 1,
+  "num_attention_heads": 2,
+  "intermediate_size": 16,
+  "max_position_embeddings": 16,
+  "type_vocab_size": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+  """20 examples to train on, 8 to evaluate, vocabulary and configuration."""
+  folder = tmp_path_factory.mktemp("data")
+  write(folder / "vocab.txt", "\n".join([*TOKENS, *WORDS]) + "\n")
+  write(folder / "bert_config.json", json.dumps(CONFIG))
+  rng = np.random.RandomState(0)
+  for name, count in (("train", 20), ("dev", 8)):
+    lines, tagged = ["text\tlabel"], []
+    for _ in range(count):
+      words = list(rng.choice(WORDS, rng.randint(1, 8)))
+      lines.append(f"{' '.join(words)}\t{words[0] == 'good'}")
+      tagged += [f"{w} {'B-X' if w == 'good' else 'O'}" for w in words] + [""]
+    write(folder / f"{name}.tsv", "\n".join(lines) + "\n")
+    write(folder / f"{name}.txt", "\n".join(tagged) + "\n")
+  return folder
+
+
+def classify(data, output_dir, *flags):
+  """Runs the classifier: 6 steps in 2.5 epochs of 20 examples."""
+  return helpers.run(
+    run_classifier,
+    *("--task_name=custom", f"--data_dir={data}", "--do_train"),
+    *common(data, output_dir, *flags),
+  )
+
+
+def tag(data, output_dir, *flags):
+  """Runs the tagger, likewise."""
+  return helpers.run(
+    run_tagger,
+    *(f"--train_file={data}/train.txt", "--do_train"),
+    *common(data, output_dir, *flags),
+  )
+
+
+def common(data, output_dir, *flags):
+  return [
+    f"--vocab_file={data}/vocab.txt",
+    f"--bert_config_file={data}/bert_config.json",
+    *(f"--output_dir={output_dir}", "--max_seq_length=10"),
+    *("--train_batch_size=8", "--num_train_epochs=2.5", "--log_steps=1"),
+    *("--save_checkpoints_steps=3", "--learning_rate=1e-2", *flags),
+  ]
+
+
+def kill_at(monkeypatch, step, cls=progress.SavingClock):
+  """Has the next run end once, as soon as the checkpoint of a step is saved."""
+  whole, killed = cls.after_save, []
+
+  def after_save(self, session, global_step_value):
+    if global_step_value == step and not killed:
+      killed.append(step)
+      raise KeyboardInterrupt
+    return whole(self, session, global_step_value)
+
+  monkeypatch.setattr(cls, "after_save", after_save)
+
+
+def weights(folder):
+  """{name: array} of a folder's newest checkpoint."""
+  reader = tf.train.load_checkpoint(checkpoints.newest(str(folder)))
+  return {n: reader.get_tensor(n) for n in reader.get_variable_to_shape_map()}
+
+
+def assert_equal(found, expected):
+  assert found.keys() == expected.keys()
+  for name, value in expected.items():
+    np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize(
+  ("run", "flags"),
+  [
+    (classify, ("--distribution=mirrored", "--gradient_accumulation_steps=2")),
+    (tag, ()),
+  ],
+)
+def test_a_run_that_is_killed_goes_on_with_the_next_example(
+  data, tmp_path, monkeypatch, run, flags
+):
+  done = run(data, tmp_path / "whole", *flags)
+  assert done.returncode == 0, done.stderr
+  kill_at(monkeypatch, 3)
+  done = run(data, tmp_path / "killed", *flags)
+  assert (done.returncode, done.stderr.split("\n")[-2]) == (1, "interrupted")
+  assert weights(tmp_path / "killed")["global_step"] == 3
+  done = run(data, tmp_path / "killed", *flags)
+  assert f"resuming {tmp_path / 'killed'} at step 3 of 6" in done.stderr
+  assert_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
