@@ -99,7 +99,7 @@ def test_the_newest_whole_checkpoint_is_found(folder, caplog, damage):
   (line,) = caplog.messages  # once, however often it is asked
   assert re.search(text, line)
   assert line.endswith(f"the newest whole checkpoint is {found}")
-  checkpoints.repair_state(str(folder))  # for TensorFlow's own eyes
+  checkpoints.make_resumable(str(folder))  # for TensorFlow's own eyes
   state = tf.train.get_checkpoint_state(str(folder))
   assert state.model_checkpoint_path == found
   assert state.all_model_checkpoint_paths[-1] == found
@@ -232,15 +232,59 @@ def test_prediction_needs_a_trained_model(tmp_path):
 # ---------------------------------------------------------------- the best
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_score_that_is_no_number_is_an_error(tmp_path, value):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_named(tmp_path, value):
+  tf.get_variable("a", initializer=[0.0, 0.0])
+  tf.get_variable("b", initializer=[0.0])
+  values = {"a": [1.0, value], "b": [1.0], "b/adam_m": [0.0]}
+  prefix = save(tmp_path, values, 3)
+  for check in (
+    lambda: checkpoints.starting_weights(prefix, None, True),
+    lambda: checkpoints.check_finite(prefix),
+    lambda: checkpoints.make_resumable(str(tmp_path)),
+  ):
+    with pytest.raises(ValueError, match="model.ckpt-3 is useless: a has NaN"):
+      check()
+  values = {"a": [1.0, 2.0], "b": [1.0], "b/adam_m": [value]}
+  prefix = save(tmp_path, values, 6)
+  checkpoints.check_finite(prefix)  # the moments of the optimizer are not used
+  with pytest.raises(ValueError, match="useless: b/adam_m has NaN"):
+    checkpoints.make_resumable(str(tmp_path))
+
+
+def test_weights_that_are_no_numbers_are_not_saved():
+  tf.get_variable("good", initializer=[1.0])
+  bad = tf.get_variable("bad", initializer=[1.0, 2.0])
+  tf.get_variable("global_step", initializer=np.int64(1))
+  listener = checkpoints.FiniteListener()
+  listener.begin()
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    listener.before_save(session, 3)
+    bad.load([1.0, np.nan], session)
+    with pytest.raises(ValueError, match="step 6: NaN or inf.* in bad: lower"):
+      listener.before_save(session, 6)
+
+
+def test_a_score_is_compared_once(tmp_path):
   prefix = save(tmp_path, {"a": [0.0]})
-  best = checkpoints.BestCheckpoint(str(tmp_path), "eval_loss")
-  best.update(3, {"eval_loss": 0.5}, prefix)
-  with pytest.raises(ValueError, match=f"step 6: eval_loss is {value}"):
-    best.update(6, {"eval_loss": value}, prefix)
-  kept = json.loads((tmp_path / "best" / "best.json").read_text())
-  assert (kept["value"], kept["step"]) == (0.5, 3)
+  note = tmp_path / "best" / "best.json"
+
+  def make():  # as a run that resumes does
+    return checkpoints.BestCheckpoint(str(tmp_path), "eval_loss", 2)
+
+  assert not make().has_compared(3)
+  for step in (3, 6, 6):
+    make().update(step, {"eval_loss": step}, prefix)
+  assert json.loads(note.read_text())["worse"] == 1
+  assert make().has_compared(6)
+  assert not make().has_compared(9)
+  kept = json.loads(note.read_text())
+  del kept["compared"]  # as earlier versions wrote it
+  note.write_text(json.dumps(kept))
+  assert make().has_compared(9, unknown=True)
+  assert make().update(9, {"eval_loss": 9}, prefix)
+  assert make().has_compared(9)
 
 
 @pytest.mark.parametrize(

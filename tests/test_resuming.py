@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from helpers import write
+from tensorboard.backend.event_processing import event_accumulator
 
 import run_classifier
 import run_tagger
@@ -116,3 +117,50 @@ def test_a_run_that_is_killed_goes_on_with_the_next_example(
   done = run(data, tmp_path / "killed", *flags)
   assert f"resuming {tmp_path / 'killed'} at step 3 of 6" in done.stderr
   assert_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def curve(folder, tag):
+  """[(step, value)] as TensorBoard shows them."""
+  events = event_accumulator.EventAccumulator(
+    str(folder), {event_accumulator.SCALARS: 0}
+  )
+  return [(e.step, e.value) for e in events.Reload().Scalars(tag)]
+
+
+def test_what_was_saved_and_not_evaluated_is_evaluated_first(
+  data, tmp_path, monkeypatch
+):
+  flags = "--eval_steps=3", "--keep_best=loss", "--patience=2"
+  folders = whole, killed = tmp_path / "whole", tmp_path / "killed"
+  done = classify(data, whole, *flags)
+  assert done.returncode == 0, done.stderr
+  for step in (3, 6):
+    kill_at(monkeypatch, step, progress.EvaluationListener)
+    done = classify(data, killed, *flags)
+    assert done.stderr.endswith("interrupted\n"), done.stderr
+    tf.summary.FileWriterCache.clear()  # as in a new process
+  done = classify(data, killed, *flags)
+  assert done.returncode == 0, done.stderr
+  lines = done.stderr.split("\n")
+  (evaluated,) = (i for i, x in enumerate(lines) if "step 6 evaluated" in x)
+  assert "is already trained to step 6 of 6" in lines[evaluated + 1]
+  tf.summary.FileWriterCache.clear()
+
+  notes = [(f / "best" / "best.json").read_text() for f in folders]
+  assert notes[0] == notes[1]
+  assert_equal(weights(killed / "best"), weights(whole / "best"))
+  curves = [curve(folder, "train/loss") for folder in folders]
+  assert curves[0] == curves[1]
+  assert [step for step, _ in curves[0]] == [1, 2, 3, 4, 5, 6]
+  curves = [curve(folder / "eval", "eval_loss") for folder in folders]
+  assert curves[0] == curves[1]
+  assert [step for step, _ in curves[0]] == [3, 6]
+
+
+def test_the_loss_has_to_stay_a_number(data, tmp_path):
+  done = classify(data, tmp_path, "--learning_rate=1e38")
+  assert done.returncode == 1
+  assert "lower --learning_rate or warm up for longer" in done.stderr
+  assert "Traceback" not in done.stderr
+  assert checkpoints.current_step(str(tmp_path)) == 0
+  checkpoints.check_finite(checkpoints.newest(str(tmp_path)))

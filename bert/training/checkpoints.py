@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
@@ -112,16 +113,22 @@ def _warn_once(text):
   logging.warning(text)
 
 
-def repair_state(folder: str | None) -> None:
-  """Has a folder's `checkpoint` name the one that `newest` finds.
+def make_resumable(folder: str | None) -> None:
+  """Makes sure that TensorFlow resumes from the checkpoint that `newest` finds.
 
-  TensorFlow reads this file when training resumes, and begins at step 0 where
-  it is lost.
+  TensorFlow reads the folder's file `checkpoint`, and begins at step 0 where it
+  is lost. So the file is written again.
+
+  Raises:
+    ValueError: a variable of the checkpoint is NaN or infinite.
   """
   found = folder and newest(folder)
-  if found and found != _named(folder):
+  if not found:
+    return
+  if found != _named(folder):
     whole = [prefix for prefix in _saved(folder) if not _fault(prefix)]
     _write_state(folder, [os.path.basename(prefix) for prefix in whole])
+  check_finite(found, moments=True)
 
 
 def _write_state(folder, names):
@@ -261,6 +268,69 @@ def check_trained(output_dir: str, init_checkpoint: str | None) -> None:
     )
 
 
+# ----------------------------------------------------------- finite weights
+
+
+def read_weight(reader, checkpoint: str, name: str) -> np.ndarray:
+  """The value of a variable in a checkpoint.
+
+  Args:
+    reader: of `tf.train.load_checkpoint`.
+    checkpoint: prefix, for the error message.
+    name: of the variable.
+
+  Raises:
+    ValueError: it can't be read, or is NaN or infinite.
+  """
+  try:
+    value = reader.get_tensor(name)
+  except (tf.errors.OpError, IndexError):  # IndexError: the file is too short
+    raise ValueError(
+      f"checkpoint {checkpoint} is damaged: {name} can't be read"
+    ) from None
+  is_number = reader.get_variable_to_dtype_map()[name].is_floating
+  if is_number and not np.isfinite(value).all():
+    raise ValueError(
+      f"checkpoint {checkpoint} is useless: {name} has NaN or infinite values;"
+      " take an earlier checkpoint, or train again with a lower --learning_rate"
+    )
+  return value
+
+
+def check_finite(checkpoint: str, moments: bool = False) -> None:
+  """Raises ValueError if a weight of a checkpoint is NaN or infinite.
+
+  Args:
+    checkpoint: prefix.
+    moments: whether to look at what the optimizer keeps, too.
+  """
+  reader = tf.train.load_checkpoint(checkpoint)
+  for name in sorted(reader.get_variable_to_shape_map()):
+    if moments or not _NOT_WEIGHTS.search(name):
+      read_weight(reader, checkpoint, name)
+
+
+class FiniteListener(tf.train.CheckpointSaverListener):
+  """Ends training before it saves variables that are NaN or infinite."""
+
+  def begin(self):
+    variables = [v for v in tf.global_variables() if v.dtype.is_floating]
+    self._names = [variable.op.name for variable in variables]
+    self._are_finite = [
+      tf.reduce_all(tf.math.is_finite(variable)) for variable in variables
+    ]
+
+  def before_save(self, session, global_step_value):
+    found = zip(self._names, session.run(self._are_finite))
+    lost = [name for name, is_finite in found if not is_finite]
+    if lost:
+      raise ValueError(
+        f"step {global_step_value}: NaN or infinite values in {_some(lost)}:"
+        " lower --learning_rate or warm up for longer; the newest checkpoint is"
+        " from before"
+      )
+
+
 # ------------------------------------------------------- starting weights
 
 
@@ -305,6 +375,9 @@ def starting_weights(
   _check_shapes(
     [v for v in variables if v.op.name in assignment], init_checkpoint
   )
+  reader = tf.train.load_checkpoint(init_checkpoint)
+  for name in assignment:
+    read_weight(reader, init_checkpoint, name)
   new = [v.op.name for v in variables if v.op.name not in assignment]
   if new and not may_be_new:
     raise ValueError(
@@ -448,6 +521,7 @@ def _read_best(folder):
     "step": int,
     "checkpoint": str,
     "worse": int,
+    "compared?": int,
   }
   kept = reading.read_json(path, shape, "note of the best checkpoint")
   if not re.fullmatch(r"[^/\\]+", kept["checkpoint"]):
@@ -496,17 +570,27 @@ class BestCheckpoint:
   def update(self, step: int, scores: Mapping, checkpoint: str) -> bool:
     """Keeps the checkpoint if it is the best; True if training should end."""
     value = scores[self._score]
-    if not math.isfinite(value):
-      raise ValueError(
-        f"step {step}: {self._score} is {value}, which can't be compared: the"
-        " weights or the data are damaged, or --learning_rate is too high"
-      )
     if self._is_better(value):
       self._keep(step, value, checkpoint)
     else:
-      self._kept["worse"] += 1
+      self._kept["worse"] += not self.has_compared(step)
+      self._kept["compared"] = int(step)
       self._save_note()
     return self.is_patience_out()
+
+  def has_compared(self, step: int, unknown: bool = False) -> bool:
+    """Whether `update` has had the scores of a step.
+
+    Args:
+      step: of a checkpoint.
+      unknown: the answer where an earlier version wrote best.json, which does
+        not say.
+    """
+    if self._kept is None:
+      return False
+    if "compared" not in self._kept:
+      return unknown
+    return step <= self._kept["compared"]
 
   def is_patience_out(self) -> bool:
     """Returns whether training should end, and logs why if so."""
@@ -538,6 +622,7 @@ class BestCheckpoint:
       "step": int(step),
       "checkpoint": name,
       "worse": 0,  # evaluations since then without a better score
+      "compared": int(step),  # the last step whose scores were compared
     }
     self._save_note()
     _write_state(self._folder, [name])

@@ -628,6 +628,7 @@ def write_scores(
     scores: {name: float or int}; they become `key = value` lines, sorted.
     report: what the JSON file holds beside the scores.
   """
+  progress.check_scores(scores)
   logging.info("evaluation:")
   lines = [f"{name} = {scores[name]}" for name in sorted(scores)]
   for line in lines:
