@@ -2,6 +2,7 @@
 """Runs that are killed and started again, and folders that a kill leaves."""
 
 import json
+import shutil
 
 import helpers
 import numpy as np
@@ -10,8 +11,12 @@ import tensorflow.compat.v1 as tf
 from helpers import write
 from tensorboard.backend.event_processing import event_accumulator
 
+import predict
 import run_classifier
+import run_pretraining
 import run_tagger
+from bert.records import record_files
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 from bert.training import checkpoints, progress
 
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -155,6 +160,102 @@ def test_what_was_saved_and_not_evaluated_is_evaluated_first(
   curves = [curve(folder / "eval", "eval_loss") for folder in folders]
   assert curves[0] == curves[1]
   assert [step for step, _ in curves[0]] == [3, 6]
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+  """The folder of a classifier with the checkpoints of steps 0, 3 and 6."""
+  folder = tmp_path_factory.mktemp("run") / "out"
+  done = classify(data, folder, "--eval_steps=3", "--keep_best=loss")
+  assert done.returncode == 0, done.stderr
+  return folder
+
+
+@pytest.fixture
+def own(trained, tmp_path):
+  """A copy of the trained folder that a test may change."""
+  return shutil.copytree(trained, tmp_path / "own")
+
+
+def classify_text(folder):
+  return helpers.run(predict, f"--model_dir={folder}", stdin="good\n")
+
+
+def test_a_lost_state_is_found_again_by_name(data, own):
+  (own / "checkpoint").unlink()
+  (own / "model.ckpt-6.index").unlink()
+  done = classify(data, own, "--eval_steps=3")
+  assert done.returncode == 0, done.stderr
+  line = "checkpoint is missing; the newest whole checkpoint is "
+  assert done.stderr.count(f"{line}{own / 'model.ckpt-3'}") == 1
+  assert f"resuming {own} at step 3 of 6" in done.stderr
+  assert weights(own)["global_step"] == 6
+
+
+def test_new_weights_never_replace_damaged_ones(data, own):
+  for path in own.glob("model.ckpt-*.index"):
+    path.write_bytes(path.read_bytes()[:-9])
+  before = {p: p.read_bytes() for p in own.rglob("*") if p.is_file()}
+  for flags in ((), ("--do_train=False", "--do_eval")):
+    done = classify(data, own, *flags)
+    assert done.returncode == 1
+    assert f"error: {own} holds no whole checkpoint: checkpoint" in done.stderr
+  assert {p: p.read_bytes() for p in own.rglob("*") if p.is_file()} == before
+
+
+def test_predictions_take_the_best_and_no_other(own):
+  expected = classify_text(own)
+  assert expected.returncode == 0, expected.stderr
+  (own / "best" / "checkpoint").unlink()
+  for folder in (own, own / "best"):
+    assert classify_text(folder).stdout == expected.stdout
+  for path in (own / "best").glob("*.index"):
+    path.unlink()
+  done = classify_text(own)
+  assert f"error: {own / 'best'} holds no whole checkpoint" in done.stderr
+  shutil.rmtree(own / "best")
+  assert classify_text(own).returncode == 0
+  (own / "checkpoint").write_bytes(b"\xff")
+  assert "checkpoint is damaged; the newest whole" in classify_text(own).stderr
+
+
+def test_weights_that_are_no_numbers_predict_nothing(data, own):
+  shutil.rmtree(own / "best")
+  kept = weights(own)
+  with tf.Graph().as_default(), tf.Session() as session:
+    for name, value in kept.items():
+      value = value * np.nan if name == "output_bias" else value
+      tf.get_variable(name, initializer=value)
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, str(own / "model.ckpt"), 7)
+  for done in (
+    classify_text(own),
+    classify(data, own, "--do_train=False", "--do_eval"),
+    classify(data, own, "--num_train_epochs=9"),
+    classify(
+      *(data, own.parent / "new"), f"--init_checkpoint={own}/model.ckpt-7"
+    ),
+  ):
+    assert done.returncode == 1
+    assert "model.ckpt-7 is useless: output_bias has NaN" in done.stderr
+
+
+def test_a_classifier_is_not_pretrained_over(data, own):
+  before = {p: p.read_bytes() for p in own.rglob("*") if p.is_file()}
+  records = str(data / "some.tfrecord")
+  rows = [helpers.masked_row([2, 5, 6, 3], [1], 10, 4)] * 8
+  task = Pretraining(PretrainingNote(10, 4))
+  record_files.write_records(rows, task.schema(True), records)
+  done = helpers.run(
+    run_pretraining,
+    *(f"--input_file={records}", "--do_train", f"--output_dir={own}"),
+    f"--bert_config_file={data}/bert_config.json",
+    *("--max_seq_length=10", "--max_predictions_per_seq=4"),
+    *("--train_batch_size=4", "--num_train_steps=9", "--num_warmup_steps=2"),
+  )
+  assert done.returncode == 1
+  assert "holds a model of the task classifier" in done.stderr
+  assert {path: path.read_bytes() for path in before} == before
 
 
 def test_the_loss_has_to_stay_a_number(data, tmp_path):
