@@ -25,7 +25,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import tokenization
-from bert.training import flags
+from bert.training import checkpoints, flags
 
 # The sizes of the tensors, by their names in the configuration.
 V, T, P = "vocab_size", "type_vocab_size", "max_position_embeddings"
@@ -131,7 +131,7 @@ def find_input(path: str) -> str:
 def _find_in_folder(folder: str) -> str:
   names = sorted(tf.io.gfile.listdir(folder))  # a whole model before its shards
   found = [n for n in names if n.startswith("model.") and is_pytorch(n)][:1]
-  latest = tf.train.latest_checkpoint(folder)
+  latest = checkpoints.newest(folder)
   prefixes = [name[:-6] for name in names if name.endswith(".index")]
   found += [os.path.basename(latest)] if latest else prefixes
   if len(found) == 1:

@@ -2,7 +2,9 @@
 """Finding checkpoints, starting from them, and keeping the best one."""
 
 import json
+import os
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -37,7 +39,92 @@ def save(folder, values, step=None):
       return tf.train.Saver().save(session, str(folder / "model.ckpt"), step)
 
 
-# ------------------------------------------------------- starting weights
+# ----------------------------------------------------- finding checkpoints
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """A folder with the checkpoints of steps 3 and 6, by name too."""
+  folder = tmp_path / "out *1*"
+  folder.mkdir()
+  for step in (3, 6):
+    save(folder, {"a": [1.0] * 8}, step)
+  return folder
+
+
+def cut(folder, name):
+  path = folder / name
+  path.write_bytes(path.read_bytes()[:-4])
+
+
+DAMAGE = {
+  "nothing": (lambda f: None, 6, ""),
+  "no state": (lambda f: (f / "checkpoint").unlink(), 6, "is missing"),
+  "empty state": (lambda f: (f / "checkpoint").write_text(""), 6, "is damaged"),
+  "other state": (lambda f: (f / "checkpoint").write_text("{"), 6, "damaged"),
+  "not UTF-8": (
+    lambda f: (f / "checkpoint").write_bytes(b"\xff\xfe"),
+    6,
+    "checkpoint is damaged",
+  ),
+  "no index": (
+    lambda f: (f / "model.ckpt-6.index").unlink(),
+    3,
+    "there is no file .*model.ckpt-6.index",
+  ),
+  "cut index": (
+    lambda f: cut(f, "model.ckpt-6.index"),
+    3,
+    "model.ckpt-6 is damaged",
+  ),
+  "cut data": (
+    lambda f: cut(f, "model.ckpt-6.data-00000-of-00001"),
+    3,
+    "model.ckpt-6 is damaged: its data files have",
+  ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_newest_whole_checkpoint_is_found(folder, caplog, damage):
+  harm, step, text = DAMAGE[damage]
+  harm(folder)
+  for _ in range(2):
+    found = checkpoints.newest(str(folder))
+    assert found == str(folder / f"model.ckpt-{step}")
+  assert checkpoints.current_step(str(folder)) == step
+  if not text:
+    assert not caplog.messages
+    return
+  (line,) = caplog.messages  # once, however often it is asked
+  assert re.search(text, line)
+  assert line.endswith(f"the newest whole checkpoint is {found}")
+  checkpoints.make_resumable(str(folder))  # for TensorFlow's own eyes
+  state = tf.train.get_checkpoint_state(str(folder))
+  assert state.model_checkpoint_path == found
+  assert state.all_model_checkpoint_paths[-1] == found
+
+
+@pytest.mark.parametrize("name", ["out[1]", "a\\b"])
+def test_a_folder_that_tensorflow_takes_for_a_pattern_is_refused(name):
+  with pytest.raises(ValueError, match="rename the folder"):
+    checkpoints.newest(name)
+  with pytest.raises(ValueError, match="rename the folder"):
+    checkpoints.checkpoint_prefix(f"{name}/model.ckpt-3")
+
+
+def test_weights_of_which_none_is_whole_are_an_error(folder):
+  for step in (3, 6):
+    cut(folder, f"model.ckpt-{step}.index")
+  with pytest.raises(ValueError, match="no whole checkpoint: .*-6 is damaged;"):
+    checkpoints.newest(str(folder))
+  for path in folder.glob("model.ckpt*"):
+    path.unlink()
+  with pytest.raises(ValueError, match="there is no file .*model.ckpt-6.index"):
+    checkpoints.newest(str(folder))
+  (folder / "checkpoint").unlink()
+  assert checkpoints.newest(str(folder)) is None
+  assert checkpoints.newest(str(folder / "none")) is None
 
 
 @pytest.mark.parametrize(
@@ -145,13 +232,100 @@ def test_prediction_needs_a_trained_model(tmp_path):
 # ---------------------------------------------------------------- the best
 
 
-def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_named(tmp_path, value):
+  tf.get_variable("a", initializer=[0.0, 0.0])
+  tf.get_variable("b", initializer=[0.0])
+  values = {"a": [1.0, value], "b": [1.0], "b/adam_m": [0.0]}
+  prefix = save(tmp_path, values, 3)
+  for check in (
+    lambda: checkpoints.starting_weights(prefix, None, True),
+    lambda: checkpoints.check_finite(prefix),
+    lambda: checkpoints.make_resumable(str(tmp_path)),
+  ):
+    with pytest.raises(ValueError, match="model.ckpt-3 is useless: a has NaN"):
+      check()
+  values = {"a": [1.0, 2.0], "b": [1.0], "b/adam_m": [value]}
+  prefix = save(tmp_path, values, 6)
+  checkpoints.check_finite(prefix)  # the moments of the optimizer are not used
+  with pytest.raises(ValueError, match="useless: b/adam_m has NaN"):
+    checkpoints.make_resumable(str(tmp_path))
+
+
+def test_weights_that_are_no_numbers_are_not_saved():
+  tf.get_variable("good", initializer=[1.0])
+  bad = tf.get_variable("bad", initializer=[1.0, 2.0])
+  tf.get_variable("global_step", initializer=np.int64(1))
+  listener = checkpoints.FiniteListener()
+  listener.begin()
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    listener.before_save(session, 3)
+    bad.load([1.0, np.nan], session)
+    with pytest.raises(ValueError, match="step 6: NaN or inf.* in bad: lower"):
+      listener.before_save(session, 6)
+
+
+def test_a_score_is_compared_once(tmp_path):
   prefix = save(tmp_path, {"a": [0.0]})
-  best = checkpoints.BestCheckpoint(str(tmp_path / "out"), "eval_loss")
-  for step, value in enumerate([float("nan"), 0.5, float("nan"), 0.7]):
-    best.update(step, {"eval_loss": value}, prefix)
-  kept = json.loads((tmp_path / "out" / "best" / "best.json").read_text())
-  assert (kept["value"], kept["step"]) == (0.5, 1)
+  note = tmp_path / "best" / "best.json"
+
+  def make():  # as a run that resumes does
+    return checkpoints.BestCheckpoint(str(tmp_path), "eval_loss", 2)
+
+  assert not make().has_compared(3)
+  for step in (3, 6, 6):
+    make().update(step, {"eval_loss": step}, prefix)
+  assert json.loads(note.read_text())["worse"] == 1
+  assert make().has_compared(6)
+  assert not make().has_compared(9)
+  kept = json.loads(note.read_text())
+  del kept["compared"]  # as earlier versions wrote it
+  note.write_text(json.dumps(kept))
+  assert make().has_compared(9, unknown=True)
+  assert make().update(9, {"eval_loss": 9}, prefix)
+  assert make().has_compared(9)
+
+
+@pytest.mark.parametrize(
+  ("text", "found"),
+  [
+    ("", "not JSON"),
+    ("[]", "it has to be an object"),
+    ("{}", "no key 'score'"),
+    ('{"score": 1}', "'score' has to be a text, not 1"),
+    (
+      '{"score": "eval_loss", "value": NaN, "step": 3, "worse": 0}',
+      "NaN is not a number that JSON has",
+    ),
+    (
+      '{"score": "a", "value": 1, "step": 3, "worse": 0, "checkpoint": "../b"}',
+      "'checkpoint' has to be a name in its folder, not '../b'",
+    ),
+  ],
+)
+def test_a_damaged_note_of_the_best_is_told(tmp_path, text, found):
+  (tmp_path / "best").mkdir()
+  (tmp_path / "best" / "best.json").write_text(text)
+  with pytest.raises(ValueError, match=re.escape(found)):
+    checkpoints.BestCheckpoint(str(tmp_path), "eval_loss")
+
+
+def test_the_note_of_the_best_names_it(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)  # a relative folder has its own pitfalls
+  best = checkpoints.BestCheckpoint("out", "eval_loss")
+  os.mkdir("out")
+  for step in (3, 6):
+    prefix = save(pathlib.Path("out"), {"a": [0.0]}, step)
+    best.update(step, {"eval_loss": step}, prefix)
+  found = checkpoints.newest(os.path.join("out", "best"))
+  assert found == best.checkpoint == os.path.join("out/best", "model.ckpt-3")
+  assert tf.train.latest_checkpoint(os.path.join("out", "best")) == found
+  os.remove("out/best/checkpoint")
+  assert checkpoints.newest(os.path.join("out", "best")) == found
+  os.remove("out/best/model.ckpt-3.index")
+  with pytest.raises(ValueError, match="out/best holds no whole checkpoint"):
+    checkpoints.newest(os.path.join("out", "best"))
 
 
 def test_a_higher_accuracy_is_better(tmp_path):

@@ -158,6 +158,19 @@ def test_the_same_seed_gives_the_same_order(records):
   assert order(3) != order(4)
 
 
+@pytest.mark.parametrize(
+  "options", [{}, {"bounds": [4, 8, 16]}, {"drop_remainder": True}]
+)
+def test_training_that_resumes_goes_on_with_the_next_batch(records, options):
+  options = {**options, "is_training": True, "random_seed": 5}
+  whole = batches(records, 9, **options)
+  rest = batches(records, 5, **options, first_batch=4)  # in the second epoch
+  for found, expected in zip(rest, whole[4:]):
+    for name, value in expected.items():
+      np.testing.assert_array_equal(found[name], value)
+  assert len({batch["label_ids"].tobytes() for batch in whole}) > 7
+
+
 def test_every_batch_of_a_training_bucket_is_full(records):
   found = batches(
     records, limit=12, is_training=True, bounds=[8, 16], random_seed=1

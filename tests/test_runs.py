@@ -370,7 +370,8 @@ def test_the_best_checkpoint_is_used_where_one_is_kept(options, tmp_path):
   options = dataclasses.replace(options, keep_best="eval_f1")
   assert runs.best_checkpoint(options) is None
   best = tmp_path / "out" / "best"
-  note = {"score": "eval_f1", "value": 0.5, "checkpoint": "model.ckpt-3"}
+  note = {"score": "eval_f1", "value": 0.5, "step": 3, "worse": 0}
+  note["checkpoint"] = "model.ckpt-3"
   write(best / "best.json", json.dumps(note))
   assert runs.best_checkpoint(options) == str(best / "model.ckpt-3")
 

@@ -186,6 +186,7 @@ def input_fn_builder(
   num_examples: int,
   bounds: Sequence[int] = (),
   random_seed: int | None = None,
+  first_batch: int = 0,
 ):
   """Makes an `input_fn` from TFRecord files.
 
@@ -198,6 +199,7 @@ def input_fn_builder(
     num_examples: the number of records in the files.
     bounds: ascending lengths to cut batches to; empty: no cutting.
     random_seed: the seed of the order of examples.
+    first_batch: how many batches training has taken before; they are skipped.
 
   Returns:
     `input_fn(params, input_context=None)` -> tf.data.Dataset.
@@ -212,12 +214,13 @@ def input_fn_builder(
     if is_training:
       dataset = host_share(dataset, params.get("context"))
       dataset = dataset.shuffle(num_examples, seed=random_seed).repeat()
-    dataset = dataset.map(
-      lambda record: decode_record(record, schema), tf.data.AUTOTUNE
-    )
-    if is_training:
-      dataset = _batch(dataset, batch_size, drop_remainder, bounds, schema)
+      dataset = _batch_records(
+        dataset, batch_size, drop_remainder, bounds, schema, first_batch
+      )
     else:
+      dataset = dataset.map(
+        lambda record: decode_record(record, schema), tf.data.AUTOTUNE
+      )
       dataset = batch_in_order(
         dataset, num_examples, batch_size, drop_remainder, bounds, schema
       )
@@ -260,6 +263,7 @@ def batch_input_fn(
   buckets: str | Sequence[int],
   drop_remainder: bool,
   random_seed: int | None = None,
+  first_batch: int = 0,
 ):
   """Makes an `input_fn` from one file, with bounds that suit its examples.
 
@@ -273,6 +277,7 @@ def batch_input_fn(
     buckets: ascending bounds, maybe none, or "auto": chosen by length.
     drop_remainder: as in `input_fn_builder`.
     random_seed: the seed of the order of examples.
+    first_batch: as in `input_fn_builder`.
   """
   longest = schema["input_ids"].shape[-1]
   if buckets == "auto":
@@ -289,6 +294,7 @@ def batch_input_fn(
     records.num_examples,
     buckets,
     random_seed,
+    first_batch,
   )
 
 
@@ -332,12 +338,48 @@ def batch_in_order(
 def _batch(dataset, batch_size, drop_remainder, bounds, schema):
   if drop_remainder or not bounds:
     return dataset.batch(batch_size, drop_remainder=drop_remainder)
-  return _batch_by_length(dataset, bounds, batch_size, schema)
+  keyed = dataset.map(
+    lambda example: (_bucket(example["input_mask"], bounds), example)
+  )
+  return _batch_by_key(keyed, batch_size).map(
+    lambda batch: _cut_to_bucket(batch, bounds, schema)
+  )
+
+
+def _batch_records(
+  records, batch_size, drop_remainder, bounds, schema, first_batch
+):
+  """Batches of endless serialised records, from `first_batch` on.
+
+  What is skipped is not parsed, except for its length where that decides the
+  batch.
+  """
+  is_cut = bounds and not drop_remainder
+  if is_cut:
+    mask = {"input_mask": schema["input_mask"]}
+
+    def keyed(record):
+      example = tf.io.parse_single_example(record, mask)
+      return _bucket(example["input_mask"], bounds), record
+
+    batches = _batch_by_key(records.map(keyed, tf.data.AUTOTUNE), batch_size)
+  else:
+    batches = records.batch(batch_size, drop_remainder=drop_remainder)
+
+  def parsed(batch):
+    examples = _narrow(tf.io.parse_example(batch, dict(schema)))
+    return _cut_to_bucket(examples, bounds, schema) if is_cut else examples
+
+  return batches.skip(first_batch).map(parsed, tf.data.AUTOTUNE)
 
 
 def decode_record(record, name_to_features):
   """Parses a serialised example to {name: tensor}; casts int64 to int32."""
-  example = tf.io.parse_single_example(record, dict(name_to_features))
+  return _narrow(tf.io.parse_single_example(record, dict(name_to_features)))
+
+
+def _narrow(example):
+  """Casts int64 values to int32."""
   return {
     name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
     for name, value in example.items()
@@ -396,21 +438,31 @@ def replica_shares(dataset, batch_size, context):
   return dataset.flat_map(parts)
 
 
-def _batch_by_length(dataset, bounds, batch_size, schema):
-  """Makes each batch from one bucket and cuts it to the bucket's bound."""
-
-  def bucket(example):
-    # If a record has several sequences, the longest counts.
-    length = tf.reduce_max(tf.reduce_sum(example["input_mask"], axis=-1))
-    return tf.searchsorted(bounds, [length], out_type=tf.int64)[0]
-
-  def batch(key, examples):
-    bound = tf.gather(bounds, key)
-    return examples.batch(batch_size).map(lambda rows: cut(rows, bound, schema))
-
+def _batch_by_key(dataset, batch_size):
+  """Makes each batch of a dataset of (key, value) from values of one key."""
   return dataset.apply(
-    tf.data.experimental.group_by_window(bucket, batch, batch_size)
+    tf.data.experimental.group_by_window(
+      lambda key, value: key,
+      lambda key, window: window.map(lambda key, value: value).batch(
+        batch_size
+      ),
+      batch_size,
+    )
   )
+
+
+def _bucket(mask, bounds):
+  """The bucket of an example; of its sequences, the longest counts."""
+  length = tf.reduce_max(tf.reduce_sum(mask, axis=-1))
+  return tf.searchsorted(
+    tf.constant(bounds, length.dtype), [length], out_type=tf.int64
+  )[0]
+
+
+def _cut_to_bucket(batch, bounds, schema):
+  """Cuts a batch whose examples are of one bucket to the bucket's bound."""
+  bound = tf.gather(bounds, _bucket(batch["input_mask"], bounds))
+  return cut(batch, bound, schema)
 
 
 def cut(batch, bound, schema):

@@ -7,17 +7,19 @@ and the weights that each variable starts from.
 
 from __future__ import annotations
 
-import json
+import fnmatch
+import functools
 import math
 import os
 import re
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
 import modeling
-from bert.files import writing
+from bert.files import reading, writing
 
 # Variables that belong to the optimiser or the run, not to the model.
 _NOT_WEIGHTS = re.compile(
@@ -25,6 +27,7 @@ _NOT_WEIGHTS = re.compile(
 )
 # Those of them that may start anew when training resumes.
 _RENEWED = re.compile(r"/adam_[mv]$|^loss_scale/")
+_SAVED = re.compile(r"model\.ckpt-(\d+)\.index$")
 _LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
 _WORDS = "bert/embeddings/word_embeddings"
 _POSITIONS = "bert/embeddings/position_embeddings"
@@ -33,30 +36,134 @@ _POSITIONS = "bert/embeddings/position_embeddings"
 # ----------------------------------------------------- finding checkpoints
 
 
+def newest(folder: str) -> str | None:
+  """Returns the prefix of the checkpoint that a folder stands at.
+
+  That is the one that its file `checkpoint` names, or in the folder `best` its
+  best.json. Where that file is lost or names a checkpoint that is not whole,
+  the newest whole model.ckpt-N is found by its name, and a line in the log says
+  so.
+
+  Args:
+    folder: maybe one that does not exist.
+
+  Returns:
+    A prefix; None if there is no checkpoint.
+
+  Raises:
+    ValueError: there are checkpoints, but none is whole, or TensorFlow can't
+      read any at such a path.
+  """
+  _check_name(folder)
+  if not tf.io.gfile.isdir(folder):
+    return None
+  named = _named(folder)
+  fault = _fault(named) if named else None
+  if named and not fault:
+    return named
+  saved = _saved(folder)
+  found = next((p for p in reversed(saved) if not _fault(p)), None)
+  state = os.path.join(folder, "checkpoint")
+  has_state = tf.io.gfile.exists(state)
+  if not fault:
+    fault = f"{state} {'is damaged' if has_state else 'is missing'}"
+  if found:
+    _warn_once(f"{fault}; the newest whole checkpoint is {found}")
+  elif named or saved or has_state:
+    raise ValueError(
+      f"{folder} holds no whole checkpoint: {fault}; bring back its files from"
+      " a copy, or give another folder"
+    )
+  return found
+
+
+def _check_name(path):
+  """Raises ValueError if TensorFlow could not read a checkpoint at a path.
+
+  It can save one there, but looks for it with the path as a pattern.
+  """
+  if "\\" in path or not fnmatch.fnmatchcase(path, path):
+    raise ValueError(
+      f"{path}: TensorFlow can't read checkpoints from a path with [...] or a"
+      " backslash in it: rename the folder"
+    )
+
+
+def _named(folder):
+  """The prefix that a folder's best.json or `checkpoint` names, or None."""
+  best = _read_best(folder)
+  if best:
+    return os.path.join(folder, best["checkpoint"])
+  try:
+    state = tf.train.get_checkpoint_state(folder)
+  except ValueError:  # it is not UTF-8, or names nothing
+    return None
+  return state.model_checkpoint_path if state else None
+
+
+def _saved(folder):
+  """The prefixes of a folder's checkpoints by number, the newest last."""
+  matches = map(_SAVED.match, tf.io.gfile.listdir(folder))
+  steps = sorted(int(match[1]) for match in matches if match)
+  return [os.path.join(folder, f"model.ckpt-{step}") for step in steps]
+
+
+@functools.cache
+def _warn_once(text):
+  logging.warning(text)
+
+
+def make_resumable(folder: str | None) -> None:
+  """Makes sure that TensorFlow resumes from the checkpoint that `newest` finds.
+
+  TensorFlow reads the folder's file `checkpoint`, and begins at step 0 where it
+  is lost. So the file is written again.
+
+  Raises:
+    ValueError: a variable of the checkpoint is NaN or infinite.
+  """
+  found = folder and newest(folder)
+  if not found:
+    return
+  if found != _named(folder):
+    whole = [prefix for prefix in _saved(folder) if not _fault(prefix)]
+    _write_state(folder, [os.path.basename(prefix) for prefix in whole])
+  check_finite(found, moments=True)
+
+
+def _write_state(folder, names):
+  """Writes the file `checkpoint`, which names checkpoints, the newest last."""
+  lines = [f'model_checkpoint_path: "{names[-1]}"']
+  lines += [f'all_model_checkpoint_paths: "{name}"' for name in names]
+  writing.write_lines(os.path.join(folder, "checkpoint"), lines)
+
+
 def checkpoint_prefix(path: str | None) -> str | None:
   """Returns the prefix of the checkpoint at `path`.
 
   Args:
     path: a prefix such as `dir/bert_model.ckpt`, one of the checkpoint's
-      files, or a folder that holds one checkpoint or a `checkpoint` file.
+      files, or a folder that holds one checkpoint or those of a training.
       Empty or None: no checkpoint.
 
   Raises:
-    ValueError: there is no such checkpoint.
+    ValueError: there is no such checkpoint, or none that is whole.
   """
   if not path:
     return None
   if tf.io.gfile.isdir(path):
-    found = tf.train.latest_checkpoint(path)
-    indexes = tf.io.gfile.glob(os.path.join(path, "*.index"))
+    found = newest(path)
+    names = tf.io.gfile.listdir(path)
+    indexes = [name for name in names if name.endswith(".index")]
     if not found and len(indexes) == 1:
-      found = indexes[0][: -len(".index")]
+      found = os.path.join(path, indexes[0].removesuffix(".index"))
     if not found:
       raise ValueError(
         f"folder {path} holds {len(indexes)} checkpoints: give the prefix of"
         " one, such as dir/bert_model.ckpt"
       )
     return found
+  _check_name(path)
   prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path)
   if not tf.io.gfile.exists(prefix + ".index"):
     raise ValueError(f"no checkpoint {prefix}: there is no file {prefix}.index")
@@ -75,11 +182,10 @@ def find_checkpoint(
   checkpoint = checkpoint_prefix(path)
   if not checkpoint:
     return None
-  try:
-    shapes = dict(tf.train.list_variables(checkpoint))
-    _check_size(checkpoint)
-  except (tf.errors.OpError, IndexError):  # a damaged index can raise either
-    raise ValueError(f"checkpoint {checkpoint} is damaged") from None
+  fault = _fault(checkpoint)
+  if fault:
+    raise ValueError(fault)
+  shapes = dict(tf.train.list_variables(checkpoint))
   layers = {
     int(match.group(1))
     for match in (re.match(r"bert/encoder/layer_(\d+)/", n) for n in shapes)
@@ -105,33 +211,43 @@ def find_checkpoint(
   return checkpoint
 
 
-def _check_size(checkpoint):
-  """Raises ValueError if a checkpoint's data files are too short."""
-  reader = tf.train.load_checkpoint(checkpoint)
-  types = reader.get_variable_to_dtype_map()
+def _fault(checkpoint):
+  """A sentence if a checkpoint lacks files or has damaged ones, or None."""
+  folder, prefix = os.path.split(checkpoint)
+  if not tf.io.gfile.exists(checkpoint + ".index"):
+    return f"there is no file {checkpoint}.index"
+  try:
+    reader = tf.train.load_checkpoint(checkpoint)
+    types = reader.get_variable_to_dtype_map()
+    shapes = reader.get_variable_to_shape_map()
+  except (tf.errors.OpError, IndexError):  # a damaged index can raise either
+    return f"checkpoint {checkpoint} is damaged"
   wanted = sum(
     math.prod(shape) * types[name].size
-    for name, shape in reader.get_variable_to_shape_map().items()
+    for name, shape in shapes.items()
     if types[name] != tf.string  # the size of strings is unknown
   )
-  folder, prefix = os.path.split(checkpoint)
-  found = sum(
-    tf.io.gfile.stat(os.path.join(folder, name)).length
+  data = [
+    name
     for name in tf.io.gfile.listdir(folder or ".")
     if name.startswith(prefix + ".data-")
+  ]
+  found = sum(
+    tf.io.gfile.stat(os.path.join(folder, name)).length for name in data
   )
   if found < wanted:
-    raise ValueError(
+    return (
       f"checkpoint {checkpoint} is damaged: its data files have {found} bytes,"
       f" but its variables need {wanted}: copy or download it again"
     )
+  return None
 
 
 def current_step(path: str) -> int:
   """Returns the step of a checkpoint or a folder's newest one; 0 if none."""
   checkpoint = path
   if not tf.io.gfile.exists(path + ".index"):
-    checkpoint = tf.train.latest_checkpoint(path)
+    checkpoint = newest(path)
   if not checkpoint:
     return 0
   try:
@@ -145,11 +261,74 @@ def current_step(path: str) -> int:
 
 def check_trained(output_dir: str, init_checkpoint: str | None) -> None:
   """Raises ValueError if there are no weights to predict with."""
-  if not init_checkpoint and not tf.train.latest_checkpoint(output_dir):
+  if not init_checkpoint and not newest(output_dir):
     raise ValueError(
       f"{output_dir} holds no trained model: train first (--do_train), or give"
       " an --init_checkpoint with the task's weights"
     )
+
+
+# ----------------------------------------------------------- finite weights
+
+
+def read_weight(reader, checkpoint: str, name: str) -> np.ndarray:
+  """The value of a variable in a checkpoint.
+
+  Args:
+    reader: of `tf.train.load_checkpoint`.
+    checkpoint: prefix, for the error message.
+    name: of the variable.
+
+  Raises:
+    ValueError: it can't be read, or is NaN or infinite.
+  """
+  try:
+    value = reader.get_tensor(name)
+  except (tf.errors.OpError, IndexError):  # IndexError: the file is too short
+    raise ValueError(
+      f"checkpoint {checkpoint} is damaged: {name} can't be read"
+    ) from None
+  is_number = reader.get_variable_to_dtype_map()[name].is_floating
+  if is_number and not np.isfinite(value).all():
+    raise ValueError(
+      f"checkpoint {checkpoint} is useless: {name} has NaN or infinite values;"
+      " take an earlier checkpoint, or train again with a lower --learning_rate"
+    )
+  return value
+
+
+def check_finite(checkpoint: str, moments: bool = False) -> None:
+  """Raises ValueError if a weight of a checkpoint is NaN or infinite.
+
+  Args:
+    checkpoint: prefix.
+    moments: whether to look at what the optimizer keeps, too.
+  """
+  reader = tf.train.load_checkpoint(checkpoint)
+  for name in sorted(reader.get_variable_to_shape_map()):
+    if moments or not _NOT_WEIGHTS.search(name):
+      read_weight(reader, checkpoint, name)
+
+
+class FiniteListener(tf.train.CheckpointSaverListener):
+  """Ends training before it saves variables that are NaN or infinite."""
+
+  def begin(self):
+    variables = [v for v in tf.global_variables() if v.dtype.is_floating]
+    self._names = [variable.op.name for variable in variables]
+    self._are_finite = [
+      tf.reduce_all(tf.math.is_finite(variable)) for variable in variables
+    ]
+
+  def before_save(self, session, global_step_value):
+    found = zip(self._names, session.run(self._are_finite))
+    lost = [name for name, is_finite in found if not is_finite]
+    if lost:
+      raise ValueError(
+        f"step {global_step_value}: NaN or infinite values in {_some(lost)}:"
+        " lower --learning_rate or warm up for longer; the newest checkpoint is"
+        " from before"
+      )
 
 
 # ------------------------------------------------------- starting weights
@@ -178,7 +357,7 @@ def starting_weights(
       prediction needs is missing.
   """
   variables = tf.trainable_variables()
-  resumed = model_dir and tf.train.latest_checkpoint(model_dir)
+  resumed = model_dir and newest(model_dir)
   if resumed:
     _check_shapes(variables, resumed, "output_dir holds another model: ")
     unused = f", not {init_checkpoint}" if init_checkpoint else ""
@@ -196,6 +375,9 @@ def starting_weights(
   _check_shapes(
     [v for v in variables if v.op.name in assignment], init_checkpoint
   )
+  reader = tf.train.load_checkpoint(init_checkpoint)
+  for name in assignment:
+    read_weight(reader, init_checkpoint, name)
   new = [v.op.name for v in variables if v.op.name not in assignment]
   if new and not may_be_new:
     raise ValueError(
@@ -229,7 +411,7 @@ def resuming_saver(
   Returns:
     A saver of all variables; None where nothing is lacking.
   """
-  checkpoint = model_dir and tf.train.latest_checkpoint(model_dir)
+  checkpoint = model_dir and newest(model_dir)
   if not checkpoint:
     return None
   stored = {name for name, _ in tf.train.list_variables(checkpoint)}
@@ -324,6 +506,32 @@ class GraphListener(tf.train.CheckpointSaverListener):
 # ---------------------------------------------------- the best checkpoint
 
 
+def _read_best(folder):
+  """What best.json in a folder says, or None if there is none.
+
+  Raises:
+    ValueError: it is damaged.
+  """
+  path = os.path.join(folder, "best.json")
+  if not tf.io.gfile.exists(path):
+    return None
+  shape = {
+    "score": str,
+    "value": float,
+    "step": int,
+    "checkpoint": str,
+    "worse": int,
+    "compared?": int,
+  }
+  kept = reading.read_json(path, shape, "note of the best checkpoint")
+  if not re.fullmatch(r"[^/\\]+", kept["checkpoint"]):
+    raise ValueError(
+      f"{path}: 'checkpoint' has to be a name in its folder, not"
+      f" {kept['checkpoint']!r}"
+    )
+  return kept
+
+
 class BestCheckpoint:
   """Keeps a copy of the best checkpoint in `output_dir`/best.
 
@@ -340,12 +548,9 @@ class BestCheckpoint:
     self._score = score
     self._sign = -1 if _LOWER_IS_BETTER.search(score) else 1
     self._patience = patience
-    self._kept = None
-    if tf.io.gfile.exists(self._note):
-      with tf.io.gfile.GFile(self._note) as reader:
-        self._kept = json.load(reader)
-      if self._kept["score"] != score:
-        self._kept = None
+    self._kept = _read_best(self._folder)
+    if self._kept and self._kept["score"] != score:
+      self._kept = None
 
   @property
   def checkpoint(self) -> str | None:
@@ -368,9 +573,24 @@ class BestCheckpoint:
     if self._is_better(value):
       self._keep(step, value, checkpoint)
     else:
-      self._kept["worse"] += 1
+      self._kept["worse"] += not self.has_compared(step)
+      self._kept["compared"] = int(step)
       self._save_note()
     return self.is_patience_out()
+
+  def has_compared(self, step: int, unknown: bool = False) -> bool:
+    """Whether `update` has had the scores of a step.
+
+    Args:
+      step: of a checkpoint.
+      unknown: the answer where an earlier version wrote best.json, which does
+        not say.
+    """
+    if self._kept is None:
+      return False
+    if "compared" not in self._kept:
+      return unknown
+    return step <= self._kept["compared"]
 
   def is_patience_out(self) -> bool:
     """Returns whether training should end, and logs why if so."""
@@ -384,29 +604,31 @@ class BestCheckpoint:
     return True
 
   def _is_better(self, value):
-    if self._kept is None or math.isnan(self._kept["value"]):
+    if self._kept is None:
       return True
     return (value - self._kept["value"]) * self._sign > 0
 
   def _keep(self, step, value, checkpoint):
     tf.io.gfile.makedirs(self._folder)
     name = os.path.basename(checkpoint)
-    for path in tf.io.gfile.glob(checkpoint + ".*"):
-      tf.io.gfile.copy(
-        path, os.path.join(self._folder, os.path.basename(path)), True
-      )
+    folder = os.path.dirname(checkpoint)
+    for file in tf.io.gfile.listdir(folder):
+      if file.startswith(name + "."):
+        source = os.path.join(folder, file)
+        tf.io.gfile.copy(source, os.path.join(self._folder, file), True)
     self._kept = {
       "score": self._score,
       "value": float(value),
       "step": int(step),
       "checkpoint": name,
       "worse": 0,  # evaluations since then without a better score
+      "compared": int(step),  # the last step whose scores were compared
     }
     self._save_note()
-    tf.train.update_checkpoint_state(self._folder, name)
-    for path in tf.io.gfile.glob(os.path.join(self._folder, "*.ckpt-*")):
-      if not os.path.basename(path).startswith(name + "."):
-        tf.io.gfile.remove(path)
+    _write_state(self._folder, [name])
+    for file in tf.io.gfile.listdir(self._folder):
+      if ".ckpt-" in file and not file.startswith(name + "."):
+        tf.io.gfile.remove(os.path.join(self._folder, file))
 
   def _save_note(self):
     writing.write_json(self._note, self._kept)

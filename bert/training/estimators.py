@@ -107,7 +107,9 @@ def estimator_for(
 def _run_config(options, output_dir):
   """How and where the estimator of some options runs."""
   tpu = tf.estimator.tpu
-  tpu_config = {"num_shards": options.num_tpu_cores}
+  tpu_config = {
+    "num_shards": options.num_tpu_cores if options.use_tpu else None
+  }
   training = {}
   if isinstance(options, flags.RunOptions):
     strategy = make_strategy(options.distribution, cluster.devices(options))
@@ -315,6 +317,7 @@ def _start(options, config, trained):
       logging.info(text)
     saver = None
     if is_training:
+      checkpoints.make_resumable(model_dir)
       counts = map(_num_weights, (trained, tf.trainable_variables()))
       logging.info("trained weights: {:,} of {:,}".format(*counts))
       keep = config.keep_checkpoint_max if config else 5
@@ -461,6 +464,8 @@ def train(
   """
   output_dir = estimator.model_dir
   first = checkpoints.current_step(output_dir)
+  if listener:
+    listener.catch_up()
   if first >= num_train_steps:
     logging.info(
       f"{output_dir} is already trained to step {first} of {num_train_steps}:"
@@ -496,14 +501,29 @@ def train(
 
 def _train_alone(estimator, input_fn, num_train_steps, progress, listener):
   """Trains on the devices of this machine, or on a TPU."""
-  listeners = [checkpoints.GraphListener()]
+  listeners = [checkpoints.FiniteListener(), checkpoints.GraphListener()]
   if listener:
     listeners.append(listener)
+  hooks = [progress]
+  if (
+    estimator.config.tpu_config.num_shards is None
+  ):  # no TPU, which has its own
+    hooks.append(_saver_hook(estimator))
   estimator.train(
     input_fn,
     max_steps=num_train_steps,
-    hooks=[progress],
+    hooks=hooks,
     saving_listeners=[*listeners, SavingClock(progress)],
+  )
+
+
+def _saver_hook(estimator, listeners=()):
+  """What saves checkpoints, after the hooks before it have seen the step."""
+  return tf.train.CheckpointSaverHook(
+    estimator.model_dir,
+    save_steps=estimator.config.save_checkpoints_steps,
+    listeners=listeners,
+    save_graph_def=False,
   )
 
 
@@ -521,12 +541,8 @@ def _train_with_others(estimator, input_fn, num_train_steps, progress, workers):
   hooks = [WorkersHook(workers, num_train_steps)]
   if workers.index == 0:
     # Without summaries of its own, the session would save no checkpoint.
-    saver = tf.train.CheckpointSaverHook(
-      estimator.model_dir,
-      save_steps=estimator.config.save_checkpoints_steps,
-      listeners=[checkpoints.GraphListener(), SavingClock(progress)],
-      save_graph_def=False,
-    )
+    listeners = [checkpoints.FiniteListener(), checkpoints.GraphListener()]
+    saver = _saver_hook(estimator, [*listeners, SavingClock(progress)])
     hooks += [progress, saver]
   try:
     tf.estimator.train_and_evaluate(
@@ -557,6 +573,9 @@ def predict(
     {name: array [B, ...]}, in the order of computation; `example_index` tells
     each example's place.
   """
+  checkpoint = checkpoint or checkpoints.newest(estimator.model_dir)
+  if checkpoint:
+    checkpoints.check_finite(checkpoint)
   batches = estimator.predict(
     input_fn, checkpoint_path=checkpoint, yield_single_examples=False
   )
@@ -564,5 +583,5 @@ def predict(
     batches,
     lambda batch: int(np.sum(batch["example_index"] >= 0)),
     num_examples,
-    checkpoint or tf.train.latest_checkpoint(estimator.model_dir),
+    checkpoint,
   )

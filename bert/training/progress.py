@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -72,6 +72,7 @@ class ProgressHook(tf.train.SessionRunHook):
   def after_create_session(self, session, coord):
     del coord
     self._first = self._step = session.run(self._step_tensor)
+    restart_curves(self._output_dir, self._first + 1)
     self._seconds = 0.0
     self._open_window()
     self._bar = None
@@ -89,6 +90,13 @@ class ProgressHook(tf.train.SessionRunHook):
   def after_run(self, run_context, run_values):
     self._window_seconds += time.monotonic() - self._started
     step = run_context.session.run(self._step_tensor)
+    for name, value in run_values.results.items():
+      if not np.isfinite(value).all():
+        raise ValueError(
+          f"step {step}: the {name.replace('_', ' ')} became {np.max(value)}:"
+          " lower --learning_rate or warm up for longer; the newest checkpoint"
+          " is from before"
+        )
     self._window.append(run_values.results)
     due = step // self._log_steps > self._step // self._log_steps
     if self._bar:
@@ -98,8 +106,12 @@ class ProgressHook(tf.train.SessionRunHook):
       self._show()
       self._open_window()
 
-  def end(self, session):
+  def flush(self):
+    """Writes the curves to the disk; training may resume from this step."""
     self._writer.flush()
+
+  def end(self, session):
+    self.flush()
     if self._bar:
       self._bar.close()
 
@@ -133,6 +145,12 @@ class ProgressHook(tf.train.SessionRunHook):
       )
 
 
+def restart_curves(folder: str, step: int) -> None:
+  """Has TensorBoard forget what a killed run recorded from a step on."""
+  start = tf.SessionLog(status=tf.SessionLog.START)
+  tf.summary.FileWriterCache.get(folder).add_session_log(start, step)
+
+
 class SavingClock(tf.train.CheckpointSaverListener):
   """Leaves the time of saving and of earlier listeners out of the progress."""
 
@@ -141,6 +159,7 @@ class SavingClock(tf.train.CheckpointSaverListener):
 
   def before_save(self, session, global_step_value):
     self._started = time.monotonic()
+    self._progress.flush()
 
   def after_save(self, session, global_step_value):
     self._progress.leave_out(time.monotonic() - self._started)
@@ -158,8 +177,18 @@ class EvaluationListener(tf.train.CheckpointSaverListener):
   def __init__(self, evaluate: Callable, output_dir: str, best=None):
     self._evaluate = evaluate
     self._output_dir = output_dir
+    self._curves = os.path.join(output_dir, "eval")
     self._best = best
     self._first = checkpoints.current_step(output_dir)
+
+  def catch_up(self) -> None:
+    """Evaluates what an earlier run saved, if it was killed before it could."""
+    best, step = self._best, self._first
+    is_due = best and step and not best.has_compared(step, unknown=True)
+    if tf.io.gfile.isdir(self._curves):
+      restart_curves(self._curves, step if is_due else step + 1)
+    if is_due:
+      self._score(step)
 
   def is_patience_out(self) -> bool:
     """Returns whether an earlier run ended because no score was better."""
@@ -168,16 +197,29 @@ class EvaluationListener(tf.train.CheckpointSaverListener):
   def after_save(self, session, global_step_value):
     if global_step_value == self._first:  # training starts from these weights
       return None
-    checkpoint = tf.train.latest_checkpoint(self._output_dir)
+    return self._score(global_step_value)
+
+  def _score(self, step):
+    """Evaluates the newest checkpoint; True asks the session to stop."""
+    checkpoint = checkpoints.newest(self._output_dir)
     scores = self._evaluate(checkpoint)
-    _write_summaries(
-      os.path.join(self._output_dir, "eval"), scores, global_step_value
-    )
+    check_scores(scores)
+    _write_summaries(self._curves, scores, step)
     shown = ", ".join(f"{k} {_number(v)}" for k, v in sorted(scores.items()))
-    logging.info(f"step {global_step_value} evaluated: {shown}")
-    if self._best and self._best.update(global_step_value, scores, checkpoint):
-      return True  # asks the session to stop
+    logging.info(f"step {step} evaluated: {shown}")
+    if self._best and self._best.update(step, scores, checkpoint):
+      return True
     return None
+
+
+def check_scores(scores: Mapping) -> None:
+  """Raises ValueError if a score is NaN or infinite."""
+  for name, value in scores.items():
+    if not np.isfinite(value):
+      raise ValueError(
+        f"the score {name} is {value}: the training has failed (lower"
+        " --learning_rate), or the weights or the data are damaged"
+      )
 
 
 def _write_summaries(folder, scores, step):

@@ -8,7 +8,6 @@ In: a script's options and its task. Out, in `output_dir`: checkpoints,
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,15 @@ import tokenization
 from bert.files import reading, writing
 from bert.records import input_pipeline
 from bert.tasks import task as tasks
-from bert.training import checkpoints, cluster, estimators, flags, progress
+from bert.training import (
+  checkpoints,
+  cluster,
+  estimators,
+  flags,
+  folders,
+  memory,
+  progress,
+)
 
 _LEAST_OF_VOCAB = 0.9  # of vocab_size; below, it may be another model's
 
@@ -52,7 +59,7 @@ def check_options(
   cluster.check_devices(options, inputs)
   _check_batch_split(options)
   check_precision(options)
-  _check_output_dir(options)
+  folders.check_output_dir(options)
 
 
 def check_needed(options, pairs: Sequence[tuple[str, str]]) -> None:
@@ -98,45 +105,6 @@ def _has_bfloat16_units():
       return bool(re.search(r"\b(avx512_bf16|amx_bf16)\b", reader.read()))
   except OSError:
     return True
-
-
-def _check_output_dir(options):
-  """Compares the model in --output_dir, if there is one, with the given files.
-
-  Raises:
-    ValueError: its checkpoint is of another configuration or vocabulary.
-  """
-  if not options.output_dir:
-    raise ValueError("--output_dir is empty: name a folder")
-  if not tf.train.latest_checkpoint(options.output_dir):
-    return
-  for name, file in _model_files(options):
-    kept, given = os.path.join(options.output_dir, file), getattr(options, name)
-    if not tf.io.gfile.exists(kept):
-      continue
-    if _content(kept) != _content(given):
-      raise ValueError(
-        f"{options.output_dir} holds another model: --{name}={given}"
-        f" differs from its {file}; give another --output_dir"
-      )
-
-
-def _model_files(options):
-  """(option, name of its copy in the output folder) of the given files."""
-  pairs = (
-    ("bert_config_file", "bert_config.json"),
-    ("vocab_file", "vocab.txt"),
-  )
-  return [pair for pair in pairs if getattr(options, pair[0], None)]
-
-
-def _content(path):
-  """What a configuration or vocabulary says, whatever its layout."""
-  with tf.io.gfile.GFile(path, "rb") as reader:
-    text = reader.read().decode("utf-8", "replace")
-  if path.endswith(".json"):
-    return json.loads(text)
-  return [line.strip() for line in text.split("\n")]
 
 
 def check_evaluation(options: flags.RunOptions, scores: Sequence[str]):
@@ -215,13 +183,15 @@ def find_init_checkpoint(options, config) -> str | None:
   """The prefix of --init_checkpoint, compared with the configuration.
 
   Raises:
-    ValueError: it is not a checkpoint, does not fit, or is needed and missing.
+    ValueError: it is not a checkpoint, does not fit, is needed and missing, or
+      is of other words than the vocabulary.
   """
   checkpoint = checkpoints.find_checkpoint(
     options.init_checkpoint, config, options.bert_config_file
   )
   if not options.do_train:
     checkpoints.check_trained(options.output_dir, checkpoint)
+  folders.check_source(options, checkpoint)
   return checkpoint
 
 
@@ -335,7 +305,7 @@ def _find_note(task_class, output_dir, init_checkpoint):
   """The note in or above the output folder if it holds a checkpoint, or in or
   above the folder of --init_checkpoint."""
   folders = []
-  if tf.train.latest_checkpoint(output_dir):
+  if checkpoints.newest(output_dir):
     folders += [output_dir, os.path.dirname(output_dir)]
   if init_checkpoint:
     folder = os.path.dirname(init_checkpoint)
@@ -351,7 +321,7 @@ def warn_of_other_labels(
   options: flags.RunOptions, task_class: type, model: Model, labels
 ) -> None:
   """Warns if the initial head has as many labels, but with different names."""
-  if not options.do_train or tf.train.latest_checkpoint(options.output_dir):
+  if not options.do_train or checkpoints.newest(options.output_dir):
     return
   try:
     kept = _find_note(task_class, options.output_dir, model.init_checkpoint)
@@ -425,7 +395,13 @@ def make_estimator(
     num_train_steps: the total, 0 without training.
     predict_batch_size: examples per prediction batch; None:
       --predict_batch_size.
+
+  Raises:
+    ValueError: --output_dir holds a model of another task, or training needs
+      far more memory than there is.
   """
+  folders.check_task(options, task)
+  memory.check_memory(options, model.config)
   graph = graph_options(options, model.init_checkpoint, num_train_steps)
   model_fn = estimators.make_model_fn(task, model.config, graph)
   if predict_batch_size is None:
@@ -501,9 +477,8 @@ def make_input_fn(
     options.train_batch_size,
     length_buckets(options),
     drop_remainder=options.use_tpu,
-    # Training that resumes does not start with the first batches again.
-    random_seed=options.random_seed
-    + checkpoints.current_step(options.output_dir),
+    random_seed=options.random_seed,
+    first_batch=checkpoints.current_step(options.output_dir),
   )
 
 
@@ -561,6 +536,7 @@ def train(
     evaluate: `checkpoint -> scores`, called every --eval_steps.
     note: the task's note, for `task.json`.
   """
+  folders.remove_garbage(cluster.records_dir(options))
   if cluster.is_chief(options):
     if note:
       path = os.path.join(options.output_dir, "task.json")
@@ -583,7 +559,7 @@ def train(
 
 def _copy_model_files(options):
   """Copies configuration and vocabulary to the output folder."""
-  for name, file in _model_files(options):
+  for name, file in folders.model_files(options):
     data = reading.read_bytes(getattr(options, name))
     kept = os.path.join(options.output_dir, file)
     if tf.io.gfile.exists(kept) and reading.read_bytes(kept) == data:
@@ -615,7 +591,7 @@ def used_step(
     model: whose init_checkpoint is used if --output_dir holds no checkpoint.
     checkpoint: prefix; None: the newest in --output_dir.
   """
-  newest = tf.train.latest_checkpoint(options.output_dir)
+  newest = checkpoints.newest(options.output_dir)
   return checkpoints.current_step(checkpoint or newest or model.init_checkpoint)
 
 
@@ -629,6 +605,7 @@ def write_scores(
     scores: {name: float or int}; they become `key = value` lines, sorted.
     report: what the JSON file holds beside the scores.
   """
+  progress.check_scores(scores)
   logging.info("evaluation:")
   lines = [f"{name} = {scores[name]}" for name in sorted(scores)]
   for line in lines:

@@ -63,8 +63,8 @@ def find_model(
     raise ValueError(f"there is no folder {model_dir}")
   found = (
     checkpoint
-    or tf.train.latest_checkpoint(os.path.join(model_dir, "best"))
-    or tf.train.latest_checkpoint(model_dir)
+    or checkpoints.newest(os.path.join(model_dir, "best"))
+    or checkpoints.newest(model_dir)
   )
   if not found:
     raise ValueError(
@@ -157,7 +157,8 @@ def load_weights(session, model: TrainedModel) -> None:
   """Gives the graph's variables their values in the checkpoint.
 
   Raises:
-    ValueError: a variable is not in it, has another shape, or can't be read.
+    ValueError: a variable is not in it, has another shape, can't be read, or
+      is NaN or infinite.
   """
   reader = tf.train.load_checkpoint(model.checkpoint)
   shapes = reader.get_variable_to_shape_map()
@@ -170,12 +171,7 @@ def load_weights(session, model: TrainedModel) -> None:
         if name in shapes
         else f"checkpoint {model.checkpoint} has no variable {name}"
       )
-    try:
-      value = reader.get_tensor(name)
-    except (tf.errors.OpError, IndexError):  # IndexError: the file is too short
-      raise ValueError(
-        f"checkpoint {model.checkpoint} is damaged: {name} can't be read"
-      ) from None
+    value = checkpoints.read_weight(reader, model.checkpoint, name)
     variable.load(value.astype(variable.dtype.as_numpy_dtype), session)
 
 
