@@ -25,6 +25,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import tokenization
+from bert.files import reading, writing
 from bert.training import flags
 
 # The sizes of the tensors, by their names in the configuration.
@@ -524,28 +525,26 @@ def save_checkpoint(prefix: str, variables: dict):
 def write_folder(output: str, files: dict, overwrite: bool):
   """Writes all files, {name: bytes or a checkpoint's variables}, or none."""
   gfile = tf.io.gfile
-  for name in [] if overwrite else files:
+  for name in files:
     path = os.path.join(output, name)
+    for target in (path, path + ".index"):
+      writing.check_target(target)
+    if overwrite:
+      continue
     if gfile.exists(path) or gfile.exists(path + ".index"):
       raise ValueError(f"{path} exists: change --output or add --overwrite")
   if gfile.exists(output) and not gfile.isdir(output):
     raise ValueError(f"--output={output} is a file: give a folder")
-  partial = f"{output.rstrip('/')}.partial-{os.getpid()}"
-  try:
-    gfile.makedirs(partial)
+  with writing.scratch_folder(os.path.join(output, ".partial")) as partial:
     for name, content in files.items():
       if name == CHECKPOINT:
         save_checkpoint(os.path.join(partial, name), content)
       else:
         with gfile.GFile(os.path.join(partial, name), "wb") as writer:
           writer.write(content)
-    gfile.makedirs(output)
     for name in sorted(gfile.listdir(partial)):
       target = os.path.join(output, name)
       gfile.rename(os.path.join(partial, name), target, overwrite=True)
-  finally:
-    if gfile.exists(partial):
-      gfile.rmtree(partial)
 
 
 # -------------------------------------------------------------------- main

@@ -81,8 +81,8 @@ def _open_locked(lock, path):
       holder = os.read(handle, 1000).decode("utf-8", "replace").strip()
       os.close(handle)
       raise ValueError(
-        f"{path.rstrip('/')} is in use by {holder or 'another process'}: wait until that"
-        " has ended, or write elsewhere"
+        f"{path.rstrip('/')} is in use by {holder or 'another process'}: wait"
+        " until that has ended, or write elsewhere"
       ) from None
     except OSError:
       os.close(handle)
