@@ -25,7 +25,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import tokenization
-from bert.files import reading, writing
+from bert.files import writing
 from bert.training import flags
 
 # The sizes of the tensors, by their names in the configuration.

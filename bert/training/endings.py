@@ -67,7 +67,8 @@ def clean() -> Iterator[None]:
     try:
       yield
     finally:
-      sys.stdout.flush()
+      if not _is_stopping.is_set():  # or a line comes twice
+        sys.stdout.flush()
   except SystemExit as end:
     _leave(end.code)
   except KeyboardInterrupt as stop:
