@@ -112,7 +112,7 @@ def call(main, options, stray_words=()) -> None:
   except Exception as error:
     if logging.level_debug() or not _is_for_user(error):
       raise
-    sys.exit(f"error: {_sentence(error)}")
+    sys.exit(f"error: {_sentence(error, options)}")
 
 
 def _is_for_user(error):
@@ -154,12 +154,16 @@ def _out_of_memory(error, options):
   )
 
 
-def _sentence(error):
+def _sentence(error, options):
   """The error's message in one line."""
+  if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    outputs = flags.outputs(options).values()
+    place = error.filename or ", ".join(
+      path for each in outputs for path in each
+    )
+    return f"{place}: no room left on the disk"
   if isinstance(error, OSError) and error.filename:
-    is_full = error.errno == errno.ENOSPC
-    reason = "no room left on the disk" if is_full else error.strerror
-    return f"{error.filename}: {reason}"
+    return f"{error.filename}: {error.strerror}"
   lines = str(getattr(error, "message", error)).split("\n")
   if isinstance(error, tf.errors.OpError):  # the rest says where it was met
     noise = re.compile(r"\s|$|Graph exec|Detected at|File |Node:|\[\[|Original")
