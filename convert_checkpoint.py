@@ -25,6 +25,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 import tokenization
+from bert.files import reading, writing
 from bert.training import checkpoints, flags
 
 # The sizes of the tensors, by their names in the configuration.
@@ -101,6 +102,7 @@ ACTIVATIONS = {  # Hugging Face's name: ours, written as its last name here
   "linear": "linear",
 }
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+BUFFERS = ("position_ids", "token_type_ids")  # of ids, in PyTorch
 CHECKPOINT = "bert_model.ckpt"
 WORDS = "bert/embeddings/word_embeddings"
 # The variables that have a row for each token.
@@ -156,23 +158,17 @@ def _refuse_pickle(path: str):
     )
 
 
-def read_bytes(path: str) -> bytes:
-  """Returns the content of a file."""
-  with tf.io.gfile.GFile(path, "rb") as reader:
-    return reader.read()
-
-
 def load_safetensors(path: str) -> dict[str, np.ndarray]:
   """Returns the weights in a file as float32, without the buffers of ids."""
   try:
-    entries = safetensors.deserialize(read_bytes(path))
+    entries = safetensors.deserialize(reading.read_bytes(path))
   except safetensors.SafetensorError as error:
     raise ValueError(
       f"{path} is not a complete safetensors file: {error}"
     ) from error
   weights = {}
   for name, tensor in entries:
-    if name.endswith(("position_ids", "token_type_ids")):
+    if name.endswith(BUFFERS):
       continue
     if tensor["dtype"] not in FLOATS:
       raise ValueError(f"{path}: {name} is {tensor['dtype']}, not a float")
@@ -180,15 +176,57 @@ def load_safetensors(path: str) -> dict[str, np.ndarray]:
     if tensor["dtype"] == "BF16":  # the upper half of a float32
       weight = (weight.astype("<u4") << 16).view("<f4")
     weights[name] = weight.astype(np.float32).reshape(tensor["shape"])
+    check_finite(weights[name], name, path)
   return weights
 
 
-def read_shards(path: str) -> list[str]:
-  """Returns the file names in a model.safetensors.index.json."""
-  try:
-    return sorted(set(json.loads(read_bytes(path))["weight_map"].values()))
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise ValueError(f"{path} is not an index of safetensors files") from error
+def check_finite(weight: np.ndarray, name: str, path: str) -> None:
+  """Raises ValueError if a tensor has NaN or infinite numbers."""
+  is_float = np.issubdtype(weight.dtype, np.floating)
+  if is_float and not np.isfinite(weight).all():
+    raise ValueError(
+      f"{path}: {name} has NaN or infinite numbers: the weights are damaged"
+    )
+
+
+def read_shards(path: str) -> dict[str, list[str]]:
+  """Returns {file: its tensors} of a model.safetensors.index.json.
+
+  Raises:
+    ValueError: it is not such an index, or names a file elsewhere.
+  """
+  index = reading.read_json(path, {"weight_map": {str: str}}, "index")
+  shards = collections.defaultdict(list)
+  for name, shard in index["weight_map"].items():
+    if not re.fullmatch(r"[^/\\\0]+\.safetensors", shard):
+      raise ValueError(
+        f"{path}: {name} is in {shard!r}, but has to be in a .safetensors file"
+        " beside the index"
+      )
+    shards[shard].append(name)
+  if not shards:
+    raise ValueError(f"{path}: 'weight_map' is empty")
+  return dict(sorted(shards.items()))
+
+
+def load_shards(path: str) -> dict[str, np.ndarray]:
+  """Returns the weights in the files of an index.
+
+  Raises:
+    ValueError: the files do not hold what the index says.
+  """
+  loaded = {}
+  for shard, names in read_shards(path).items():
+    file = os.path.join(os.path.dirname(path), shard)
+    weights = load_safetensors(file)
+    missing = [name for name in names if name not in weights]
+    if missing and not missing[0].endswith(BUFFERS):
+      raise ValueError(f"{path}: {missing[0]} is not in {file}")
+    for name in weights:
+      if name in loaded:
+        raise ValueError(f"{path}: {name} is in two files, {file} and another")
+    loaded.update(weights)
+  return loaded
 
 
 def read_pytorch(path: str) -> dict[str, np.ndarray]:
@@ -200,20 +238,15 @@ def read_pytorch(path: str) -> dict[str, np.ndarray]:
   Raises:
     ValueError: two tied weights differ, or a file is damaged.
   """
-  shards = [os.path.basename(path)]
-  if path.endswith(".json"):
-    shards = read_shards(path)
-  loaded = {}
-  for shard in shards:
-    loaded.update(load_safetensors(os.path.join(os.path.dirname(path), shard)))
-  weights = {}
+  load = load_shards if path.endswith(".json") else load_safetensors
+  loaded, weights = load(path), {}
   for old, weight in sorted(loaded.items()):
     name = re.sub(r"^(?=(embeddings|encoder|pooler)\.)", "bert.", old)
     name = name.replace("LayerNorm.gamma", "LayerNorm.weight")
     name = name.replace("LayerNorm.beta", "LayerNorm.bias")
     name = TIED.get(name, name)
     first = weights.setdefault(name, weight)
-    if not np.array_equal(first, weight, equal_nan=True):
+    if not np.array_equal(first, weight):
       raise ValueError(
         f"{path}: {old} differs from {name}, but they must be equal"
       )
@@ -222,15 +255,19 @@ def read_pytorch(path: str) -> dict[str, np.ndarray]:
 
 def read_tensorflow(prefix: str):
   """Returns {variable: array}, and a line about what was left out."""
+  for file in (prefix + ".index", *tf.io.gfile.glob(prefix + ".data-*")):
+    reading.check_regular(file)
   try:
     reader = tf.train.load_checkpoint(prefix)
     names = sorted(reader.get_variable_to_shape_map())
     state = [name for name in names if re.search(OPTIMISER_STATE, name)]
-    kept = [name for name in names if name not in state]
-    left_out = f"left out: {len(state)} variables of the optimiser and the step"
-    return {name: reader.get_tensor(name) for name in kept}, left_out
+    variables = {n: reader.get_tensor(n) for n in names if n not in state}
   except (tf.errors.OpError, IndexError, RuntimeError) as error:
     raise ValueError(f"{prefix} cannot be read: {error}") from error
+  for name, variable in variables.items():
+    check_finite(variable, name, prefix)
+  left_out = f"left out: {len(state)} variables of the optimiser and the step"
+  return variables, left_out
 
 
 # ------------------------------------------------------------------ weights
@@ -379,7 +416,7 @@ def strip(path: str, config_file: str):
     raise ValueError(f"{path} holds only the optimiser's state")
   files = {CHECKPOINT: variables}
   if tf.io.gfile.exists(config_file):
-    files["bert_config.json"] = read_bytes(config_file)
+    files["bert_config.json"] = reading.read_bytes(config_file)
   return files, [f"kept: {len(variables)} variables", left_out]
 
 
@@ -524,28 +561,26 @@ def save_checkpoint(prefix: str, variables: dict):
 def write_folder(output: str, files: dict, overwrite: bool):
   """Writes all files, {name: bytes or a checkpoint's variables}, or none."""
   gfile = tf.io.gfile
-  for name in [] if overwrite else files:
+  for name in files:
     path = os.path.join(output, name)
+    for target in (path, path + ".index"):
+      writing.check_target(target)
+    if overwrite:
+      continue
     if gfile.exists(path) or gfile.exists(path + ".index"):
       raise ValueError(f"{path} exists: change --output or add --overwrite")
   if gfile.exists(output) and not gfile.isdir(output):
     raise ValueError(f"--output={output} is a file: give a folder")
-  partial = f"{output.rstrip('/')}.partial-{os.getpid()}"
-  try:
-    gfile.makedirs(partial)
+  with writing.scratch_folder(os.path.join(output, ".partial")) as partial:
     for name, content in files.items():
       if name == CHECKPOINT:
         save_checkpoint(os.path.join(partial, name), content)
       else:
         with gfile.GFile(os.path.join(partial, name), "wb") as writer:
           writer.write(content)
-    gfile.makedirs(output)
     for name in sorted(gfile.listdir(partial)):
       target = os.path.join(output, name)
       gfile.rename(os.path.join(partial, name), target, overwrite=True)
-  finally:
-    if gfile.exists(partial):
-      gfile.rmtree(partial)
 
 
 # -------------------------------------------------------------------- main
@@ -638,7 +673,7 @@ def main(options: Options) -> None:
     files["tokenizer_config.json"] = to_json(case)
   vocab_file = options.new_vocab_file or vocab_file
   if options.vocab_file or tf.io.gfile.exists(vocab_file):
-    files["vocab.txt"] = read_bytes(vocab_file)
+    files["vocab.txt"] = reading.read_bytes(vocab_file)
   else:
     lines.append("no vocab.txt beside the input: name it with --vocab_file")
   write_folder(options.output, files, options.overwrite)

@@ -14,29 +14,25 @@ TensorFlow, which takes 450 MB.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import gc
 import importlib.util
 import math
-import multiprocessing
 import os
 import random
 import shlex
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Sequence
-from multiprocessing import connection
+from concurrent import futures
 from typing import NamedTuple
 
 from absl import logging
 
-from bert.files import reading
-from bert.records.parallel import killed_worker, Progress, Spill
+from bert.files import reading, writing
+from bert.records.parallel import Progress, Spill, worker_processes
 from bert.records.pretraining_instances import (
   Block,
   block_records,
@@ -202,18 +198,10 @@ _worker = None  # (recipe, spill), in a worker process
 
 
 def _start_worker(recipe: Recipe, spill: Spill) -> None:
-  """Prepares a process: it ends when its parent ends, and ignores ^C."""
+  """Prepares a worker process."""
   global _worker
   _worker = recipe, spill
   gc.disable()  # no cycles are made
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  parent = multiprocessing.parent_process().sentinel
-
-  def end_with_parent():
-    connection.wait([parent])
-    os._exit(1)
-
-  threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _spill_block(block: Block) -> Statistics:
@@ -242,12 +230,11 @@ def run_workers(
   # to eight times if documents are short.
   expected = 4 * size * recipe.dupe_factor
   num_buckets = math.ceil(expected / BUCKET_BYTES / len(output_files)) or 1
-  first = output_files[0]
-  is_local = "://" not in first
-  with tempfile.TemporaryDirectory(
-    prefix=os.path.basename(first) + ".partial-",
-    dir=os.path.dirname(os.path.abspath(first)) if is_local else None,
-  ) as folder:
+  if "://" in output_files[0]:
+    making = tempfile.TemporaryDirectory()
+  else:
+    making = writing.scratch_folder(output_files[0] + ".partial-records")
+  with making as folder:
     spill = Spill(folder, len(output_files), num_buckets)
     statistics = _spill_corpus(input_files, size, recipe, spill, num_workers)
     check_statistics(statistics, input_files)
@@ -257,33 +244,22 @@ def run_workers(
 
 def _spill_corpus(input_files, size, recipe, spill, num_workers):
   """Gives the workers blocks, a few at a time, until all are spilled."""
-  statistics = Statistics()
+  statistics, running = Statistics(), {}
   progress = Progress("making records", size, "B")
-  pool = concurrent.futures.ProcessPoolExecutor(
-    num_workers,
-    multiprocessing.get_context("spawn"),
-    _start_worker,
-    (recipe, spill),
-  )
-  running, wait = {}, concurrent.futures.wait
+  starting = worker_processes(num_workers, _start_worker, (recipe, spill))
 
-  def take(futures):
-    for future in futures:
+  def take(done):
+    for future in done:
       statistics.add(future.result())
       progress.update(running.pop(future))
 
-  try:
+  with progress, starting as submit:
     for group, files in enumerate(group_files(input_files)):
       for block in read_blocks(group, files):
-        running[pool.submit(_spill_block, block)] = block.num_bytes
+        running[submit(_spill_block, block)] = block.num_bytes
         if len(running) > 2 * num_workers:
-          take(wait(running, return_when="FIRST_COMPLETED").done)
-    take(wait(running).done)
-  except concurrent.futures.process.BrokenProcessPool:
-    raise killed_worker(num_workers) from None
-  finally:
-    pool.shutdown(cancel_futures=True)
-    progress.close()
+          take(futures.wait(running, return_when="FIRST_COMPLETED").done)
+    take(futures.wait(running).done)
   return statistics
 
 

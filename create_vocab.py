@@ -18,12 +18,10 @@ and 0.4 % fewer pieces per word, and other text 4 % more.
 from __future__ import annotations
 
 import collections
-import concurrent.futures
+import contextlib
 import dataclasses
 import math
-import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -119,8 +117,9 @@ def count_ranges(ranges: list[Range], do_lower_case: bool, num_workers: int):
   """
   learned, held_out = Counter(), Counter()
   size = sum(part.end - part.start for part in ranges)
-  with parallel.Progress("counting words", size, "B") as progress:
-    counted = _map_in_order(count_range, ranges, do_lower_case, num_workers)
+  progress = parallel.Progress("counting words", size, "B")
+  counted = _map_in_order(count_range, ranges, do_lower_case, num_workers)
+  with progress, contextlib.closing(counted):
     for part, counts in zip(ranges, counted):
       for total, count in zip((learned, held_out), counts):
         total.update(count)
@@ -154,27 +153,13 @@ def _map_in_order(function, items, argument, num_workers):
     yield from (function(item, argument) for item in items)
     return
   waiting = collections.deque()
-  with concurrent.futures.ProcessPoolExecutor(
-    num_workers,
-    # Forked processes would hold this process's TensorFlow.
-    mp_context=multiprocessing.get_context("spawn"),
-    initializer=signal.signal,
-    initargs=(signal.SIGINT, signal.SIG_IGN),
-  ) as executor:
-    try:
-      for item in items:
-        waiting.append(executor.submit(function, item, argument))
-        if len(waiting) > 2 * num_workers:
-          yield waiting.popleft().result()
-      while waiting:
+  with parallel.worker_processes(num_workers) as submit:
+    for item in items:
+      waiting.append(submit(function, item, argument))
+      if len(waiting) > 2 * num_workers:
         yield waiting.popleft().result()
-    except ValueError as error:
-      raise ValueError(str(error)) from None  # without the worker's traceback
-    except concurrent.futures.process.BrokenProcessPool:
-      raise parallel.killed_worker(num_workers) from None
-    finally:
-      for future in waiting:
-        future.cancel()
+    while waiting:
+      yield waiting.popleft().result()
 
 
 # --------------------------------------------------------------- pieces

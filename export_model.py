@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
+from bert.files import writing
 from bert.records import tables, text_graph
 from bert.training import flags, trained_model
 
@@ -62,16 +63,11 @@ def export(
   ]
   folder = os.path.join(export_dir, str(max(versions, default=0) + 1))
   partial = folder + ".partial"  # no number, so Serving does not look at it
-  if tf.io.gfile.exists(partial):
-    tf.io.gfile.rmtree(partial)
-  try:
+  with writing.scratch_folder(partial):
     _save(model, partial, precision, with_text)
     if check:
       check(partial)
     tf.io.gfile.rename(partial, folder)
-  finally:
-    if tf.io.gfile.exists(partial):
-      tf.io.gfile.rmtree(partial)
   return folder
 
 

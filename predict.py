@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 
 from absl import logging
 
+from bert.files import reading
 from bert.records import streams
 from bert.training import flags, trained_model
 
@@ -84,21 +85,17 @@ def read_row(number: int, line: bytes, predictor: trained_model.Predictor):
 
   The windows are None if the answer is an error.
   """
-  answer = {}
+  answer, where = {}, f"line {number}"
   try:
-    row = json.loads(line.decode("utf-8-sig"))
+    row = reading.parse_json(line, where)
     if isinstance(row, dict) and "id" in row:
       answer["id"] = row["id"]
-    return answer, *predictor.prepare(row)
-  except UnicodeDecodeError as error:
-    found = f"not UTF-8: byte {error.start} is 0x{line[error.start]:02x}"
-  except json.JSONDecodeError as error:
-    found = f"not JSON: {error}"
-  except RecursionError:
-    found = "JSON with too many nested brackets"
   except ValueError as error:
-    found = str(error)
-  answer["error"] = f"line {number}: {found}"
+    return {"error": str(error)}, None, None
+  try:
+    return answer, *predictor.prepare(row)
+  except ValueError as error:
+    answer["error"] = f"{where}: {error}"
   return answer, None, None
 
 

@@ -9,7 +9,9 @@ Starting a process that imports TensorFlow takes seconds. `run` runs a script's
 import contextlib
 import io
 import logging as python_logging
+import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -105,6 +107,28 @@ def run_process(script: str, *arguments, stdin="", **options):
     capture_output=True,
     text=True,
     **options,
+  )
+
+
+def start_process(*arguments, **options):
+  """Starts Python in a process group of its own, which takes signals.
+
+  Args:
+    *arguments: of Python; a script, such as "predict.py", and its flags.
+    **options: of subprocess.Popen.
+  """
+
+  def prepare():
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # not as in the background
+
+  pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+  return subprocess.Popen(
+    [sys.executable, *arguments],
+    cwd=ROOT,
+    text=True,
+    preexec_fn=prepare,
+    **{**pipes, **options},
   )
 
 

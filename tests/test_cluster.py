@@ -149,6 +149,7 @@ def test_several_workers_need_the_flag_that_uses_them(monkeypatch):
       match="TF_CONFIG names 2 workers, but --distribution=none uses one",
     ):
       cluster.check_devices(options)
+  cluster.is_chief(flags.Options())  # of a script that does without devices
   monkeypatch.setenv("TF_CONFIG", tf_config(["a:1"], 0))
   cluster.check_devices(flags.RunOptions())
 
@@ -168,7 +169,7 @@ def test_tf_config_names_workers_and_a_chief():
 @pytest.mark.parametrize(
   ("text", "message"),
   [
-    ("{oops", "TF_CONFIG is not JSON"),
+    ("{oops", "TF_CONFIG: not JSON"),
     ("[]", "TF_CONFIG has no cluster"),
     ('{"cluster": {"worker": ["a:1"]}}', "TF_CONFIG has no task"),
     (
@@ -181,6 +182,24 @@ def test_tf_config_names_workers_and_a_chief():
     (tf_config(["a:1", "a:1"], 0), "list each address once"),
     (tf_config(["a", "b:1"], 0), "has to be a list of host:port"),
     (tf_config("a:1", 0), "has to be a list of host:port"),
+    (tf_config({"0": "a:1"}, 0), "has to be a list of host:port"),
+    (tf_config(["a:0"], 0), "has to be a list of host:port, with ports 1"),
+    (tf_config(["a:65536"], 0), "with ports 1 to 65535"),
+    (tf_config(["a:" + "9" * 5000], 0), "with ports 1 to 65535"),
+    (tf_config(["a:\u0663"], 0), "has to be a list of host:port"),
+    (tf_config(["a\n:1"], 0), "has to be a list of host:port"),
+    (tf_config([["a:1"]], 0), "has to be a list of host:port"),
+    (tf_config([None], 0), "has to be a list of host:port"),
+    (tf_config(["a:1"], True), "but cluster has worker 0 to 0"),
+    (tf_config(["a:1"], None), "but cluster has worker 0 to 0"),
+    (tf_config(["a:1"], 0, {"worker": 0}), "but cluster has worker 0 to 0"),
+    (tf_config(["a:1"], float("nan")), "NaN is not a number that JSON has"),
+    ("9" * 5000, "TF_CONFIG: not JSON"),
+    ("[" * 100000, "TF_CONFIG: not JSON: too many nested brackets"),
+    ("\udcff", "TF_CONFIG: not JSON"),
+    ("null", "TF_CONFIG has no cluster"),
+    ('{"cluster": {"worker": ["a:1"]}, "task": [0]}', "TF_CONFIG has no task"),
+    ('{"cluster": "a:1", "task": {}}', "TF_CONFIG has no cluster"),
     (tf_config(["a:1"], 0, ps=["b:1"]), "list each address once, as worker"),
   ],
 )

@@ -5,6 +5,7 @@ The PyTorch models are made here by hand. If PyTorch and transformers are
 installed, one of their models must compute the same as ours.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import tensorflow.compat.v1 as tf
 
 import convert_checkpoint
 import modeling
+from bert.files import locks
 
 GOLDEN = str(helpers.GOLDEN / "tiny_checkpoint")
 CONFIG = {
@@ -296,16 +298,16 @@ def test_a_missing_shard_is_named(tmp_path, convert):
   weights = random_weights(MODEL)
   split_in_shards(write_model(tmp_path / "pt", weights), weights)
   os.remove(tmp_path / "pt" / "model-00002-of-00002.safetensors")
-  with pytest.raises(tf.errors.NotFoundError, match="model-00002-of-00002"):
+  with pytest.raises(ValueError, match="there is no .*model-00002-of-00002"):
     convert(tmp_path / "pt", tmp_path / "tf")
 
 
 @pytest.mark.parametrize(
   "dtype, data",
   [
-    ("BF16", b"\x80\x3f\x49\xc0\x00\x00\x80\x7f"),
-    ("F16", b"\x00\x3c\x48\xc2\x00\x00\x00\x7c"),
-    ("F64", struct.pack("<4d", 1.0, -3.140625, 0.0, float("inf"))),
+    ("BF16", b"\x80\x3f\x49\xc0\x00\x00\x80\x47"),
+    ("F16", b"\x00\x3c\x48\xc2\x00\x00\x00\x78"),
+    ("F64", struct.pack("<4d", 1.0, -3.140625, 0.0, 2.0**15)),
   ],
 )
 def test_other_floats_are_read_to_float32(tmp_path, dtype, data):
@@ -315,7 +317,108 @@ def test_other_floats_are_read_to_float32(tmp_path, dtype, data):
     writer.write(struct.pack("<Q", len(header)) + header + data)
   weight = convert_checkpoint.load_safetensors(str(tmp_path / "w.safetensors"))
   assert weight["w"].dtype == np.float32
-  assert weight["w"].tolist() == [[1.0, -3.140625], [0.0, float("inf")]]
+  last = 2.0**16 if dtype == "BF16" else 2.0**15
+  assert weight["w"].tolist() == [[1.0, -3.140625], [0.0, last]]
+
+
+def write_safetensors(path, header, data=b""):
+  if not isinstance(header, bytes):
+    header = json.dumps(header).encode()
+  path.parent.mkdir(exist_ok=True)
+  path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+
+
+def floats(first, last, *shape):
+  return {"dtype": "F32", "shape": shape, "data_offsets": [first, last]}
+
+
+@pytest.mark.parametrize(
+  "header",
+  [
+    b"{",
+    b"[" * 100000,
+    b"\xff",
+    {"w": None},
+    {"w": floats(0, 80, 20)},
+    {"w": floats(-4, 4, 2)},
+    {"w": floats(8, 0, 2)},
+    {"w": floats(0, 8, -2)},
+    {"w": floats(0, 8, 2**62, 8)},
+    {"w": floats(0, 8, 3)},
+    {"v": floats(0, 8, 2), "w": floats(4, 12, 2)},
+    {"w": {"dtype": "F7", "shape": [2], "data_offsets": [0, 8]}},
+  ],
+)
+def test_a_forged_header_is_refused(tmp_path, header):
+  path = tmp_path / "w.safetensors"
+  write_safetensors(path, header, bytes(8))
+  with pytest.raises(ValueError, match="is not a complete safetensors file"):
+    convert_checkpoint.load_safetensors(str(path))
+  path.write_bytes(b"\xff" * 8 + b"{}")  # a header longer than any file
+  with pytest.raises(ValueError, match="is not a complete safetensors file"):
+    convert_checkpoint.load_safetensors(str(path))
+
+
+@pytest.mark.parametrize(
+  ("weight_map", "sentence"),
+  [
+    ({"a": "../x.safetensors"}, "a is in '../x.safetensors', but has to be in"),
+    ({"a": "/etc/passwd"}, "a is in '/etc/passwd', but has to be in a .safet"),
+    ({"a": "vocab.txt"}, "a is in 'vocab.txt', but has to be in a .safet"),
+    (
+      {"a": "a.safetensors", "b": "pipe.safetensors"},
+      "pipe.safetensors is a p",
+    ),
+    ({"a": "d.safetensors"}, "d.safetensors is a folder"),
+    ({"a": "none.safetensors"}, "there is no file "),
+    ({"a": "b.safetensors"}, "a is not in "),
+    ({"a": "a.safetensors", "b": "b.safetensors"}, "a is in two files"),
+    ({"a": 3}, "'weight_map.a' has to be a text, not 3"),
+    (["a"], "'weight_map' has to be an object"),
+    ({}, "'weight_map' is empty"),
+  ],
+)
+def test_an_index_names_files_beside_it(tmp_path, weight_map, sentence):
+  folder = tmp_path / "pt"
+  write_safetensors(
+    tmp_path / "x.safetensors", {"a": floats(0, 4, 1)}, bytes(4)
+  )
+  one, two = floats(0, 4, 1), floats(4, 8, 1)
+  write_safetensors(folder / "a.safetensors", {"a": one}, bytes(4))
+  write_safetensors(folder / "b.safetensors", {"b": one, "z": two}, bytes(8))
+  if "two files" in sentence:
+    write_safetensors(folder / "b.safetensors", {"b": one, "a": two}, bytes(8))
+  os.mkfifo(folder / "pipe.safetensors")
+  (folder / "d.safetensors").mkdir()
+  index = folder / "model.safetensors.index.json"
+  write(index, json.dumps({"weight_map": weight_map}))
+  with pytest.raises(ValueError) as error:
+    convert_checkpoint.read_pytorch(str(index))
+  assert sentence in str(error.value) and "safetensors" in str(error.value)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_damaged_weights_are_named(tmp_path, convert, bad):
+  weights = random_weights(MODEL)
+  weights[WORDS][3, 2] = bad
+  write_model(tmp_path / "pt", weights)
+  with pytest.raises(ValueError, match=f"{WORDS} has NaN or infinite numbers"):
+    convert(tmp_path / "pt", tmp_path / "tf")
+  prefix = str(tmp_path / "model.ckpt")
+  convert_checkpoint.save_checkpoint(
+    prefix, {"a": np.array([0.0, bad], np.float32), "b": np.zeros(2, np.int32)}
+  )
+  with pytest.raises(ValueError, match="model.ckpt: a has NaN or infinite"):
+    convert_checkpoint.read_tensorflow(prefix)
+
+
+def test_pipes_are_no_checkpoints(tmp_path, convert):
+  shutil.copytree(GOLDEN, tmp_path / "tf")
+  for name in ("model.ckpt.data-00000-of-00001", "model.ckpt.index"):
+    os.remove(tmp_path / "tf" / name)
+    os.mkfifo(tmp_path / "tf" / name)
+    with pytest.raises(ValueError, match=f"{name} is a pipe, not a file"):
+      convert(tmp_path / "tf" / "model.ckpt", tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -420,7 +523,7 @@ def test_what_cannot_be_read_is_refused(tmp_path, convert):
   write_model(tmp_path / "int", {WORDS: np.zeros([11, 4], np.int8)})
   refused("word_embeddings.weight is I8, not a float", tmp_path / "int")
   write(pt / "x.safetensors.index.json", "{}")
-  refused("is not an index", pt / "x.safetensors.index.json")
+  refused("no key 'weight_map'", pt / "x.safetensors.index.json")
   with open(pt / "model.safetensors", "r+b") as file:
     file.truncate(1000)
   refused("is not a complete safetensors file", pt)
@@ -608,15 +711,31 @@ def test_existing_files_are_kept_unless_overwrite(tmp_path, convert):
     convert(tmp_path / "pt", tmp_path / "tf" / "notes")
 
 
-def test_a_failure_leaves_nothing_behind(tmp_path, convert, monkeypatch):
+def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
   def fail(*_):
-    raise OSError("disk full")
+    raise OSError(errno.ENOSPC, "No space left on device", "tf")
 
   write_model(tmp_path / "pt", random_weights(MODEL))
   monkeypatch.setattr(convert_checkpoint, "save_checkpoint", fail)
-  with pytest.raises(OSError, match="disk full"):
-    convert(tmp_path / "pt", tmp_path / "tf")
+  flags = (f"--input={tmp_path / 'pt'}", f"--output={tmp_path / 'tf'}")
+  done = helpers.run(convert_checkpoint, *flags)
+  assert done == (1, "", "error: tf: no room left on the disk\n")
   assert os.listdir(tmp_path) == ["pt"]
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path):
+  write_model(tmp_path / "pt", random_weights(MODEL))
+  os.makedirs(tmp_path / "tf" / ".partial")
+  write(tmp_path / "tf" / ".partial" / "old", "")
+  flags = (f"--input={tmp_path / 'pt'}", f"--output={tmp_path / 'tf'}")
+  with locks.locked(str(tmp_path / "tf")):
+    done = helpers.run(convert_checkpoint, *flags)
+    assert "tf is in use by" in done.stderr
+  assert helpers.run(convert_checkpoint, *flags).returncode == 0
+  assert sorted(os.listdir(tmp_path / "tf")) == [
+    *("bert_config.json", "bert_model.ckpt.data-00000-of-00001"),
+    *("bert_model.ckpt.index", "vocab.txt"),
+  ]
 
 
 def test_the_script_converts(tmp_path):

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import types
@@ -147,7 +148,10 @@ def test_stray_words_are_refused():
 
 
 def test_an_interrupted_run_says_so():
-  assert run(failing(KeyboardInterrupt())).stderr == "interrupted\n"
+  done = run(failing(KeyboardInterrupt()))
+  assert (done.returncode, done.stderr) == (130, "interrupted\n")
+  done = run(failing(KeyboardInterrupt(signal.SIGTERM)))
+  assert (done.returncode, done.stderr) == (143, "terminated\n")
 
 
 def test_a_loss_that_became_nan_names_the_learning_rate():

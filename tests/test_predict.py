@@ -4,9 +4,11 @@
 import io
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 
+import helpers
 import pytest
 
 import predict
@@ -135,3 +137,14 @@ def test_a_program_can_talk_to_it_line_by_line(squad_model):
     assert process.wait(60) == 0
     log = process.stderr.read()
   assert log.startswith("ready: squad with ") and log.count("\n") == 1
+
+
+def test_ctrl_c_ends_it_while_it_waits_for_a_line(classifier):
+  process = helpers.start_process("predict.py", f"--model_dir={classifier()}")
+  print('{"text": "good day"}', file=process.stdin, flush=True)
+  assert "label" in json.loads(process.stdout.readline())
+  process.send_signal(signal.SIGINT)
+  assert process.wait(20) == 130
+  output, log = process.communicate()
+  assert output == "" and log.startswith("ready: classifier with ")
+  assert log.endswith("\ninterrupted\n") and log.count("\n") == 2

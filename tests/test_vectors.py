@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import gc
 import json
+import os
+import subprocess
 
 import h5py
 import numpy as np
@@ -192,3 +196,43 @@ def test_a_full_disk_is_reported_as_one(tmp_path, monkeypatch):
     write_pooled(path, "json", [])
   assert (error.value.errno, error.value.filename) == (errno.ENOSPC, path)
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a small disk")
+@pytest.mark.parametrize("output_format", sorted(vectors.FORMATS))
+def test_a_disk_that_fills_is_named_and_keeps_no_part(tmp_path, output_format):
+  """In a process of its own, because HDF5 fails where its objects are freed."""
+  disk = tmp_path / "disk"
+  disk.mkdir()
+  mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+  if subprocess.run(mount, capture_output=True).returncode:
+    pytest.skip("no file system can be mounted here")
+  try:
+    path = disk / "vectors"
+    child = os.fork()
+    if child == 0:
+      code = 1
+      with contextlib.suppress(BaseException):
+        code = fill(str(path), output_format)
+      gc.collect()
+      os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not list(disk.iterdir())
+  finally:
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def fill(path, output_format):
+  """Writes 8 MB of vectors; 0 if that raises the error of a full disk."""
+  batch = {"example_index": np.arange(64)}
+  texts = dict.fromkeys(range(64), Text(0, ["a"]))
+  one = layout(layers=[-1], width=1024, is_pooled=True, is_aligned=False)
+  batch["layer_output_0"] = np.random.normal(size=[64, 1024]).astype("f4")
+  try:
+    with vectors.whole_output(path, output_format, one) as writer:
+      for _ in range(32):
+        vectors.write_in_order([batch], dict(texts), writer, path)
+  except OSError as error:
+    expected = errno.ENOSPC, "no room left on the disk", path
+    return (error.errno, error.strerror, error.filename) != expected
+  return 2

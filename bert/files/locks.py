@@ -94,9 +94,10 @@ def _open_locked(lock, path):
     os.close(handle)  # its holder has just removed it
   os.ftruncate(handle, 0)
   script = os.path.basename(sys.argv[0])
-  os.write(
-    handle,
-    f"{script}, process {os.getpid()} on {socket.gethostname()}, since"
-    f" {time.strftime('%Y-%m-%d %H:%M:%S')}".encode(),
-  )
+  with contextlib.suppress(OSError):  # the disk is full
+    os.write(
+      handle,
+      f"{script}, process {os.getpid()} on {socket.gethostname()}, since"
+      f" {time.strftime('%Y-%m-%d %H:%M:%S')}".encode(),
+    )
   return handle

@@ -297,6 +297,11 @@ def parse_json(text: str | bytes, where: str):
     if isinstance(text, bytes):
       text = text.decode("utf-8-sig")
     return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f"{where}: not UTF-8: byte {error.start} is"
+      f" 0x{error.object[error.start]:02x}"
+    ) from None
   except RecursionError:
     raise ValueError(f"{where}: not JSON: too many nested brackets") from None
   except ValueError as error:

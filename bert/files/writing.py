@@ -173,6 +173,31 @@ def whole(path: str) -> Iterator[str]:
       tf.io.gfile.remove(partial)
 
 
+@contextlib.contextmanager
+def scratch_folder(path: str) -> Iterator[str]:
+  """Makes an empty folder for the block, and removes it at the end.
+
+  Args:
+    path: of the folder. One that a killed run has left there is removed first;
+      the run holds the lock of its output, so no other run uses it.
+
+  Yields:
+    `path`.
+  """
+  import tensorflow.compat.v1 as tf
+
+  def remove():
+    if tf.io.gfile.exists(path):
+      tf.io.gfile.rmtree(path)
+
+  remove()
+  try:
+    tf.io.gfile.makedirs(path)
+    yield path
+  finally:
+    remove()
+
+
 def write_lines(path: str, lines: Iterable[str]) -> None:
   """Writes lines to a file that appears when it is complete.
 

@@ -1,19 +1,26 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """What scripts that work in several processes share.
 
-In: how much is done; records with keys, from any process. Out: progress on
-standard error; the records of each output file, sorted by their keys. Nothing
-here loads TensorFlow, so that worker processes stay small.
+In: calls for worker processes; how much is done; records with keys, from any
+process. Out: what the calls return; progress on standard error; the records of
+each output file, sorted by their keys. Nothing here loads TensorFlow, so that
+worker processes stay small.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import multiprocessing
 import os
+import signal
 import struct
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import process
+from multiprocessing import connection
 
 from absl import logging
 from tqdm import tqdm
@@ -62,12 +69,102 @@ class Progress:
     self.close()
 
 
-def killed_worker(num_workers: int) -> RuntimeError:
-  """The error to raise when a worker process was killed."""
-  return RuntimeError(
-    "a worker process was killed before it finished, perhaps because memory ran"
-    f" out: give fewer than --num_workers={num_workers}"
+# --------------------------------------------------------- worker processes
+
+
+@contextlib.contextmanager
+def worker_processes(
+  num_workers: int, prepare: Callable | None = None, arguments: Sequence = ()
+) -> Iterator[Callable]:
+  """Starts processes that work for this one.
+
+  Ctrl-C and SIGTERM do not reach them. They end when the block does, at once if
+  it fails, and when this process is killed.
+
+  Args:
+    num_workers: how many processes.
+    prepare: called in each process, before its first call.
+    arguments: for `prepare`.
+
+  Yields:
+    `submit(function, *arguments)`, which returns a Future.
+
+  Raises:
+    RuntimeError: a worker was killed.
+    ValueError: a call raised one.
+  """
+  pool = process.ProcessPoolExecutor(
+    num_workers,
+    # Forked processes would hold this process's TensorFlow.
+    multiprocessing.get_context("spawn"),
+    _begin_work,
+    (prepare, arguments),
   )
+  others = set(multiprocessing.active_children())
+  threads = set(threading.enumerate())
+
+  def submit(function, *arguments):
+    with _signals_later():  # it may start a process
+      return pool.submit(function, *arguments)
+
+  try:
+    yield submit
+    pool.shutdown()
+  except BaseException as error:
+    for worker in set(multiprocessing.active_children()) - others:
+      worker.kill()
+      worker.join()
+    # Waiting for all of it can take forever, if a worker had much to read.
+    pool.shutdown(wait=False, cancel_futures=True)
+    for thread in set(threading.enumerate()) - threads:
+      thread.join(0.5)  # it releases what the pool shares with the workers
+    if isinstance(error, process.BrokenProcessPool):
+      raise RuntimeError(
+        "a worker process was killed before it finished, perhaps because memory"
+        f" ran out: give fewer than --num_workers={num_workers}"
+      ) from None
+    if isinstance(error, ValueError):
+      raise ValueError(str(error)) from None  # without the worker's traceback
+    raise
+
+
+def _begin_work(prepare, arguments):
+  """Prepares a process, which ends when its parent ends."""
+  parent = multiprocessing.parent_process().sentinel
+
+  def end_with_parent():
+    connection.wait([parent])
+    os._exit(1)
+
+  threading.Thread(target=end_with_parent, daemon=True).start()
+  if prepare:
+    prepare(*arguments)
+
+
+@contextlib.contextmanager
+def _signals_later():
+  """Handles Ctrl-C and SIGTERM at the end of the block.
+
+  Processes that are started in it inherit that the signals are blocked. Another
+  thread of this process may still receive one, which Python then handles here.
+  """
+  numbers, seen = (signal.SIGINT, signal.SIGTERM), []
+  handlers = {
+    number: signal.signal(number, lambda number, _: seen.append(number))
+    for number in numbers
+  }
+  mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+  try:
+    yield
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number, handler in handlers.items():
+      signal.signal(number, handler)
+  for number in seen[:1]:
+    signal.raise_signal(number)
+
+
+# ---------------------------------------------------------- sorted records
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ import collections
 import contextlib
 import dataclasses
 import errno
+import io
 import json
 import os
 import shutil
@@ -320,12 +321,31 @@ def _copy_array(archive, name, source, shape, dtype):
     shutil.copyfileobj(source, writer, 2**22)
 
 
+class _Disk(io.FileIO):
+  """A file that keeps the first error of writing, and writes no more then.
+
+  HDF5 would lose it: it writes much of its data where it frees its objects.
+  """
+
+  error = None
+
+  def write(self, data) -> int:
+    rest = memoryview(data).cast("B")
+    try:
+      while rest and not self.error:
+        rest = rest[super().write(rest) :]
+    except OSError as error:
+      self.error = error
+    return len(data)
+
+
 class Hdf5File(_Columns):
   """An HDF5 file."""
 
   def __init__(self, path: str, layout: Layout):
     super().__init__(layout)
-    self._file = h5py.File(path, "w")
+    self._disk = _Disk(path, "w+")
+    self._file = h5py.File(self._disk, "w")
     self._file.attrs["layers"] = np.array(layout.layers, np.int32)
     for name, (shape, dtype) in self.shapes.items():
       if name == "tokens":
@@ -339,10 +359,16 @@ class Hdf5File(_Columns):
     size = len(column)
     column.resize(size + len(values), axis=0)
     column[size:] = values.astype(object) if name == "tokens" else values
+    if self._disk.error:
+      self._file.close()  # while Python is there, or the process crashes
+      raise self._disk.error
 
   def close(self) -> None:
     self.finish()
     self._file.close()
+    self._disk.close()
+    if self._disk.error:
+      raise self._disk.error
 
 
 FORMATS = {
@@ -376,11 +402,15 @@ def whole_output(path: str, output_format: str, layout: Layout):
 
 @contextlib.contextmanager
 def _room_on(path):
-  """Raises OSError for a full disk, as Python does; TensorFlow's error would
-  read as a lack of memory."""
+  """Raises OSError with the path where the disk is full.
+
+  TensorFlow's error would read as a lack of memory; Python's has no path.
+  """
   try:
     yield
-  except tf.errors.ResourceExhaustedError:
+  except (tf.errors.ResourceExhaustedError, OSError) as error:
+    if path == "-" or getattr(error, "errno", errno.ENOSPC) != errno.ENOSPC:
+      raise
     raise OSError(errno.ENOSPC, "no room left on the disk", path) from None
 
 

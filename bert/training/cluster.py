@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import tensorflow.compat.v1 as tf
 from absl import logging
 
+from bert.files import reading
+
 _TF_CONFIG = (
   '{"cluster": {"worker": ["host0:2222", "host1:2222"]},'
   ' "task": {"type": "worker", "index": 0}}'
@@ -64,7 +66,7 @@ def find_cluster(options) -> tuple[list[str], int]:
   distribution = _distribution(options)
   if distribution == "multi_worker":
     return parse_cluster(text)
-  if text and not options.use_tpu:
+  if text and not getattr(options, "use_tpu", True):
     addresses, _ = parse_cluster(text)
     if len(addresses) > 1:
       raise ValueError(
@@ -175,10 +177,7 @@ def parse_cluster(text: str) -> tuple[list[str], int]:
       "--distribution=multi_worker needs the environment variable TF_CONFIG,"
       f" such as {_TF_CONFIG}, with another index on each machine"
     )
-  try:
-    config = json.loads(text)
-  except json.JSONDecodeError as error:
-    raise ValueError(f"TF_CONFIG is not JSON: {error}") from None
+  config = reading.parse_json(text, "TF_CONFIG")
   jobs = _part(config, "cluster")
   task = _part(config, "task")
   workers = _addresses(jobs, "worker")
@@ -189,13 +188,13 @@ def parse_cluster(text: str) -> tuple[list[str], int]:
   if others or len(chief) > 1 or len({*chief, *workers}) < len(chief + workers):
     raise ValueError(
       "TF_CONFIG: cluster has to list each address once, as worker (and one as"
-      f" chief, if you like); it holds {json.dumps(jobs)}"
+      f" chief, if you like); it holds {json.dumps(jobs):.200}"
     )
   kind, index = task.get("type"), task.get("index")
   found = {"chief": chief, "worker": workers}.get(str(kind))
   if not found or type(index) is not int or not 0 <= index < len(found):
     raise ValueError(
-      f"TF_CONFIG: task is {json.dumps(task)}, but cluster has worker 0 to"
+      f"TF_CONFIG: task is {json.dumps(task):.200}, but cluster has worker 0 to"
       f" {len(workers) - 1}" + (" and chief 0" if chief else "")
     )
   return chief + workers, index + (len(chief) if kind == "worker" else 0)
@@ -212,11 +211,15 @@ def _part(config, name):
 def _addresses(jobs, name):
   """The addresses of a job, none if it is missing."""
   addresses = jobs.get(name, [])
-  if not isinstance(addresses, list) or not all(
-    isinstance(a, str) and re.fullmatch(r".+:\d+", a) for a in addresses
-  ):
+  if not isinstance(addresses, list) or not all(map(_is_address, addresses)):
     raise ValueError(
-      f"TF_CONFIG: cluster.{name} has to be a list of host:port; it is"
-      f" {json.dumps(addresses)}"
+      f"TF_CONFIG: cluster.{name} has to be a list of host:port, with ports 1"
+      f" to 65535; it is {json.dumps(addresses):.200}"
     )
   return addresses
+
+
+def _is_address(text):
+  """Whether a JSON value is host:port, in ASCII."""
+  found = isinstance(text, str) and re.fullmatch(r"[!-~]+:([0-9]{1,5})", text)
+  return bool(found) and 0 < int(found[1]) < 1 << 16

@@ -10,6 +10,7 @@ A script imports this file before TensorFlow, so that TensorFlow starts quietly.
 
 from __future__ import annotations
 
+import errno
 import logging as python_logging
 import os
 import re
@@ -23,6 +24,8 @@ if not (3, 9) <= sys.version_info[:2] <= (3, 11):  # TensorFlow can't say so
     f"error: Python {sys.version_info[0]}.{sys.version_info[1]} does not work:"
     " TensorFlow 2.15 needs Python 3.9, 3.10 or 3.11"
   )
+
+from bert.training import endings  # isort: skip (before slow imports)
 
 import tensorflow.compat.v1 as tf
 from absl import app, logging
@@ -47,7 +50,9 @@ def run(main, options_class: type) -> None:
 
   Errors that our own files raise, and those of the file system, become one line
   on standard error, with exit status 1. --verbosity=1 shows the traceback too.
-  Any other exception is a defect and keeps its traceback.
+  Any other exception is a defect and keeps its traceback. Ctrl-C and SIGTERM
+  end the script with a word and exit status 130 or 143; if nobody reads its
+  standard output any more, it ends quietly with 141.
 
   Args:
     main: takes an options_class.
@@ -62,7 +67,8 @@ def run(main, options_class: type) -> None:
   tf.logging.set_verbosity(tf.logging.ERROR)
   tf.disable_v2_behavior()
   tf.enable_resource_variables()
-  app.run(lambda words: call(main, flags.read(options_class), words[1:]))
+  with endings.clean():
+    app.run(lambda words: call(main, flags.read(options_class), words[1:]))
 
 
 def call(main, options, stray_words=()) -> None:
@@ -87,8 +93,8 @@ def call(main, options, stray_words=()) -> None:
     outputs = flags.outputs(options) if cluster.is_chief(options) else {}
     with writing.guarded(flags.inputs(options), outputs):
       main(options)
-  except KeyboardInterrupt:
-    sys.exit("interrupted")
+  except KeyboardInterrupt as stop:
+    sys.exit(endings.stopped(stop))
   except tf.errors.ResourceExhaustedError as error:
     if logging.level_debug():
       raise
@@ -101,10 +107,12 @@ def call(main, options, stray_words=()) -> None:
       f" --learning_rate={options.learning_rate} or warm up for longer; the"
       " newest checkpoint is from before"
     )
+  except endings.Unheard:
+    raise
   except Exception as error:
     if logging.level_debug() or not _is_for_user(error):
       raise
-    sys.exit(f"error: {_sentence(error)}")
+    sys.exit(f"error: {_sentence(error, options)}")
 
 
 def _is_for_user(error):
@@ -146,8 +154,14 @@ def _out_of_memory(error, options):
   )
 
 
-def _sentence(error):
+def _sentence(error, options):
   """The error's message in one line."""
+  if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    outputs = flags.outputs(options).values()
+    place = error.filename or ", ".join(
+      path for each in outputs for path in each
+    )
+    return f"{place}: no room left on the disk"
   if isinstance(error, OSError) and error.filename:
     return f"{error.filename}: {error.strerror}"
   if isinstance(error, UnicodeEncodeError):  # of a name on the command line

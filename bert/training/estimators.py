@@ -56,13 +56,16 @@ def describe_devices(use_tpu: bool, tpu_name: str | None) -> str:
   return f"devices: no GPU found, {cores} CPU cores"
 
 
-def make_strategy(distribution: str, devices: Sequence[str]):
+def make_strategy(
+  distribution: str, devices: Sequence[str], worker_timeout: float = 60.0
+):
   """The tf.distribute strategy that spreads training, or None.
 
   Args:
     distribution: none, mirrored over `devices`, or multi_worker over the
       machines of the environment variable TF_CONFIG.
     devices: names, such as /device:GPU:0.
+    worker_timeout: seconds after which a silent worker counts as gone.
   """
   if distribution == "none":
     return None
@@ -71,7 +74,8 @@ def make_strategy(distribution: str, devices: Sequence[str]):
   if distribution == "mirrored":
     return tf.distribute.MirroredStrategy(devices)
   strategy = tf.distribute.experimental.MultiWorkerMirroredStrategy()
-  workers_of(strategy)  # from now on the others can see that we are there
+  # From now on the others can see that we are there.
+  workers_of(strategy).timeout = worker_timeout
   return strategy
 
 
@@ -112,7 +116,9 @@ def _run_config(options, output_dir):
   }
   training = {}
   if isinstance(options, flags.RunOptions):
-    strategy = make_strategy(options.distribution, cluster.devices(options))
+    strategy = make_strategy(
+      options.distribution, cluster.devices(options), options.worker_timeout
+    )
     tpu_config["iterations_per_loop"] = options.iterations_per_loop
     save_steps = options.eval_steps or options.save_checkpoints_steps
     training = {

@@ -396,6 +396,12 @@ class RunOptions(ModelOptions, DeviceOptions):
     " part of every batch.",
     choices=("none", "mirrored", "multi_worker"),
   )
+  worker_timeout: float = flag(
+    60.0,
+    "With --distribution=multi_worker: end when another worker has been silent"
+    " for N seconds.",
+    lower_bound=5.0,
+  )
   iterations_per_loop: int = flag(
     1000, "Steps that a TPU takes before it returns to the host.", lower_bound=1
   )

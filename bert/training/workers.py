@@ -2,11 +2,17 @@
 """Lets the workers of a cluster meet, and notices when one is gone.
 
 In: the addresses in TF_CONFIG. Out: all workers meet before training starts. If
-one goes away later, the others end with an error message.
+one ends or falls silent later, the others end with an error message.
+
+TensorFlow 2.15 does not do this for an Estimator: it checks the health of
+workers only where it executes eagerly (collective_all_reduce_strategy.py), and
+gRPC's keep-alive is answered by a process that is stopped, as its kernel goes
+on answering.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -18,10 +24,15 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
+from bert.files import reading
+
 SECONDS_TO_ANSWER = 60  # for a worker that is starting
 SECONDS_TO_CONNECT = 5
-SECONDS_BETWEEN_CALLS = 2  # during training
-SECONDS_TO_BLAME = 40  # longer than SECONDS_TO_ANSWER / 2
+SECONDS_BETWEEN_BEATS = 2  # during training
+SECONDS_TO_BLAME = 20  # in which a connection closes after TensorFlow's error
+_GREETING = "bert worker"
+_LONGEST_LINE = 1 << 16  # of what another program may send
+_BEAT, _FAREWELL = b".", b"!"
 
 
 class Workers:
@@ -29,25 +40,30 @@ class Workers:
 
   TensorFlow waits forever for a missing worker. So until training starts, each
   worker listens at its address in TF_CONFIG and sends its facts to any worker
-  that asks. Then TensorFlow's server takes over the address, and the workers
-  only check that they can connect to it. If a worker is gone, this process
+  that asks. Then TensorFlow's server takes over the address. The connections
+  stay open: each worker sends a beat through those that others made to it, and
+  listens to those that it made. If a worker is gone or silent, this process
   ends with an error message.
 
   Args:
     addresses: host:port of each worker.
     index: the index of this process in `addresses`.
+    timeout: seconds of silence after which a worker counts as gone.
 
   Raises:
     ValueError: another program uses this worker's port.
   """
 
-  def __init__(self, addresses: Sequence[str], index: int):
+  def __init__(
+    self, addresses: Sequence[str], index: int, timeout: float = 60.0
+  ):
     self.index = index
+    self.timeout = timeout
     self._addresses = list(addresses)
     self._others = [i for i in range(len(addresses)) if i != index]
     self._facts = None
-    self._told = set()  # the workers that have our facts
-    self._is_last_step = False
+    self._made = {}  # {worker: the stream that we have asked it through}
+    self._taken = {}  # {worker: the connection through which it asked us}
     self._all_met = threading.Event()
     self._left = threading.Event()
     port = int(addresses[index].rpartition(":")[2])
@@ -59,8 +75,7 @@ class Workers:
         f" {error.strerror}"
       ) from None
     self._server.settimeout(0.1)  # between two checks of _all_met
-    self._answering = threading.Thread(target=self._answer, daemon=True)
-    self._answering.start()
+    self._answering = _start(self._listen)
 
   def meet(self, facts: Mapping):
     """Waits until all workers are ready to train, and compares their facts.
@@ -74,7 +89,7 @@ class Workers:
     """
     self._facts = dict(facts)
     waiting = {i: time.monotonic() for i in self._others}
-    while waiting or len(self._told) < len(self._others):
+    while waiting or len(self._taken) < len(self._others):
       for i, last in list(waiting.items()):
         answer = self._ask(i)
         if answer is not None:
@@ -91,13 +106,15 @@ class Workers:
       time.sleep(0.2)
     self._all_met.set()
     self._answering.join()
-    threading.Thread(target=self._watch, daemon=True).start()
+    _start(self._beat)
+    for i in self._others:
+      _start(self._watch, i)
 
   def tell_step(self, step: int, last_step: int):
-    """Records how far training is; workers may end after the last step."""
-    self._is_last_step = step >= last_step - 1
-    if step >= last_step:
+    """Records how far training is; after the last step, workers may end."""
+    if step >= last_step and not self._left.is_set():
       self._left.set()
+      self._send(_FAREWELL)
 
   def blame(self):
     """Waits after an error, so that `_watch` can name a worker that is gone."""
@@ -106,36 +123,49 @@ class Workers:
   def _name(self, i):
     return f"worker {i} ({self._addresses[i]})"
 
-  def _connect(self, i):
-    host, _, port = self._addresses[i].rpartition(":")
-    return socket.create_connection((host, int(port)), SECONDS_TO_CONNECT)
-
-  def _answer(self):
-    """Sends our facts to any worker that asks, until all workers have met."""
+  def _listen(self):
+    """Takes connections until all workers have met."""
     while not self._all_met.is_set():
-      try:
-        connection, _ = self._server.accept()
-        connection.settimeout(SECONDS_TO_CONNECT)
-        with connection, connection.makefile("rw") as stream:
-          asker, facts = int(stream.readline()), self._facts
-          stream.write(json.dumps(facts or {}) + "\n")
-          stream.flush()
-          if facts:
-            self._told.add(asker)
-      except (OSError, ValueError):  # nobody asked, or it was not a worker
-        continue
+      with contextlib.suppress(OSError):  # nobody asks
+        _start(self._answer, self._server.accept()[0])
     self._server.close()
+
+  def _answer(self, connection):
+    """Sends our facts to a worker that asks; other programs get nothing."""
+    connection.settimeout(SECONDS_TO_CONNECT)
+    try:
+      with connection.makefile("rb") as stream:
+        greeting = stream.readline(_LONGEST_LINE).decode("ascii")
+      asker = int(greeting.removeprefix(_GREETING))
+      facts = self._facts
+      if not greeting.startswith(_GREETING) or asker not in self._others:
+        raise ValueError(greeting)
+      connection.sendall(json.dumps(facts or {}).encode() + b"\n")
+      if facts:
+        self._taken[asker] = connection
+        return
+    except (OSError, ValueError):
+      pass
+    connection.close()
 
   def _ask(self, i):
     """Returns a worker's facts; {} if it is not ready, None if no answer."""
+    host, _, port = self._addresses[i].rpartition(":")
     try:
-      with self._connect(i) as connection:
-        with connection.makefile("rw") as stream:
-          stream.write(f"{self.index}\n")
-          stream.flush()
-          return json.loads(stream.readline())
+      connection = socket.create_connection(
+        (host, int(port)), SECONDS_TO_CONNECT
+      )
+      stream = connection.makefile("rwb")
+      stream.write(f"{_GREETING} {self.index}\n".encode())
+      stream.flush()
+      facts = reading.parse_json(stream.readline(_LONGEST_LINE), self._name(i))
+      reading.check_shape(facts, {}, self._name(i))
     except (OSError, ValueError):
       return None
+    if facts:
+      connection.settimeout(self.timeout)
+      self._made[i] = stream
+    return facts
 
   def _compare(self, i, facts):
     for name, value in self._facts.items():
@@ -146,34 +176,43 @@ class Workers:
           " flags and data, and a shared --output_dir"
         )
 
-  def _watch(self):
-    """Ends the process when a worker can no longer be reached."""
-    last = dict.fromkeys(self._others, time.monotonic())
-    seen = set()
-    while not self._left.wait(SECONDS_BETWEEN_CALLS):
-      for i in self._others:
-        try:
-          self._connect(i).close()
-        except OSError as error:
-          # Nothing listens: if the worker was seen before, its process is gone.
-          is_gone = isinstance(error, ConnectionRefusedError) and i in seen
-          limit = SECONDS_TO_ANSWER / 2
-          if is_gone and not self._is_last_step:
-            limit = SECONDS_BETWEEN_CALLS
-          if time.monotonic() - last[i] > limit and not self._left.is_set():
-            self._end(i)
-        else:
-          seen.add(i)
-          last[i] = time.monotonic()
+  def _beat(self):
+    """Tells the others every few seconds that this process works."""
+    while not self._left.wait(SECONDS_BETWEEN_BEATS):
+      self._send(_BEAT)
 
-  def _end(self, i):
+  def _send(self, byte):
+    for connection in self._taken.values():
+      with contextlib.suppress(OSError):  # it is gone: `_watch` says so
+        connection.send(byte, socket.MSG_DONTWAIT)
+
+  def _watch(self, i):
+    """Ends the process when a worker ends too early, or is silent."""
+    found, reason = _BEAT, "has ended or can't be reached"
+    try:
+      while found == _BEAT:
+        found = self._made[i].read(1)
+    except socket.timeout:
+      reason = f"has been silent for {self.timeout:g} s (--worker_timeout)"
+    except OSError:  # its connection was reset
+      found = b""
+    if found != _FAREWELL and not self._left.is_set():
+      self._end(f"{self._name(i)} {reason}")
+
+  def _end(self, what):
     """Ends the process at once; TensorFlow would wait for the other workers."""
     message = (
-      f"error: {self._name(i)} has ended or can't be reached: start all"
-      " workers again to continue from the newest checkpoint"
+      f"error: {what}: start all workers again to continue from the newest"
+      " checkpoint"
     )
     print(message, file=sys.stderr, flush=True)
     os._exit(1)
+
+
+def _start(function, *arguments):
+  thread = threading.Thread(target=function, args=arguments, daemon=True)
+  thread.start()
+  return thread
 
 
 def workers_of(strategy) -> Workers | None:
