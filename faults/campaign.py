@@ -17,6 +17,7 @@ import pathlib
 import queue
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -52,7 +53,7 @@ def parse_arguments(arguments=None):
 
 
 def all_cases(finished, seed: int, wanted, with_disks: bool) -> list[Case]:
-  """The cases of the wanted jobs, those with two workers last."""
+  """The cases of the wanted jobs."""
   found = []
   for job in wanted:
     found += kills.cases(job, seed)
@@ -68,7 +69,8 @@ def choose(cases: list[Case], seconds: float, seed: int) -> list[Case]:
   """A part of the cases that takes some time, chosen evenly.
 
   The estimates choose, not the clock, so that a seed always chooses alike. Each
-  script and kind in turn gives one of its cases, drawn by the seed.
+  script and kind in turn gives one of its cases, drawn by the seed; in this
+  order they run, so that the first minutes see some of all.
   """
   draw = random.Random(seed)
   groups: dict = {}
@@ -92,7 +94,7 @@ def choose(cases: list[Case], seconds: float, seed: int) -> list[Case]:
       elif case.seconds <= left:
         left -= case.seconds
         chosen.append(place)
-  return [cases[place] for place in sorted(chosen)]
+  return [cases[place] for place in chosen]
 
 
 def prepare(places: list[Workplace], wanted: list[jobs.Job]) -> None:
@@ -161,6 +163,8 @@ def named(text: str) -> list[str]:
 
 def main() -> int:
   args = parse_arguments()
+  # Tidies up, and unmounts, whatever ends it.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
   started = time.monotonic()
   folder = pathlib.Path(args.keep or tempfile.mkdtemp(prefix="faults-"))
   finished, undisturbed = folder / "finished", {}
@@ -188,9 +192,9 @@ def main() -> int:
       if (not kinds or case.kind in kinds) and args.name in case.name
     ]
     chosen = choose(cases, 60 * args.minutes - SECONDS_BEFORE, args.seed)
-    seconds = sum(case.seconds for case in cases) / AT_ONCE
+    minutes = sum(case.seconds for case in cases) / AT_ONCE / 60
     print(
-      f"{len(chosen)} of {len(cases)} cases; all take {seconds / 60:.0f} minutes",
+      f"{len(chosen)} of {len(cases)} cases (all: {minutes:.0f} minutes)",
       flush=True,
     )
     results = run_all(places, chosen, bool(args.keep))

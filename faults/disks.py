@@ -1,15 +1,16 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Gives scripts too small a disk.
 
-In: a job. Out: cases, none where this user can't mount a file system. The
-output folder is a tmpfs that has room for a part of the outputs. The script
-says which file found no room, and leaves no part of a file.
+In: a job. Out: cases, none where this user can't mount a file system. The job's
+folder is a tmpfs that has room for a part of the outputs. The script says which
+file found no room, and leaves no part of a file.
 """
 
 from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -39,7 +40,7 @@ def cases(job: Job) -> list[Case]:
     Case(
       job,
       "full disk",
-      f"out/ is a disk with room for {share:.0%} of the outputs",
+      f"a disk with room for {share:.0%} of the outputs",
       0.8 * job.seconds,
       lambda work, share=share: _on_small_disk(work, job, share),
     )
@@ -74,34 +75,30 @@ def _room(paths):
 
 def _on_small_disk(work: Workplace, job: Job, share: float) -> str:
   folder = work.fresh(job)
-  out = folder / "out"
-  inputs = [path for path in out.rglob("*") if path.is_file()]
-  finished = work.finished / job.name / "out"
-  needed = _room(p for p in finished.rglob("*") if p.is_file())
-  given = _room(inputs)
-  size = given + _PAGE + int(share * (needed - given))
-  if _mount(out, -(-size // 1024)):
+  inputs = _room(p for p in folder.rglob("*") if p.is_file())
+  finished = _room(
+    p for p in (work.finished / job.name).rglob("*") if p.is_file()
+  )
+  folders = _PAGE * sum(1 for p in folder.rglob("*") if p.is_dir())
+  size = inputs + folders + _PAGE + int(share * (finished - inputs))
+  shutil.rmtree(folder)
+  folder.mkdir()
+  if _mount(folder, -(-size // 1024)):
     return "the tmpfs could not be mounted"
   try:
-    jobs.copy_inputs(_only_outputs(job), folder, work.finished)
+    jobs.make_folder(job, folder, work.finished)
     ended = work.run(job, folder)
     if ended.status == 0:
       return work.is_whole(job, folder, ended)
     return _after_error(work, job, folder, ended)
   finally:
-    subprocess.run(["umount", "--lazy", str(out)], check=True)
-
-
-def _only_outputs(job):
-  """The job with only those inputs that are in out/."""
-  given = {k: v for k, v in job.inputs.items() if k.startswith("out/")}
-  return jobs.dataclasses.replace(job, inputs=given)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def _after_error(work, job, folder: pathlib.Path, ended) -> str:
   broken = promises.one_sentence(ended)
   said = promises.last_line(ended.stderr)
-  if not broken and "out/" not in said:
+  if not broken and not re.search(r"\b(out|tmp)[/.]", said):
     broken = f"names no file: {said}"
   if not broken and "room" not in said and "No space" not in said:
     broken = f"does not speak of a full disk: {said}"

@@ -68,7 +68,7 @@ class Job:
 
   @property
   def name(self) -> str:
-    return self.script.removesuffix(".py")
+    return pathlib.Path(self.script).stem
 
   @property
   def words(self) -> list[str]:
@@ -79,6 +79,11 @@ class Job:
     """The names of the jobs whose outputs this one reads."""
     given = [source for source in self.inputs.values() if source[0] == "@"]
     return {source[1:].partition("/")[0] for source in given}
+
+  @property
+  def reads_outputs(self) -> bool:
+    """Whether it goes on from what an earlier run has left in out/."""
+    return self.trains or any(name.startswith("out/") for name in self.inputs)
 
   @property
   def command(self) -> str:

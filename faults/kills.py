@@ -88,15 +88,7 @@ def _signalled(work: Workplace, job: Job, share: float, number: int) -> str:
     return "its worker processes outlive it"
   if ended.status == 0:  # it was done before
     return work.is_whole(job, folder, ended)
-  files = promises.files_of(folder)
-  before = work.undisturbed[job.name].files
-  return _how_it_ended(ended, number) or promises.left_over(files, before)
-
-
-def _how_it_ended(ended, number):
-  if ended.status == -number and number == signal.SIGTERM:
-    return ""  # as the system ends a process; what it left is checked
-  broken = promises.crashed(ended)
-  if not broken and len(ended.stderr.split("\n")[-1]) > 200:
-    broken = "says more than one line"
-  return broken
+  broken = "" if ended.status == -number else promises.crashed(ended)
+  return broken or promises.left_over(
+    promises.files_of(folder), work.undisturbed[job.name].files
+  )

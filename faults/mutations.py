@@ -78,17 +78,21 @@ def brackets(data, draw):
 
 ANY_FILE = (truncated, empty, flipped, array, noise)
 TEXT_FILE = (utf_16, crlf)
-JSON_FILE = (another_type, another_type, another_type, brackets)
-OTHER_THINGS = ("missing", "a folder", "a pipe")
+JSON_FILE = (another_type, brackets)
+DAMAGES = 4  # of each file; another seed draws others
+OTHER_THINGS = ("missing", "a folder")
 
 
 def cases(job: Job, finished: pathlib.Path, seed: int) -> list[Case]:
-  """Each damage to each file that a job reads, and finds in its outputs."""
+  """Some damages to each file that a job reads, or finds in its outputs."""
   found = []
-  for name in read_files(finished / job.name):
+  tops = ("in", "out") if job.reads_outputs else ("in",)
+  for name in read_files(finished / job.name, tops):
     draw = random.Random(f"{seed} {job.name} {name}")
     damages = damages_for((finished / job.name / name).read_bytes())
-    for count, damage in enumerate([*damages, *OTHER_THINGS]):
+    damages += [*OTHER_THINGS, *(("a pipe",) if name in job.inputs else ())]
+    chosen = draw.sample(damages, DAMAGES)
+    for count, damage in enumerate(chosen):
       label = damage if isinstance(damage, str) else damage.__name__
       check = functools.partial(
         _damaged,
@@ -103,14 +107,14 @@ def cases(job: Job, finished: pathlib.Path, seed: int) -> list[Case]:
   return found
 
 
-def read_files(folder: pathlib.Path) -> list[str]:
-  """The files of a finished job's folder that its script reads.
+def read_files(folder: pathlib.Path, tops=("in", "out")) -> list[str]:
+  """The files below in/ and out/ that a finished job's script reads.
 
   Of several checkpoints in a folder, only the newest is read.
   """
   names = sorted(
     str(path.relative_to(folder))
-    for top in ("in", "out")
+    for top in tops
     for path in (folder / top).rglob("*")
     if path.is_file()
   )

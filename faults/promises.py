@@ -32,11 +32,10 @@ MOST_CHARACTERS = 1200  # of an error message
 
 
 def files_of(folder: pathlib.Path) -> dict[str, str]:
-  """{path: checksum} of the files below out/ and tmp/."""
+  """{path: checksum} of the files in a job's folder."""
   return {
     str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-    for name in ("out", "tmp")
-    for path in sorted((folder / name).rglob("*"))
+    for path in sorted(folder.rglob("*"))
     if path.is_file()
   }
 

@@ -36,10 +36,10 @@ def table(results: Sequence[Result]) -> str:
     "",
     f"{'script':<25}{'fault':<14}{'cases':>6}{'kept':>6}{'broken':>8}",
   ]
-  for (name, kind), group in groups.items():
+  for (name, kind), group in sorted(groups.items()):
     lines.append(_row(name, kind, group))
   lines.append(_row("all", "", results))
-  for group in groups.values():
+  for _, group in sorted(groups.items()):
     broken = [result for result in group if result.broken]
     if broken:
       first = broken[0]

@@ -15,7 +15,9 @@ from typing import NamedTuple
 from faults import jobs, promises
 from faults.processes import Ended, Server
 
-MOST_SECONDS = 60  # of a run; more for one that takes long undisturbed
+MOST_SECONDS = 20  # of a run that does not take long undisturbed
+
+FIRST_SECONDS = 120  # of an undisturbed run
 
 
 class Undisturbed(NamedTuple):
@@ -88,7 +90,8 @@ class Workplace:
 
   def run(self, job: jobs.Job, folder, **given) -> Ended:
     """Runs a job to its end."""
-    limit = max(MOST_SECONDS, 10 * job.seconds)
+    known = self.undisturbed.get(job.name)
+    limit = max(MOST_SECONDS, 4 * known.seconds) if known else FIRST_SECONDS
     return self.server.run(limit=limit, **self.arguments(job, folder, **given))
 
   def prepare(self, job: jobs.Job) -> None:
