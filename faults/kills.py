@@ -89,6 +89,8 @@ def _signalled(work: Workplace, job: Job, share: float, number: int) -> str:
   if ended.status == 0:  # it was done before
     return work.is_whole(job, folder, ended)
   broken = "" if ended.status == -number else promises.crashed(ended)
+  if not broken and ended.status not in (-number, 128 + number):
+    broken = f"status {ended.status} instead of {128 + number}"
   return broken or promises.left_over(
     promises.files_of(folder), work.undisturbed[job.name].files
   )
