@@ -20,6 +20,7 @@ from faults.jobs import Job
 from faults.workplace import Case, Workplace
 
 SHARES = (0.0, 0.3, 0.6, 0.9)  # of the room that the outputs need
+OTHER_FORMATS = ("npz", "hdf5", "tfrecord")  # of extract_features.py
 _PAGE = 4096
 
 
@@ -47,6 +48,20 @@ def cases(job: Job) -> list[Case]:
     for share in SHARES
     if job.same
   ]
+  if job.name == "extract_features":
+    for kind in OTHER_FORMATS:
+      other = jobs.dataclasses.replace(
+        job, flags=f"{job.flags} --output_format={kind}"
+      )
+      found.append(
+        Case(
+          other,
+          "full disk",
+          f"a disk without room for {kind}",
+          job.seconds,
+          lambda work, other=other: _on_small_disk(work, other, 0),
+        )
+      )
   if job.stdin:
     found.append(
       Case(

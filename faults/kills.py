@@ -65,9 +65,8 @@ def _killed(work: Workplace, job: Job, share: float) -> str:
     return "its worker processes outlive it"
   again = work.run(job, folder)
   if again.status != 0:
-    return "again: " + (
-      promises.crashed(again) or promises.last_line(again.stderr)
-    )
+    how = promises.crashed(again) or promises.last_line(again.stderr)
+    return f"the second run: {how}"
   return work.is_whole(job, folder, again)
 
 

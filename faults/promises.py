@@ -27,6 +27,9 @@ _CRASH = re.compile(
   r"^(Traceback|Fatal Python error|Segmentation|terminate called|\*\*\* ).*",
   re.MULTILINE,
 )
+_EXCEPTION = re.compile(
+  r"^[\w.]+(?:Error|Exception|Interrupt|Exit)\b.*", re.MULTILINE
+)
 _ERROR = re.compile(r"^(error: .*|FATAL Flags parsing error.*)", re.MULTILINE)
 MOST_CHARACTERS = 1200  # of an error message
 
@@ -91,7 +94,9 @@ def crashed(ended: Ended) -> str:
   if ended.status is None:
     return f"did not end within {ended.seconds:.0f} s"
   if _CRASH.search(ended.stderr):
-    return f"status {ended.status}, {last_line(ended.stderr)}"
+    kinds = _EXCEPTION.findall(ended.stderr)
+    said = kinds[-1][:160] if kinds else last_line(ended.stderr)
+    return f"status {ended.status}, {said}"
   if ended.status < 0:
     return f"ended by signal {-ended.status}"
   return ""

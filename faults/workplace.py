@@ -15,7 +15,7 @@ from typing import NamedTuple
 from faults import jobs, promises
 from faults.processes import Ended, Server
 
-MOST_SECONDS = 20  # of a run that does not take long undisturbed
+MOST_SECONDS = 30  # of a run that does not take long undisturbed
 
 FIRST_SECONDS = 120  # of an undisturbed run
 
@@ -91,7 +91,7 @@ class Workplace:
   def run(self, job: jobs.Job, folder, **given) -> Ended:
     """Runs a job to its end."""
     known = self.undisturbed.get(job.name)
-    limit = max(MOST_SECONDS, 4 * known.seconds) if known else FIRST_SECONDS
+    limit = max(MOST_SECONDS, 6 * known.seconds) if known else FIRST_SECONDS
     return self.server.run(limit=limit, **self.arguments(job, folder, **given))
 
   def prepare(self, job: jobs.Job) -> None:
