@@ -27,8 +27,8 @@ if not os.path.exists("out/text.txt"):
 
 EXPECTED = {
   "in/text.txt array": "status 1, AssertionError",
-  "in/text.txt missing": "status 1, FileNotFoundError: [Errno 2] No such file or"
-  " directory: 'in/text.txt'",
+  "in/text.txt missing": "status 1, FileNotFoundError: [Errno 2] No such file"
+  " or directory: 'in/text.txt'",
 }
 
 
