@@ -66,13 +66,18 @@ BENCH_TEXT = sample_data/train.tsv
 BENCH_VOCAB = sample_data/vocab.txt
 BENCH_FLAGS =
 
-.PHONY: help quickstart test lint bench clean
+# A part of the campaign, chosen evenly: make faults FAULTS_FLAGS=--minutes=5.
+# Other flags are in faults/campaign.py.
+FAULTS_FLAGS =
+
+.PHONY: help quickstart test lint bench faults clean
 
 help:
 	@echo "make quickstart  train a classifier on the sample data, from scratch"
 	@echo "make test        run the tests"
 	@echo "make lint        check style and formatting"
 	@echo "make bench       measure speed (BENCH_TEXT=file BENCH_VOCAB=file)"
+	@echo "make faults      kill scripts, damage their files, fill disks: half an hour"
 	@echo "make clean       remove .venv and everything else that make created"
 
 quickstart: $(INSTALLED)
@@ -104,6 +109,9 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(PYTHON) benchmarks/run_all.py \
 	  --vocab_file=$(BENCH_VOCAB) --text_file=$(BENCH_TEXT) $(BENCH_FLAGS)
+
+faults: $(INSTALLED)
+	@$(PYTHON) -m faults.campaign $(FAULTS_FLAGS)
 
 clean:
 	rm -rf .venv $(QUICKSTART_DIR) bench_output .pytest_cache .ruff_cache

@@ -43,7 +43,7 @@ LIBRARIES = sorted(
 OUR_FILES = SCRIPTS + LIBRARIES
 ALL_FILES = OUR_FILES + sorted(
   path
-  for folder in ("tests", "benchmarks", "examples")
+  for folder in ("tests", "benchmarks", "examples", "faults")
   for path in ROOT.glob(f"{folder}/*.py")
 )
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib"}
