@@ -540,11 +540,13 @@ def test_a_damaged_tensorflow_checkpoint_is_refused(tmp_path, convert):
   shutil.copytree(GOLDEN, tmp_path / "tf")
   with open(tmp_path / "tf" / "model.ckpt.data-00000-of-00001", "w"):
     pass
-  with pytest.raises(ValueError, match="model.ckpt cannot be read"):
+  with pytest.raises(ValueError, match="model.ckpt is damaged: its data files"):
     convert(tmp_path / "tf", tmp_path / "out")
+  with pytest.raises(ValueError, match="model.ckpt cannot be read"):
+    convert(tmp_path / "tf" / "model.ckpt", tmp_path / "out")
   with open(tmp_path / "tf" / "model.ckpt.index", "w"):
     pass
-  with pytest.raises(ValueError, match="model.ckpt cannot be read"):
+  with pytest.raises(ValueError, match="model.ckpt is damaged"):
     convert(tmp_path / "tf", tmp_path / "out")
 
 
@@ -579,8 +581,8 @@ def test_the_latest_checkpoint_of_a_folder_is_used(tmp_path):
   found = convert_checkpoint.find_input(str(tmp_path))
   assert found == str(tmp_path / "model.ckpt-2")
   os.remove(tmp_path / "checkpoint")
-  with pytest.raises(ValueError, match="add model.ckpt-1 or model.ckpt-2"):
-    convert_checkpoint.find_input(str(tmp_path))
+  found = convert_checkpoint.find_input(str(tmp_path))
+  assert found == str(tmp_path / "model.ckpt-2")
 
 
 def save_training_checkpoint(prefix):
