@@ -475,9 +475,8 @@ def prepare(options: Options) -> Job:
 
 
 def _count_examples(path):
-  """The number of lines of a file; None for a pipe or standard input."""
-  is_file = os.path.isfile(path) or os.path.isdir(path)  # a folder raises below
-  if path == "-" or (os.path.exists(path) and not is_file):
+  """The number of lines of a file; None for standard input."""
+  if path == "-":
     return None
   count = sum(1 for _ in reading.text_lines(path))
   if not count:

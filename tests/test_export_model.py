@@ -324,3 +324,25 @@ def test_a_whole_run_checks_what_it_exports(classifier, tmp_path):
   assert sorted(p.name for p in (tmp_path / "out" / "1").iterdir()) == [
     *("assets", "saved_model.pb", "variables")
   ]
+
+
+def test_ctrl_c_and_killed_runs_leave_no_part(
+  tmp_path, classifier, monkeypatch
+):
+  def stop(*_):
+    raise KeyboardInterrupt
+
+  folder = tmp_path / "out"
+  (folder / "1.partial").mkdir(parents=True)
+  (folder / "1.partial" / "old").write_text("")
+  flags = (f"--model_dir={classifier()}", f"--export_dir={folder}")
+  with monkeypatch.context() as patch:
+    patch.setattr(tf.saved_model.Builder, "save", stop)
+    done = run(export_model, *flags, "--signatures=ids")
+  assert (done.returncode, done.stderr) == (130, "interrupted\n")
+  assert not list(folder.iterdir())
+  (folder / "1.partial").mkdir()
+  (folder / "1.partial" / "old").write_text("")
+  assert not run(export_model, *flags, "--signatures=ids").returncode
+  assert [path.name for path in folder.iterdir()] == ["1"]
+  assert not (folder / "1" / "old").exists()
