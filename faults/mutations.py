@@ -176,11 +176,19 @@ def _damaged(work: Workplace, job, name, damage, seed, is_new) -> str:
     shutil.rmtree(path)
   if ended.status == 0:
     broken = promises.crashed(ended)
-    if not broken and _CHECKED.search(name) and name not in job.inputs:
+    is_checked = _CHECKED.search(name) and name not in job.inputs
+    if not broken and is_checked and not is_announced(name, ended.stderr):
       broken = work.is_whole(job, folder, ended)
       broken = broken and f"status 0, but {broken}"
     return broken
   return promises.one_sentence(ended) or _lost(folder, before, work, job, name)
+
+
+def is_announced(name: str, log: str) -> bool:
+  """Whether a log says that a checkpoint is damaged, so another one is used."""
+  checkpoint = re.sub(r"\.(index|data-\S+)$", "", name)
+  found = rf"^.*{re.escape(checkpoint)} is (damaged|missing)\b"
+  return bool(re.search(found, log, re.MULTILINE))
 
 
 def _lost(folder, before, work, job, damaged):

@@ -104,6 +104,16 @@ def test_of_several_checkpoints_the_newest_is_damaged(tmp_path):
   assert mutations.read_files(tmp_path) == ["in/model/model.ckpt-12.index"]
 
 
+def test_another_checkpoint_may_be_used_if_a_line_says_so():
+  name, line = (
+    "in/model.ckpt-12.index",
+    "checkpoint in/model.ckpt-12 is damaged",
+  )
+  assert mutations.is_announced(name, f"reading\n{line}; the newest is 9\n")
+  assert not mutations.is_announced(name, line.replace("12", "4"))
+  assert not mutations.is_announced(name, "weights: in/model.ckpt-12\n")
+
+
 # ----------------------------------------------------------------- promises
 
 
