@@ -511,9 +511,7 @@ def _train_alone(estimator, input_fn, num_train_steps, progress, listener):
   if listener:
     listeners.append(listener)
   hooks = [progress]
-  if (
-    estimator.config.tpu_config.num_shards is None
-  ):  # no TPU, which has its own
+  if not estimator.config.tpu_config.num_shards:  # a TPU has its own
     hooks.append(_saver_hook(estimator))
   estimator.train(
     input_fn,
