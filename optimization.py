@@ -105,7 +105,7 @@ def train_step(
     WEIGHT_DECAY_RATE,
     exclude_from_weight_decay=NOT_DECAYED,
     rates=variable_rates(
-      [v.op.name for v in variables],
+      [v.name.partition(":")[0] for v in variables],
       rate,
       head_rate,
       options.layerwise_lr_decay,
@@ -123,7 +123,7 @@ def train_step(
 
 
 def _is_of_encoder(variable):
-  return variable.op.name.startswith("bert/")
+  return variable.name.partition(":")[0].startswith("bert/")
 
 
 def _trained(gradients, variables):
