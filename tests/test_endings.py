@@ -72,10 +72,10 @@ def test_a_signal_ends_a_script_with_a_word(lines, number, code, word):
 
 def test_what_a_script_cleans_up_is_not_disturbed_by_a_second_signal():
   process = run_script(
-    WAIT + "  try:\n    time.sleep(60)\n"
-    "  finally:\n    time.sleep(0.5)\n    print('clean')"
+    WAIT + "  try:\n    print('in it', flush=True)\n    time.sleep(60)\n"
+    "  finally:\n    time.sleep(0.5)\n    print('clean', flush=True)"
   )
-  process.stdout.readline()
+  assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "in it\n"]
   for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
     process.send_signal(number)
     time.sleep(0.1)

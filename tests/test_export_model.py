@@ -339,7 +339,7 @@ def test_ctrl_c_and_killed_runs_leave_no_part(
   with monkeypatch.context() as patch:
     patch.setattr(tf.saved_model.Builder, "save", stop)
     done = run(export_model, *flags, "--signatures=ids")
-  assert (done.returncode, done.stderr) == (130, "interrupted\n")
+  assert done.returncode == 130 and done.stderr.endswith("interrupted\n")
   assert not list(folder.iterdir())
   (folder / "1.partial").mkdir()
   (folder / "1.partial" / "old").write_text("")

@@ -20,8 +20,15 @@ from bert.training import flags, folders, memory
 
 CLASSIFICATION = Classification(
   ClassifierNote(
-    *("classifier", "custom", "single", ["no", "yes"], [], [], [], [], None),
-    *(True, 16),
+    task="classifier",
+    label_type="single",
+    labels=["no", "yes"],
+    thresholds=[],
+    feature_columns=[],
+    feature_mean=[],
+    feature_std=[],
+    do_lower_case=True,
+    max_seq_length=16,
   )
 )
 PRETRAINING = Pretraining(PretrainingNote(16, 4))

@@ -117,7 +117,7 @@ def test_a_run_that_is_killed_goes_on_with_the_next_example(
   assert done.returncode == 0, done.stderr
   kill_at(monkeypatch, 3)
   done = run(data, tmp_path / "killed", *flags)
-  assert (done.returncode, done.stderr.split("\n")[-2]) == (1, "interrupted")
+  assert (done.returncode, done.stderr.split("\n")[-2]) == (130, "interrupted")
   assert weights(tmp_path / "killed")["global_step"] == 3
   done = run(data, tmp_path / "killed", *flags)
   assert f"resuming {tmp_path / 'killed'} at step 3 of 6" in done.stderr

@@ -142,7 +142,7 @@ def test_texts_and_json_lines_become_words(tmp_path, tokenizer):
     ('{"tokens": ["a", null]}', "'tokens' has to be a list of words"),
     ('{"tokens": [["a"]]}', "'tokens' has to be a list of words"),
     ('{"tokens": null}', "no key 'text', only 'tokens'"),
-    ('{"text": null}', "'text' has to be a text, not None"),
+    ('{"text": null}', "'text' has to be a text, not null"),
     ('["a"]', "a JSON object is expected"),
     ("[" * 100_000, "not JSON: too many nested brackets"),
     ('{"text": 3}', "'text' has to be a text, not 3"),

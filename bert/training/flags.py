@@ -15,7 +15,6 @@ import re
 import sys
 from collections.abc import Sequence
 
-import numpy as np
 from absl import flags as absl_flags
 
 _MODEL_FILE = re.compile(
@@ -23,7 +22,7 @@ _MODEL_FILE = re.compile(
 )
 
 _LARGEST_INT = 2**63 - 1  # what TensorFlow's int64 holds
-_LARGEST_FLOAT = float(np.finfo(np.float32).max)
+_LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # of float32
 
 # ------------------------------------------------------- flags and fields
 
