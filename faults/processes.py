@@ -93,7 +93,9 @@ class Server:
     printed = b""
     if os.path.isfile(self._stdout):
       printed = pathlib.Path(self._stdout).read_bytes()
-    errors = pathlib.Path(self._stderr).read_text("utf-8", "replace")
+    errors = ""
+    if os.path.isfile(self._stderr):  # it may be killed before it makes it
+      errors = pathlib.Path(self._stderr).read_text("utf-8", "replace")
     return Ended(status if ended else None, printed, errors, seconds)
 
   def run(self, words, folder, limit: float, **given) -> Ended:

@@ -70,12 +70,25 @@ def test_a_signal_ends_a_script_with_a_word(lines, number, code, word):
   process.communicate()
 
 
+def test_an_error_that_follows_a_signal_is_not_shown():
+  process = run_script(
+    WAIT + "  try:\n    print('in it', flush=True)\n    time.sleep(60)\n"
+    "  finally:\n    [].pop()"
+  )
+  assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "in it\n"]
+  time.sleep(0.2)  # it sleeps
+  process.send_signal(signal.SIGTERM)
+  assert process.communicate() == ("", "terminated\n")
+  assert process.returncode == 143
+
+
 def test_what_a_script_cleans_up_is_not_disturbed_by_a_second_signal():
   process = run_script(
     WAIT + "  try:\n    print('in it', flush=True)\n    time.sleep(60)\n"
     "  finally:\n    time.sleep(0.5)\n    print('clean', flush=True)"
   )
   assert [process.stdout.readline() for _ in range(2)] == ["begun\n", "in it\n"]
+  time.sleep(0.2)  # it sleeps
   for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
     process.send_signal(number)
     time.sleep(0.1)

@@ -51,10 +51,13 @@ def kept_file(
     What the file holds.
 
   Raises:
-    ValueError: another run is making the file.
+    ValueError: another run is making the file, or there is a folder in its
+      place.
   """
   import tensorflow.compat.v1 as tf
 
+  if tf.io.gfile.isdir(path):
+    raise ValueError(f"{path} is a folder, where a file has to be: remove it")
   note = read_note(path + ".json") if tf.io.gfile.exists(path) else {}
   other = changed(note, mark)
   if not note:

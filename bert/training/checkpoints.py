@@ -500,7 +500,10 @@ class GraphListener(tf.train.CheckpointSaverListener):
   def after_save(self, session, global_step_value):
     with session.graph.as_default():
       saver = tf.get_collection(tf.GraphKeys.SAVERS)[0]
-      saver.export_meta_graph(saver.last_checkpoints[-1] + ".meta")
+      graph = saver.export_meta_graph().SerializeToString()
+    with writing.whole(saver.last_checkpoints[-1] + ".meta") as partial:
+      with tf.io.gfile.GFile(partial, "wb") as writer:
+        writer.write(graph)
 
 
 # ---------------------------------------------------- the best checkpoint

@@ -26,6 +26,7 @@ _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 _SECONDS_TO_BEGIN = 1.5
 _SECONDS_TO_END = 10
 _is_stopping = threading.Event()
+_stops: list[KeyboardInterrupt] = []  # the one that `_stop` has raised
 _REASONS = {
   errno.EBADF: "it is closed",
   errno.ENOSPC: "no room left on the disk",
@@ -45,7 +46,14 @@ def _prepare_process():
     else:
       sys.__excepthook__(kind, error, trace)
 
-  sys.excepthook = show
+  show_any = threading.excepthook
+
+  def show_of_thread(given):
+    # Of TensorFlow's event files: the main thread meets it too, and says so.
+    if "No space left on device" not in str(given.exc_value):
+      show_any(given)
+
+  sys.excepthook, threading.excepthook = show, show_of_thread
   for number in range(3):
     try:
       os.fstat(number)
@@ -70,6 +78,8 @@ def clean() -> Iterator[None]:
       if not _is_stopping.is_set():  # or a line comes twice
         sys.stdout.flush()
   except SystemExit as end:
+    if _stops and isinstance(end.code, str):
+      _leave(stopped(_stops[0]))  # an error of what the signal left half done
     _leave(end.code)
   except KeyboardInterrupt as stop:
     _leave(stopped(stop))
@@ -78,6 +88,10 @@ def clean() -> Iterator[None]:
       _leave(128 + signal.SIGPIPE)
     reason = _REASONS.get(error.errno, error.strerror)
     _leave(f"error: standard output: {reason}")
+  except Exception:
+    if _stops:
+      _leave(stopped(_stops[0]))
+    raise
 
 
 def stopped(stop: KeyboardInterrupt) -> int:
@@ -119,8 +133,9 @@ def _stop(number, frame):
   del frame
   for each in _WORDS:
     signal.signal(each, signal.SIG_IGN)
+  _stops.append(KeyboardInterrupt(number))
   _is_stopping.set()
-  raise KeyboardInterrupt(number)
+  raise _stops[0]
 
 
 def _end_in_time(reader):

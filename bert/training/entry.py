@@ -36,6 +36,9 @@ from bert.training import cluster, flags
 # The folder of the scripts, two above this file.
 _PROJECT = os.path.abspath(os.path.join(__file__, "../../.."))
 _TENSORFLOW = "2.15"
+# What TensorFlow says of a file on a full disk.
+_FULL = re.compile(r"([^\s;]+); No space left on device")
+_NO_ROOM = "no room left on the disk"
 # TensorFlow's errors about files that are missing, locked, folders, or damaged.
 _FILE_ERRORS = (
   tf.errors.NotFoundError,
@@ -98,9 +101,9 @@ def call(main, options, stray_words=()) -> None:
   except tf.errors.ResourceExhaustedError as error:
     if logging.level_debug():
       raise
-    full = re.search(r"([^\s;]+); No space left on device", str(error))
-    found = f"{full[1]}: no room left on the disk" if full else None
-    sys.exit(f"error: {found or _out_of_memory(error, options)}")
+    full = _FULL.search(str(error))
+    found = f"{full[1]}: {_NO_ROOM}" if full else _out_of_memory(error, options)
+    sys.exit(f"error: {found}")
   except tf.train.NanLossDuringTrainingError:
     sys.exit(
       "error: the loss became NaN: lower"
@@ -117,6 +120,8 @@ def call(main, options, stray_words=()) -> None:
 
 def _is_for_user(error):
   """Whether our own code raised `error`, or the file system did."""
+  if _FULL.search(str(error)):  # a RuntimeError of TensorFlow's event files
+    return True
   if isinstance(error, (OSError, UnicodeEncodeError, *_FILE_ERRORS)):
     return True
   if isinstance(error, tf.errors.OpError) and error.op is None:
@@ -161,7 +166,10 @@ def _sentence(error, options):
     place = error.filename or ", ".join(
       path for each in outputs for path in each
     )
-    return f"{place}: no room left on the disk"
+    return f"{place}: {_NO_ROOM}"
+  full = _FULL.search(str(error))
+  if full:
+    return f"{full[1]}: {_NO_ROOM}"
   if isinstance(error, OSError) and error.filename:
     return f"{error.filename}: {error.strerror}"
   if isinstance(error, UnicodeEncodeError):  # of a name on the command line

@@ -20,7 +20,7 @@ _OTHER_WEIGHTS = re.compile(r"^(?!model\.ckpt-\d+\.).*\.(index|safetensors)$")
 _PARTIAL = re.compile(r"\.partial(-\d+)?$")
 _LEFT_BEHIND = re.compile(
   r"^model\.ckpt-\d+_temp(_\w+)?$|\.tempstate\d+$"
-  r"|^(graph\.pbtxt|checkpoint)\.tmp\w*$"
+  r"|^(graph\.pbtxt|checkpoint|model\.ckpt-\d+\.meta)\.tmp\w*$"
 )
 _PRETRAINING = "cls/predictions/output_bias"
 _UNUSED = re.compile(r"\[unused\d+\]$")  # a word that a vocabulary may replace
