@@ -9,10 +9,60 @@ or with another vocabulary, to continue training from (--new_vocab_file).
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
+import dataclasses
+
+from bert.training import entry, flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.Options):
+  """This script's flags."""
+
+  input: str | None = flags.flag(
+    None,
+    "A Hugging Face folder or .safetensors file, to convert to TensorFlow; or a"
+    " TensorFlow checkpoint, as a folder or prefix, to convert to PyTorch.",
+    required=True,
+    reads=True,
+  )
+  output: str | None = flags.flag(
+    None,
+    "The folder to write.",
+    required=True,
+    writes="folder",
+  )
+  strip: bool = flags.flag(
+    False, "Only drop the optimiser's state from a TensorFlow checkpoint."
+  )
+  new_vocab_file: str | None = flags.flag(
+    None,
+    "Give a TensorFlow checkpoint this vocabulary. Old tokens keep their"
+    " vectors; a new token gets the mean of the vectors of its old pieces.",
+    reads=True,
+  )
+  config_file: str | None = flags.flag(
+    None,
+    "The configuration. Default: the one beside the input.",
+    reads=True,
+  )
+  vocab_file: str | None = flags.flag(
+    None,
+    "The vocabulary. Default: the one beside the input.",
+    reads=True,
+  )
+  do_lower_case: bool | None = flags.flag(
+    None,
+    "Converting to PyTorch: whether the model is uncased, which is written to"
+    " the output. With --new_vocab_file: whether the old vocabulary is uncased;"
+    " by default, that depends on whether it has capitals.",
+  )
+  overwrite: bool = flags.flag(False, "Replace existing files in --output.")
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
 
 import collections
-import dataclasses
 import functools
 import json
 import os
@@ -26,7 +76,7 @@ import tensorflow.compat.v1 as tf
 import modeling
 import tokenization
 from bert.files import reading, writing
-from bert.training import checkpoints, flags
+from bert.training import checkpoints
 
 # The sizes of the tensors, by their names in the configuration.
 V, T, P = "vocab_size", "type_vocab_size", "max_position_embeddings"
@@ -584,51 +634,6 @@ def write_folder(output: str, files: dict, overwrite: bool):
 
 
 # -------------------------------------------------------------------- main
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.Options):
-  """This script's flags."""
-
-  input: str | None = flags.flag(
-    None,
-    "A Hugging Face folder or .safetensors file, to convert to TensorFlow; or a"
-    " TensorFlow checkpoint, as a folder or prefix, to convert to PyTorch.",
-    required=True,
-    reads=True,
-  )
-  output: str | None = flags.flag(
-    None,
-    "The folder to write.",
-    required=True,
-    writes="folder",
-  )
-  strip: bool = flags.flag(
-    False, "Only drop the optimiser's state from a TensorFlow checkpoint."
-  )
-  new_vocab_file: str | None = flags.flag(
-    None,
-    "Give a TensorFlow checkpoint this vocabulary. Old tokens keep their"
-    " vectors; a new token gets the mean of the vectors of its old pieces.",
-    reads=True,
-  )
-  config_file: str | None = flags.flag(
-    None,
-    "The configuration. Default: the one beside the input.",
-    reads=True,
-  )
-  vocab_file: str | None = flags.flag(
-    None,
-    "The vocabulary. Default: the one beside the input.",
-    reads=True,
-  )
-  do_lower_case: bool | None = flags.flag(
-    None,
-    "Converting to PyTorch: whether the model is uncased, which is written to"
-    " the output. With --new_vocab_file: whether the old vocabulary is uncased;"
-    " by default, that depends on whether it has capitals.",
-  )
-  overwrite: bool = flags.flag(False, "Replace existing files in --output.")
 
 
 def choose_conversion(options: Options, path: str, vocab_file: str):

@@ -14,8 +14,113 @@ TensorFlow, which takes 450 MB.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+
+from bert.training import entry, flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.TextOptions):
+  """This script's flags."""
+
+  input_file: str | None = flags.flag(
+    None,
+    "Text files or globs, separated by commas: utf-8, one sentence per line, a"
+    " blank line between documents.",
+    required=True,
+    reads=True,
+  )
+  output_file: str | None = flags.flag(
+    None,
+    "TFRecord files to write, separated by commas.",
+    required=True,
+    writes="files",
+  )
+  max_seq_length: int = flags.flag(
+    128, "An instance has at most N tokens.", lower_bound=5
+  )
+  max_predictions_per_seq: int = flags.flag(
+    20,
+    "Mask at most N tokens of an instance. N should be about --max_seq_length"
+    " times --masked_lm_prob.",
+    lower_bound=1,
+  )
+  do_whole_word_mask: bool = flags.flag(
+    False, "Mask all pieces of a word, or none."
+  )
+  random_seed: int = flags.flag(
+    12345, "Seed for all random choices.", lower_bound=0
+  )
+  dupe_factor: int = flags.flag(
+    10,
+    "Go over the text N times, each time with other masks and pairs.",
+    lower_bound=1,
+  )
+  masked_lm_prob: float = flags.flag(
+    0.15,
+    "Mask this share of the tokens.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+  )
+  short_seq_prob: float = flags.flag(
+    0.1,
+    "Give the instances of this share of the documents a random length, because"
+    " the texts of later tasks also differ in length.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+  )
+  truncate_prob: float = flags.flag(
+    0.0,
+    "Cut this share of the sentences at a random place, chosen anew in each"
+    " pass. 0.02 prepares a model for text that is not in whole sentences.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+  )
+  split_sentences: bool = flags.flag(
+    False,
+    "Each line is a paragraph: split it into sentences by rules. Needs the"
+    " library sentencex (pip install -r requirements-sentences.txt).",
+  )
+  language: str = flags.flag(
+    "en", "With --split_sentences: language of the text, such as en, de or zh."
+  )
+  word_separator: str | None = flags.flag(
+    None,
+    "For text that is already split into words, such as segmented Chinese: the"
+    " separator between words, besides white space. It is removed from the"
+    " text. Needs --do_whole_word_mask, which then masks all characters of a"
+    " word together.",
+  )
+  num_workers: int | None = flags.flag(
+    None,
+    "Make the records in N processes that stream the text, so memory does not"
+    " grow with the corpus. Any N gives the same output, but it differs from"
+    " the output without this flag. Without it, one stream of random numbers"
+    " runs through the whole corpus, as in the original code. With it, each"
+    " document has its own stream in each pass, seeded by --random_seed, the"
+    " document's number and the pass. Random second texts come from the same"
+    " block of documents (1 to 8 MB of text, with 16 documents if they fit)."
+    " Records are shuffled over all output files. A document over 4 M"
+    " characters is split.",
+    lower_bound=1,
+  )
+  runner: str | None = flags.flag(
+    None,
+    "Make the same records as --num_workers, but in an Apache Beam pipeline"
+    " with this runner: DirectRunner, DataflowRunner, FlinkRunner or"
+    " SparkRunner (pip install -r requirements-beam.txt). Each output file has"
+    " to fit into a worker's memory, so name many output files. Input files of"
+    " 64 MB and more are read in parallel.",
+  )
+  beam_options: str = flags.flag(
+    "", "With --runner: Beam's own flags, such as '--project=p --region=r'."
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
+import contextlib
 import functools
 import gc
 import importlib.util
@@ -51,7 +156,6 @@ from bert.records.pretraining_instances import (
   TrainingInstance,
   truncate_seq_pair,
 )
-from bert.training import flags
 
 __all__ = [  # what users of the original import from here
   "create_float_feature",
@@ -440,104 +544,6 @@ def warnings(statistics: Statistics) -> list[str]:
 # ---------------------------------------------------------------------- main
 
 
-@dataclasses.dataclass(frozen=True)
-class Options(flags.TextOptions):
-  """This script's flags."""
-
-  input_file: str | None = flags.flag(
-    None,
-    "Text files or globs, separated by commas: utf-8, one sentence per line, a"
-    " blank line between documents.",
-    required=True,
-    reads=True,
-  )
-  output_file: str | None = flags.flag(
-    None,
-    "TFRecord files to write, separated by commas.",
-    required=True,
-    writes="files",
-  )
-  max_seq_length: int = flags.flag(
-    128, "An instance has at most N tokens.", lower_bound=5
-  )
-  max_predictions_per_seq: int = flags.flag(
-    20,
-    "Mask at most N tokens of an instance. N should be about --max_seq_length"
-    " times --masked_lm_prob.",
-    lower_bound=1,
-  )
-  do_whole_word_mask: bool = flags.flag(
-    False, "Mask all pieces of a word, or none."
-  )
-  random_seed: int = flags.flag(
-    12345, "Seed for all random choices.", lower_bound=0
-  )
-  dupe_factor: int = flags.flag(
-    10,
-    "Go over the text N times, each time with other masks and pairs.",
-    lower_bound=1,
-  )
-  masked_lm_prob: float = flags.flag(
-    0.15,
-    "Mask this share of the tokens.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-  )
-  short_seq_prob: float = flags.flag(
-    0.1,
-    "Give the instances of this share of the documents a random length, because"
-    " the texts of later tasks also differ in length.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-  )
-  truncate_prob: float = flags.flag(
-    0.0,
-    "Cut this share of the sentences at a random place, chosen anew in each"
-    " pass. 0.02 prepares a model for text that is not in whole sentences.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-  )
-  split_sentences: bool = flags.flag(
-    False,
-    "Each line is a paragraph: split it into sentences by rules. Needs the"
-    " library sentencex (pip install -r requirements-sentences.txt).",
-  )
-  language: str = flags.flag(
-    "en", "With --split_sentences: language of the text, such as en, de or zh."
-  )
-  word_separator: str | None = flags.flag(
-    None,
-    "For text that is already split into words, such as segmented Chinese: the"
-    " separator between words, besides white space. It is removed from the"
-    " text. Needs --do_whole_word_mask, which then masks all characters of a"
-    " word together.",
-  )
-  num_workers: int | None = flags.flag(
-    None,
-    "Make the records in N processes that stream the text, so memory does not"
-    " grow with the corpus. Any N gives the same output, but it differs from"
-    " the output without this flag. Without it, one stream of random numbers"
-    " runs through the whole corpus, as in the original code. With it, each"
-    " document has its own stream in each pass, seeded by --random_seed, the"
-    " document's number and the pass. Random second texts come from the same"
-    " block of documents (1 to 8 MB of text, with 16 documents if they fit)."
-    " Records are shuffled over all output files. A document over 4 M"
-    " characters is split.",
-    lower_bound=1,
-  )
-  runner: str | None = flags.flag(
-    None,
-    "Make the same records as --num_workers, but in an Apache Beam pipeline"
-    " with this runner: DirectRunner, DataflowRunner, FlinkRunner or"
-    " SparkRunner (pip install -r requirements-beam.txt). Each output file has"
-    " to fit into a worker's memory, so name many output files. Input files of"
-    " 64 MB and more are read in parallel.",
-  )
-  beam_options: str = flags.flag(
-    "", "With --runner: Beam's own flags, such as '--project=p --region=r'."
-  )
-
-
 def check_options(
   options: Options, input_files: Sequence[str], vocab: Iterable[str]
 ) -> list[str]:
@@ -653,6 +659,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-  from bert.training import entry
-
   entry.run(main, Options)

@@ -17,11 +17,73 @@ and 0.4 % fewer pieces per word, and other text 4 % more.
 
 from __future__ import annotations
 
+import dataclasses
+import os
+
+from bert.training import entry, flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.Options):
+  """This script's flags."""
+
+  input_file: str | None = flags.flag(
+    None,
+    "Text files in utf-8: paths or globs, separated by commas.",
+    required=True,
+    reads=True,
+  )
+  output_file: str | None = flags.flag(
+    None,
+    "The vocabulary file to write.",
+    required=True,
+    writes="files",
+  )
+  vocab_size: int = flags.flag(
+    30000, "Number of tokens, including the special and unused ones."
+  )
+  min_frequency: int = flags.flag(
+    2,
+    "Join two pieces only if they occur together at least N times.",
+    lower_bound=1,
+  )
+  limit_alphabet: int = flags.flag(
+    1000,
+    "Make pieces only of the N most frequent characters; a word with any other"
+    " character is unknown. Chinese and Japanese need about 8000.",
+    lower_bound=1,
+  )
+  do_lower_case: bool = flags.flag(
+    True,
+    "Lower-case the text and strip accents. Use the same value in all scripts"
+    " that read the vocabulary.",
+  )
+  num_unused: int = flags.flag(
+    99,
+    "Number of [unusedN] tokens, which you can replace with words of your own."
+    " With 99, [UNK] has the id 100, as in the released models.",
+    lower_bound=0,
+  )
+  held_out: str = flags.flag(
+    "0.01",
+    "Text to count pieces per word and unknown words in, without learning from"
+    " it: a share of the input, or other files (paths or globs, separated by"
+    " commas). 0: none.",
+    reads=True,
+  )
+  num_workers: int = flags.flag(
+    os.cpu_count(),
+    "Processes that count words. Any number gives the same vocabulary.",
+    lower_bound=1,
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
 import collections
 import contextlib
-import dataclasses
 import math
-import os
 import sys
 import time
 from collections import Counter
@@ -34,7 +96,6 @@ from tokenizers import models, pre_tokenizers, trainers
 import tokenization
 from bert.files import reading, writing
 from bert.records import parallel
-from bert.training import flags
 
 RANGE_BYTES = 1 << 23  # that a worker counts at a time
 MAX_WORDS = 1_000_000  # distinct words that are counted, to bound memory
@@ -291,61 +352,6 @@ def write_vocab(path: str, tokens: Iterable[str]) -> None:
 # ----------------------------------------------------------------- main
 
 
-@dataclasses.dataclass(frozen=True)
-class Options(flags.Options):
-  """This script's flags."""
-
-  input_file: str | None = flags.flag(
-    None,
-    "Text files in utf-8: paths or globs, separated by commas.",
-    required=True,
-    reads=True,
-  )
-  output_file: str | None = flags.flag(
-    None,
-    "The vocabulary file to write.",
-    required=True,
-    writes="files",
-  )
-  vocab_size: int = flags.flag(
-    30000, "Number of tokens, including the special and unused ones."
-  )
-  min_frequency: int = flags.flag(
-    2,
-    "Join two pieces only if they occur together at least N times.",
-    lower_bound=1,
-  )
-  limit_alphabet: int = flags.flag(
-    1000,
-    "Make pieces only of the N most frequent characters; a word with any other"
-    " character is unknown. Chinese and Japanese need about 8000.",
-    lower_bound=1,
-  )
-  do_lower_case: bool = flags.flag(
-    True,
-    "Lower-case the text and strip accents. Use the same value in all scripts"
-    " that read the vocabulary.",
-  )
-  num_unused: int = flags.flag(
-    99,
-    "Number of [unusedN] tokens, which you can replace with words of your own."
-    " With 99, [UNK] has the id 100, as in the released models.",
-    lower_bound=0,
-  )
-  held_out: str = flags.flag(
-    "0.01",
-    "Text to count pieces per word and unknown words in, without learning from"
-    " it: a share of the input, or other files (paths or globs, separated by"
-    " commas). 0: none.",
-    reads=True,
-  )
-  num_workers: int = flags.flag(
-    os.cpu_count(),
-    "Processes that count words. Any number gives the same vocabulary.",
-    lower_bound=1,
-  )
-
-
 def find_ranges(options: Options) -> list[Range]:
   """The ranges of --input_file and --held_out.
 
@@ -440,7 +446,4 @@ def main(options: Options) -> None:
 
 
 if __name__ == "__main__":
-  # Workers import this file, and need no TensorFlow.
-  from bert.training import entry
-
   entry.run(main, Options)

@@ -11,9 +11,50 @@ Shapes: B batch, S sequence, T tokens of a text.
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
-
 import dataclasses
+
+from bert.training import entry, flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.TrainedModelOptions):
+  """This script's flags."""
+
+  export_dir: str | None = flags.flag(
+    None,
+    "Folder for the exported versions, which are named 1, 2 and so on. It is"
+    " the model's base path for TensorFlow Serving.",
+    required=True,
+    writes="folder",
+  )
+  signatures: str = flags.flag(
+    "auto",
+    "What the model takes. ids: token ids; text: raw strings too, with"
+    " tensorflow-text; auto: text if tensorflow-text is installed and the task"
+    " allows it, otherwise ids.",
+    choices=("auto", "ids", "text"),
+  )
+  precision: str = flags.flag(
+    "float32",
+    "Precision of the encoder's products, activations and kernels.",
+    choices=("float32", "bfloat16"),
+  )
+  check: bool = flags.flag(
+    False,
+    "Run a few examples through the export and through the checkpoint, and"
+    " refuse the export if the outputs differ.",
+  )
+  check_file: str | None = flags.flag(
+    None,
+    "JSON lines for --check, as predict.py reads them. Default: a few built-in"
+    " texts.",
+    reads=True,
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
 import importlib.util
 import os
 import tempfile
@@ -25,7 +66,7 @@ from absl import logging
 
 from bert.files import writing
 from bert.records import tables, text_graph
-from bert.training import flags, trained_model
+from bert.training import trained_model
 
 _TEXT_PACKAGE = "tensorflow_text"
 # The largest difference, in `compare`'s measure, that --check accepts.
@@ -234,42 +275,6 @@ _TEXTS = (
   "東京 is 東京都's centre\u2014isn't it?",
   "x",
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.TrainedModelOptions):
-  """This script's flags."""
-
-  export_dir: str | None = flags.flag(
-    None,
-    "Folder for the exported versions, which are named 1, 2 and so on. It is"
-    " the model's base path for TensorFlow Serving.",
-    required=True,
-    writes="folder",
-  )
-  signatures: str = flags.flag(
-    "auto",
-    "What the model takes. ids: token ids; text: raw strings too, with"
-    " tensorflow-text; auto: text if tensorflow-text is installed and the task"
-    " allows it, otherwise ids.",
-    choices=("auto", "ids", "text"),
-  )
-  precision: str = flags.flag(
-    "float32",
-    "Precision of the encoder's products, activations and kernels.",
-    choices=("float32", "bfloat16"),
-  )
-  check: bool = flags.flag(
-    False,
-    "Run a few examples through the export and through the checkpoint, and"
-    " refuse the export if the outputs differ.",
-  )
-  check_file: str | None = flags.flag(
-    None,
-    "JSON lines for --check, as predict.py reads them. Default: a few built-in"
-    " texts.",
-    reads=True,
-  )
 
 
 def main(options: Options) -> None:

@@ -10,10 +10,68 @@ Shapes: B batch, S sequence, D width of a vector.
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
+import dataclasses
+
+from bert.training import entry, flags
+
+POOLINGS = ("none", "cls", "mean", "max", "pooled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.ModelOptions, flags.TextOptions, flags.DeviceOptions):
+  """This script's flags."""
+
+  init_checkpoint: str | None = flags.flag(
+    None,
+    "Trained weights: a prefix such as dir/bert_model.ckpt, or a folder that"
+    " holds one checkpoint.",
+    required=True,
+    reads=True,
+  )
+  input_file: str | None = flags.flag(
+    None,
+    "File with one text per line, or `A ||| B` for a pair. With -, lines are"
+    " read from standard input, and each is answered as it comes.",
+    required=True,
+    reads=True,
+  )
+  output_file: str | None = flags.flag(
+    None,
+    "File for the vectors. With -, they are JSON lines on standard output.",
+    required=True,
+    writes="files",
+  )
+  output_format: str = flags.flag(
+    "json",
+    "json: one object per line; npz and hdf5: arrays over all tokens or texts;"
+    " tfrecord: one tf.Example per text.",
+    choices=("json", "npz", "hdf5", "tfrecord"),
+  )
+  layers: tuple = flags.flag(
+    ("-1", "-2", "-3", "-4"), "Layers to write: 0 is the first, -1 the last."
+  )
+  pooling: str = flags.flag(
+    "none",
+    "none: one vector per token. The other values give one vector per text and"
+    " layer: cls is the first token's vector, mean and max are taken over the"
+    " tokens, and pooled is the pooler's vector.",
+    choices=POOLINGS,
+  )
+  align_to_words: bool = flags.flag(
+    False,
+    "For each token, also write which characters of the line it covers, and"
+    " the number of its word.",
+  )
+  batch_size: int = flags.flag(32, "Texts per batch.", lower_bound=1)
+  use_one_hot_embeddings: bool = flags.flag(
+    False, "Look words up with a matrix product, which is faster on a TPU."
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
 
 import bisect
-import dataclasses
 import itertools
 import os
 import re
@@ -32,10 +90,9 @@ from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
 )
 from bert.tasks import task as tasks
-from bert.training import checkpoints, cluster, estimators, flags, runs
+from bert.training import checkpoints, cluster, estimators, runs
 
 PAIR_MARK = " ||| "
-POOLINGS = ("none", "cls", "mean", "max", "pooled")
 _WINDOW_BYTES = 2**28  # of vectors that may wait for their turn
 _MAX_WINDOW = 8192  # texts
 _MAX_GRAPH_BYTES = 2**31
@@ -312,57 +369,6 @@ def pool(layer, input_mask, pooling: str):
 
 
 # ------------------------------------------------------------------- main
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.ModelOptions, flags.TextOptions, flags.DeviceOptions):
-  """This script's flags."""
-
-  init_checkpoint: str | None = flags.flag(
-    None,
-    "Trained weights: a prefix such as dir/bert_model.ckpt, or a folder that"
-    " holds one checkpoint.",
-    required=True,
-    reads=True,
-  )
-  input_file: str | None = flags.flag(
-    None,
-    "File with one text per line, or `A ||| B` for a pair. With -, lines are"
-    " read from standard input, and each is answered as it comes.",
-    required=True,
-    reads=True,
-  )
-  output_file: str | None = flags.flag(
-    None,
-    "File for the vectors. With -, they are JSON lines on standard output.",
-    required=True,
-    writes="files",
-  )
-  output_format: str = flags.flag(
-    "json",
-    "json: one object per line; npz and hdf5: arrays over all tokens or texts;"
-    " tfrecord: one tf.Example per text.",
-    choices=tuple(vectors.FORMATS),
-  )
-  layers: tuple = flags.flag(
-    ("-1", "-2", "-3", "-4"), "Layers to write: 0 is the first, -1 the last."
-  )
-  pooling: str = flags.flag(
-    "none",
-    "none: one vector per token. The other values give one vector per text and"
-    " layer: cls is the first token's vector, mean and max are taken over the"
-    " tokens, and pooled is the pooler's vector.",
-    choices=POOLINGS,
-  )
-  align_to_words: bool = flags.flag(
-    False,
-    "For each token, also write which characters of the line it covers, and"
-    " the number of its word.",
-  )
-  batch_size: int = flags.flag(32, "Texts per batch.", lower_bound=1)
-  use_one_hot_embeddings: bool = flags.flag(
-    False, "Look words up with a matrix product, which is faster on a TPU."
-  )
 
 
 @dataclasses.dataclass

@@ -9,18 +9,9 @@ can't be answered gets {"error": "..."}.
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
-
 import dataclasses
-import json
-import sys
-from collections.abc import Iterable, Iterator
 
-from absl import logging
-
-from bert.files import reading
-from bert.records import streams
-from bert.training import flags, trained_model
+from bert.training import entry, flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +28,20 @@ class Options(flags.TrainedModelOptions):
     "Answer at most N waiting lines together.",
     lower_bound=1,
   )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+
+from absl import logging
+
+from bert.files import reading
+from bert.records import streams
+from bert.training import trained_model
 
 
 def main(options: Options) -> None:

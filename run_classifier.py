@@ -9,9 +9,88 @@ know), `eval_results.txt` and `.json`, `test_results.tsv`, `predictions.tsv`.
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
-
 import dataclasses
+
+from bert.training import entry, flags
+
+_COLUMN = "custom: the column (its name, or its number from 0) that holds "
+
+
+@dataclasses.dataclass(frozen=True)
+class CustomOptions(flags.Options):
+  """How your own files are read."""
+
+  text_a_column: str = flags.flag("text", _COLUMN + "the text.")
+  text_b_column: str | None = flags.flag(
+    None, _COLUMN + "the second text, if any."
+  )
+  label_column: str = flags.flag("label", _COLUMN + "the label.")
+  id_column: str | None = flags.flag(None, _COLUMN + "an id for predictions.")
+  feature_columns: tuple = flags.flag(
+    (),
+    "custom: columns of numbers to join to the text's pooled vector. They are"
+    " standardised by their mean and deviation in the training data.",
+  )
+  text_template: str | None = flags.flag(
+    None,
+    "custom: make the text from several columns, as in 'I am {age}."
+    " {profile}'.",
+  )
+  has_header: bool = flags.flag(
+    True, "custom: the first line of TSV and CSV files names the columns."
+  )
+  label_type: str = flags.flag(
+    "single",
+    "custom: what to predict for each row. single: one label; multi: several"
+    " labels (sigmoid); number: a number (regression).",
+    choices=("single", "multi", "number"),
+  )
+  label_separator: str = flags.flag(
+    ",", "custom: with --label_type=multi, what separates the labels in a row."
+  )
+  thresholds: tuple | None = flags.flag(
+    None,
+    "custom: with --label_type=multi, predict each label whose probability"
+    " reaches this value. Give one value for all labels, or one per label."
+    " Default: 0.5, or the values of the trained model.",
+  )
+  labels_file: str | None = flags.flag(
+    None,
+    "custom: file with the labels, one per line in the order of their ids."
+    " Default: the labels of the training data, sorted.",
+    reads=True,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.FineTuningOptions, flags.EvaluationOptions, CustomOptions):
+  """This script's flags."""
+
+  data_dir: str | None = flags.flag(
+    None, "Folder with the task's files.", required=True
+  )
+  task_name: str | None = flags.flag(
+    None,
+    "cola, sst-2, mrpc, qqp, sts-b, mnli, qnli, rte, wnli, ax, xnli, or custom"
+    " for your own files, which are train, dev and test, each ending in .tsv,"
+    " .csv or .jsonl.",
+    required=True,
+  )
+  xnli_language: str = flags.flag("zh", "xnli: language of the files.")
+  max_train_examples: int | None = flags.flag(
+    None, "Train on only N examples, drawn at random.", lower_bound=1
+  )
+  max_eval_examples: int | None = flags.flag(
+    None, "Evaluate only the first N examples.", lower_bound=1
+  )
+  max_predict_examples: int | None = flags.flag(
+    None, "Predict only the first N examples.", lower_bound=1
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
 import os
 import random
 import re
@@ -55,7 +134,7 @@ from bert.tasks.classification_data import (  # noqa: F401  (the original's)
   xnli_task,
   XnliProcessor,
 )
-from bert.training import cluster, estimators, flags, runs
+from bert.training import cluster, estimators, runs
 
 # --------------------------------------------------------------- examples
 
@@ -275,80 +354,6 @@ def prediction_lines(
 # ------------------------------------------------------------------- main
 
 
-_COLUMN = "custom: the column (its name, or its number from 0) that holds "
-
-
-@dataclasses.dataclass(frozen=True)
-class CustomOptions(flags.Options):
-  """How your own files are read."""
-
-  text_a_column: str = flags.flag("text", _COLUMN + "the text.")
-  text_b_column: str | None = flags.flag(
-    None, _COLUMN + "the second text, if any."
-  )
-  label_column: str = flags.flag("label", _COLUMN + "the label.")
-  id_column: str | None = flags.flag(None, _COLUMN + "an id for predictions.")
-  feature_columns: tuple = flags.flag(
-    (),
-    "custom: columns of numbers to join to the text's pooled vector. They are"
-    " standardised by their mean and deviation in the training data.",
-  )
-  text_template: str | None = flags.flag(
-    None,
-    "custom: make the text from several columns, as in 'I am {age}."
-    " {profile}'.",
-  )
-  has_header: bool = flags.flag(
-    True, "custom: the first line of TSV and CSV files names the columns."
-  )
-  label_type: str = flags.flag(
-    "single",
-    "custom: what to predict for each row. single: one label; multi: several"
-    " labels (sigmoid); number: a number (regression).",
-    choices=("single", "multi", "number"),
-  )
-  label_separator: str = flags.flag(
-    ",", "custom: with --label_type=multi, what separates the labels in a row."
-  )
-  thresholds: tuple | None = flags.flag(
-    None,
-    "custom: with --label_type=multi, predict each label whose probability"
-    " reaches this value. Give one value for all labels, or one per label."
-    " Default: 0.5, or the values of the trained model.",
-  )
-  labels_file: str | None = flags.flag(
-    None,
-    "custom: file with the labels, one per line in the order of their ids."
-    " Default: the labels of the training data, sorted.",
-    reads=True,
-  )
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.FineTuningOptions, flags.EvaluationOptions, CustomOptions):
-  """This script's flags."""
-
-  data_dir: str | None = flags.flag(
-    None, "Folder with the task's files.", required=True
-  )
-  task_name: str | None = flags.flag(
-    None,
-    f"{', '.join(GLUE_TASKS)}, xnli, or custom for your own files, which are"
-    " train, dev and test, each ending in .tsv, .csv or .jsonl.",
-    required=True,
-  )
-  xnli_language: str = flags.flag("zh", "xnli: language of the files.")
-  max_train_examples: int | None = flags.flag(
-    None, "Train on only N examples, drawn at random.", lower_bound=1
-  )
-  max_eval_examples: int | None = flags.flag(
-    None, "Evaluate only the first N examples.", lower_bound=1
-  )
-  max_predict_examples: int | None = flags.flag(
-    None, "Predict only the first N examples.", lower_bound=1
-  )
-
-
 @dataclasses.dataclass
 class Job:
   """One run: the model, the data and what is known of the labels."""
@@ -526,12 +531,8 @@ def _thresholds(options, task, kept):
 def standardise(examples: Sequence[InputExample], note: ClassifierNote) -> None:
   """Gives each feature mean 0 and deviation 1 over the training data."""
   for example in examples:
-    example.features = [
-      (value - mean) / std
-      for value, mean, std in zip(
-        example.features, note.feature_mean, note.feature_std
-      )
-    ]
+    values = zip(example.features, note.feature_mean, note.feature_std)
+    example.features = [(value - mean) / std for value, mean, std in values]
 
 
 def _sample(options, examples):

@@ -8,9 +8,77 @@ and `*_files.json`, which keeps how many records each input file holds.
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
-
 import dataclasses
+
+from bert.training import entry, flags
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskOptions(flags.Options):
+  """How new masks are drawn."""
+
+  mask_dynamically: bool = flags.flag(
+    False,
+    "Draw a new mask for each example in each pass over the records. It does"
+    " not matter whether the records are masked already. Needs --vocab_file.",
+  )
+  vocab_file: str | None = flags.flag(
+    None,
+    "With --mask_dynamically: the vocabulary that the records were made with.",
+    reads=True,
+  )
+  masked_lm_prob: float = flags.flag(
+    0.15,
+    "With --mask_dynamically: mask this share of the tokens.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+  )
+  do_whole_word_mask: bool = flags.flag(
+    False, "With --mask_dynamically: mask all pieces of a word, or none."
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.RunOptions, flags.EvaluationOptions, MaskOptions):
+  """This script's flags."""
+
+  input_file: str | None = flags.flag(
+    None,
+    "Records to train on: files or globs, separated by commas.",
+    required=True,
+    reads=True,
+  )
+  eval_input_file: str | None = flags.flag(
+    None,
+    "Records of held-out text to evaluate on. Default: those of --input_file.",
+    reads=True,
+  )
+  max_predictions_per_seq: int = flags.flag(
+    20,
+    "A sequence has at most N masked words. Give the number that the records"
+    " were made with.",
+    lower_bound=1,
+  )
+  skip_corrupted: bool = flags.flag(
+    False,
+    "If a record file is damaged, use only the records before the damage, and"
+    " log how much is lost.",
+  )
+  num_train_steps: int = flags.flag(100000, "Training steps.", lower_bound=1)
+  num_warmup_steps: int = flags.flag(
+    10000,
+    "Number of steps in which the learning rate rises from 0. In the other"
+    " steps it falls back to 0.",
+    lower_bound=0,
+  )
+  max_eval_steps: int = flags.flag(
+    100, "Evaluate only the first N batches.", lower_bound=1
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
 import os
 from collections.abc import Mapping, Sequence
 
@@ -35,7 +103,7 @@ from bert.tasks.pretraining import (  # noqa: F401  (the original's)
   Pretraining,
   PretrainingNote,
 )
-from bert.training import checkpoints, cluster, estimators, flags, runs
+from bert.training import checkpoints, cluster, estimators, runs
 
 # --------------------------------------------------------------- examples
 
@@ -229,69 +297,6 @@ def compute_scores(arrays: Mapping, batch_size: int) -> dict:
 
 
 # ------------------------------------------------------------------- main
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskOptions(flags.Options):
-  """How new masks are drawn."""
-
-  mask_dynamically: bool = flags.flag(
-    False,
-    "Draw a new mask for each example in each pass over the records. It does"
-    " not matter whether the records are masked already. Needs --vocab_file.",
-  )
-  vocab_file: str | None = flags.flag(
-    None,
-    "With --mask_dynamically: the vocabulary that the records were made with.",
-    reads=True,
-  )
-  masked_lm_prob: float = flags.flag(
-    0.15,
-    "With --mask_dynamically: mask this share of the tokens.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-  )
-  do_whole_word_mask: bool = flags.flag(
-    False, "With --mask_dynamically: mask all pieces of a word, or none."
-  )
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.RunOptions, flags.EvaluationOptions, MaskOptions):
-  """This script's flags."""
-
-  input_file: str | None = flags.flag(
-    None,
-    "Records to train on: files or globs, separated by commas.",
-    required=True,
-    reads=True,
-  )
-  eval_input_file: str | None = flags.flag(
-    None,
-    "Records of held-out text to evaluate on. Default: those of --input_file.",
-    reads=True,
-  )
-  max_predictions_per_seq: int = flags.flag(
-    20,
-    "A sequence has at most N masked words. Give the number that the records"
-    " were made with.",
-    lower_bound=1,
-  )
-  skip_corrupted: bool = flags.flag(
-    False,
-    "If a record file is damaged, use only the records before the damage, and"
-    " log how much is lost.",
-  )
-  num_train_steps: int = flags.flag(100000, "Training steps.", lower_bound=1)
-  num_warmup_steps: int = flags.flag(
-    10000,
-    "Number of steps in which the learning rate rises from 0. In the other"
-    " steps it falls back to 0.",
-    lower_bound=0,
-  )
-  max_eval_steps: int = flags.flag(
-    100, "Evaluate only the first N batches.", lower_bound=1
-  )
 
 
 @dataclasses.dataclass

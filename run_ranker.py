@@ -13,9 +13,80 @@ answers questions with such a model.
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
-
 import dataclasses
+
+from bert.training import entry, flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.FineTuningOptions, flags.EvaluationOptions):
+  """This script's flags."""
+
+  eval_batch_size: int = flags.with_default(
+    flags.EvaluationOptions, "eval_batch_size", 64
+  )
+  predict_batch_size: int = flags.with_default(
+    flags.FineTuningOptions, "predict_batch_size", 64
+  )
+  data_dir: str | None = flags.flag(
+    None,
+    "Folder with the files train, valid (or val, dev) and test, each ending in"
+    " .csv or .tsv. A file can have a header with context, response and label"
+    " (0 or 1), or SWAG's header. Without a header, each row holds a context,"
+    " its true response, and wrong ones.",
+    required=True,
+  )
+  model: str | None = flags.flag(
+    None,
+    "interaction reads context and response together, as a pair; representation"
+    " makes a vector of each. Default: the kind of the trained model.",
+    choices=("interaction", "representation"),
+  )
+  loss: str | None = flags.flag(
+    None,
+    "For interaction: cross_entropy (the default) on the label of each pair; or"
+    " candidates, a softmax over the responses of a row. For representation:"
+    " in_batch (the default), a softmax over all responses in the batch; or"
+    " triplet, with semi-hard negatives. A representation model compares a"
+    " context only with the responses that are on the same device and in the"
+    " same part of a batch split by --gradient_accumulation_steps.",
+    choices=("cross_entropy", "candidates", "in_batch", "triplet"),
+  )
+  pooling: str | None = flags.flag(
+    None,
+    "For representation: how to make the vector of a text. mean (the default):"
+    " the mean of its tokens' vectors; cls: the vector of its first token.",
+    choices=("mean", "cls"),
+  )
+  temperature: float | None = flags.flag(
+    None,
+    "For in_batch: divide the cosines by this before the softmax. Default:"
+    " 0.05.",
+    lower_bound=1e-4,
+  )
+  margin: float | None = flags.flag(
+    None,
+    "For triplet: how much farther away than the true response a wrong one"
+    " should be, in squared distance. Default: 0.2.",
+    lower_bound=0.0,
+  )
+  num_candidates: int = flags.flag(
+    0,
+    "Train with at most N responses of each row: a true one and the first wrong"
+    " ones. Rows with fewer are padded. 0: train with all responses.",
+    lower_bound=0,
+  )
+  num_random_negatives: int = flags.flag(
+    0,
+    "For training, add N wrong responses to each row, drawn from the responses"
+    " to other contexts.",
+    lower_bound=0,
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +108,7 @@ from bert.tasks.ranking_data import (
   training_rows,
   TrainingRow,
 )
-from bert.training import cluster, estimators, flags, runs
+from bert.training import cluster, estimators, runs
 
 # ----------------------------------------------------------------- scores
 
@@ -112,72 +183,6 @@ def _true_first(example):
 
 
 # ------------------------------------------------------------------- main
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.FineTuningOptions, flags.EvaluationOptions):
-  """This script's flags."""
-
-  eval_batch_size: int = flags.with_default(
-    flags.EvaluationOptions, "eval_batch_size", 64
-  )
-  predict_batch_size: int = flags.with_default(
-    flags.FineTuningOptions, "predict_batch_size", 64
-  )
-  data_dir: str | None = flags.flag(
-    None,
-    "Folder with the files train, valid (or val, dev) and test, each ending in"
-    " .csv or .tsv. A file can have a header with context, response and label"
-    " (0 or 1), or SWAG's header. Without a header, each row holds a context,"
-    " its true response, and wrong ones.",
-    required=True,
-  )
-  model: str | None = flags.flag(
-    None,
-    "interaction reads context and response together, as a pair; representation"
-    " makes a vector of each. Default: the kind of the trained model.",
-    choices=tuple(LOSSES),
-  )
-  loss: str | None = flags.flag(
-    None,
-    "For interaction: cross_entropy (the default) on the label of each pair; or"
-    " candidates, a softmax over the responses of a row. For representation:"
-    " in_batch (the default), a softmax over all responses in the batch; or"
-    " triplet, with semi-hard negatives. A representation model compares a"
-    " context only with the responses that are on the same device and in the"
-    " same part of a batch split by --gradient_accumulation_steps.",
-    choices=sum(LOSSES.values(), ()),
-  )
-  pooling: str | None = flags.flag(
-    None,
-    "For representation: how to make the vector of a text. mean (the default):"
-    " the mean of its tokens' vectors; cls: the vector of its first token.",
-    choices=("mean", "cls"),
-  )
-  temperature: float | None = flags.flag(
-    None,
-    "For in_batch: divide the cosines by this before the softmax. Default:"
-    " 0.05.",
-    lower_bound=1e-4,
-  )
-  margin: float | None = flags.flag(
-    None,
-    "For triplet: how much farther away than the true response a wrong one"
-    " should be, in squared distance. Default: 0.2.",
-    lower_bound=0.0,
-  )
-  num_candidates: int = flags.flag(
-    0,
-    "Train with at most N responses of each row: a true one and the first wrong"
-    " ones. Rows with fewer are padded. 0: train with all responses.",
-    lower_bound=0,
-  )
-  num_random_negatives: int = flags.flag(
-    0,
-    "For training, add N wrong responses to each row, drawn from the responses"
-    " to other contexts.",
-    lower_bound=0,
-  )
 
 
 @dataclasses.dataclass

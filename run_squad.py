@@ -9,9 +9,63 @@ the answers are known, `eval_results.txt` and `.json`.
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
-
 import dataclasses
+
+from bert.training import entry, flags
+
+_DATA = "SQuAD's JSON, 1.1 or 2.0, or JSON lines in a file named .jsonl."
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.FineTuningOptions):
+  """This script's flags."""
+
+  max_seq_length: int = flags.with_default(
+    flags.FineTuningOptions, "max_seq_length", 384
+  )
+  train_file: str | None = flags.flag(
+    None,
+    f"Questions to train on: {_DATA}",
+    reads=True,
+  )
+  predict_file: str | None = flags.flag(
+    None,
+    f"Questions to answer: {_DATA} If it has answers, predictions are scored.",
+    reads=True,
+  )
+  doc_stride: int = flags.flag(
+    128,
+    "A long context is read in windows. This is the number of WordPiece tokens"
+    " from the start of one window to the start of the next.",
+    lower_bound=1,
+  )
+  max_query_length: int = flags.flag(
+    64,
+    "Cut questions to N WordPiece tokens.",
+    lower_bound=1,
+  )
+  n_best_size: int = flags.flag(
+    20, "Keep the N best answers to each question.", lower_bound=1
+  )
+  max_answer_length: int = flags.flag(
+    30, "Predict answers of at most N WordPiece tokens.", lower_bound=1
+  )
+  verbose_logging: bool = flags.flag(
+    False, "Log each question that training leaves out."
+  )
+  version_2_with_negative: bool = flags.flag(
+    False, "For SQuAD 2.0: questions may have no answer."
+  )
+  null_score_diff_threshold: float = flags.flag(
+    0.0,
+    "For SQuAD 2.0: predict 'no answer' if its score is higher than that of the"
+    " best answer by more than this.",
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
 import functools
 import json
 import os
@@ -50,7 +104,7 @@ from bert.tasks.answers import (  # noqa: F401  (the original's)
   results_of,
   SquadExample,
 )
-from bert.training import cluster, estimators, flags, runs
+from bert.training import cluster, estimators, runs
 
 # ------------------------------------------------------------------ model
 
@@ -240,56 +294,6 @@ def _best_text(answers):
 
 
 # ------------------------------------------------------------------- main
-
-
-_DATA = "SQuAD's JSON, 1.1 or 2.0, or JSON lines in a file named .jsonl."
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.FineTuningOptions):
-  """This script's flags."""
-
-  max_seq_length: int = flags.with_default(
-    flags.FineTuningOptions, "max_seq_length", 384
-  )
-  train_file: str | None = flags.flag(
-    None,
-    f"Questions to train on: {_DATA}",
-    reads=True,
-  )
-  predict_file: str | None = flags.flag(
-    None,
-    f"Questions to answer: {_DATA} If it has answers, predictions are scored.",
-    reads=True,
-  )
-  doc_stride: int = flags.flag(
-    128,
-    "A long context is read in windows. This is the number of WordPiece tokens"
-    " from the start of one window to the start of the next.",
-    lower_bound=1,
-  )
-  max_query_length: int = flags.flag(
-    64,
-    "Cut questions to N WordPiece tokens.",
-    lower_bound=1,
-  )
-  n_best_size: int = flags.flag(
-    20, "Keep the N best answers to each question.", lower_bound=1
-  )
-  max_answer_length: int = flags.flag(
-    30, "Predict answers of at most N WordPiece tokens.", lower_bound=1
-  )
-  verbose_logging: bool = flags.flag(
-    False, "Log each question that training leaves out."
-  )
-  version_2_with_negative: bool = flags.flag(
-    False, "For SQuAD 2.0: questions may have no answer."
-  )
-  null_score_diff_threshold: float = flags.flag(
-    0.0,
-    "For SQuAD 2.0: predict 'no answer' if its score is higher than that of the"
-    " best answer by more than this.",
-  )
 
 
 @dataclasses.dataclass

@@ -9,9 +9,88 @@ sentence; for prediction also texts, one per line or as JSON lines. Out, in
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
-
 import dataclasses
+
+from bert.training import entry, flags
+
+# A new recurrent layer does not learn within a few epochs at the encoder's
+# rate, and at 1e-3 only with some seeds.
+_BIRNN_RATE = 3e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadOptions(flags.Options):
+  """The layers above the encoder."""
+
+  use_crf: bool = flags.flag(
+    False,
+    "Score whole sequences of tags with a linear-chain CRF, instead of each tag"
+    " alone.",
+  )
+  use_birnn: bool = flags.flag(
+    False,
+    "Add a recurrent layer that reads the words in both directions. It needs a"
+    " higher learning rate than the encoder, so --head_learning_rate is"
+    f" {_BIRNN_RATE} unless you set it, or --learning_rate if that is higher.",
+  )
+  birnn_cell: str = flags.flag(
+    "lstm", "With --use_birnn: the kind of cell.", choices=("lstm", "gru")
+  )
+  birnn_size: int = flags.flag(
+    128, "With --use_birnn: units in each direction.", lower_bound=1
+  )
+  mix_layers: tuple = flags.flag(
+    (),
+    "Instead of the last encoder layer, use a learned mean of these layers,"
+    " such as -1,-2,-3,-4 (-1 is the last).",
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.FineTuningOptions, flags.EvaluationOptions, HeadOptions):
+  """This script's flags."""
+
+  train_file: str | None = flags.flag(
+    None,
+    "File to train on: a word per line with its tag last, and a blank line"
+    " after each sentence.",
+    reads=True,
+  )
+  eval_file: tuple = flags.flag(
+    (),
+    "One or more files to evaluate on, separated by commas, in the format of"
+    " --train_file.",
+    reads=True,
+  )
+  predict_file: tuple = flags.flag(
+    (),
+    "One or more files to tag, separated by commas: in the format of"
+    " --train_file, with or without tags, or texts (see --predict_format).",
+    reads=True,
+  )
+  predict_format: str = flags.flag(
+    "auto",
+    "Format of --predict_file. conll: as --train_file; text: a text per line;"
+    " jsonl: an object per line with text or tokens; auto: jsonl if the file"
+    " ends in .jsonl or .json, otherwise conll.",
+    choices=("auto", "conll", "text", "jsonl"),
+  )
+  tag_scheme: str = flags.flag(
+    "auto",
+    "How the tags mark entities. none: they don't (as with parts of speech);"
+    " auto: find out from the tags.",
+    choices=("auto", "io", "bio", "bioes", "none"),
+  )
+  refuse_new_tags: bool = flags.flag(
+    False,
+    "Refuse files with tags that the model does not know, instead of only"
+    " warning.",
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
 import json
 import os
 import re
@@ -25,7 +104,6 @@ from bert.files import reading, writing
 from bert.records import streams, tables
 from bert.tasks import metrics
 from bert.tasks.tagging import (
-  RNN_CELLS,
   row_sentence,
   Sentence,
   tagged_fields,
@@ -35,12 +113,9 @@ from bert.tasks.tagging import (
   Windows,
   write_windows,
 )
-from bert.training import cluster, estimators, flags, runs
+from bert.training import cluster, estimators, runs
 
 _DOCUMENT_START = "-DOCSTART-"
-# A new recurrent layer does not learn within a few epochs at the encoder's
-# rate, and at 1e-3 only with some seeds.
-_BIRNN_RATE = 3e-3
 _BLANK = " \t\r"  # other white space is a word, and needs a tag
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -184,24 +259,19 @@ def check_tags(
       found.setdefault(tag, []).append(number)
   if note.tag_scheme != "none":
     _check_marks(path, found)
-  new = [
-    (tag, number)
-    for tag, numbers in found.items()
-    if tag not in note.labels
-    for number in numbers
-  ]
+  new = {tag: lines for tag, lines in found.items() if tag not in note.labels}
   if new:
-    tag, number = new[0]
-    count = len({tag for tag, _ in new})
-    more = f" ({count} unknown tags in all)" if count > 1 else ""
+    tag, (number, *_) = next(iter(new.items()))
+    more = f" ({len(new)} unknown tags in all)" if len(new) > 1 else ""
     message = (
       f"{path}:{number}: unknown tag {tag!r}{more}; the model knows"
       f" {', '.join(note.labels)}"
     )
     if refuse:
       raise ValueError(message)
+    count = sum(map(len, new.values()))
     logging.warning(
-      f"{message}. {len(new)} words with unknown tags count as wrong"
+      f"{message}. {count} words with unknown tags count as wrong"
     )
   repaired = metrics.count_repaired([s.tags for s in tagged], note.tag_scheme)
   if repaired:
@@ -299,76 +369,6 @@ def json_lines(
 
 
 # ------------------------------------------------------------------- main
-
-
-@dataclasses.dataclass(frozen=True)
-class HeadOptions(flags.Options):
-  """The layers above the encoder."""
-
-  use_crf: bool = flags.flag(
-    False,
-    "Score whole sequences of tags with a linear-chain CRF, instead of each tag"
-    " alone.",
-  )
-  use_birnn: bool = flags.flag(
-    False,
-    "Add a recurrent layer that reads the words in both directions. It needs a"
-    " higher learning rate than the encoder, so --head_learning_rate is"
-    f" {_BIRNN_RATE} unless you set it, or --learning_rate if that is higher.",
-  )
-  birnn_cell: str = flags.flag(
-    "lstm", "With --use_birnn: the kind of cell.", choices=tuple(RNN_CELLS)
-  )
-  birnn_size: int = flags.flag(
-    128, "With --use_birnn: units in each direction.", lower_bound=1
-  )
-  mix_layers: tuple = flags.flag(
-    (),
-    "Instead of the last encoder layer, use a learned mean of these layers,"
-    " such as -1,-2,-3,-4 (-1 is the last).",
-  )
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.FineTuningOptions, flags.EvaluationOptions, HeadOptions):
-  """This script's flags."""
-
-  train_file: str | None = flags.flag(
-    None,
-    "File to train on: a word per line with its tag last, and a blank line"
-    " after each sentence.",
-    reads=True,
-  )
-  eval_file: tuple = flags.flag(
-    (),
-    "One or more files to evaluate on, separated by commas, in the format of"
-    " --train_file.",
-    reads=True,
-  )
-  predict_file: tuple = flags.flag(
-    (),
-    "One or more files to tag, separated by commas: in the format of"
-    " --train_file, with or without tags, or texts (see --predict_format).",
-    reads=True,
-  )
-  predict_format: str = flags.flag(
-    "auto",
-    "Format of --predict_file. conll: as --train_file; text: a text per line;"
-    " jsonl: an object per line with text or tokens; auto: jsonl if the file"
-    " ends in .jsonl or .json, otherwise conll.",
-    choices=("auto", "conll", "text", "jsonl"),
-  )
-  tag_scheme: str = flags.flag(
-    "auto",
-    "How the tags mark entities. none: they don't (as with parts of speech);"
-    " auto: find out from the tags.",
-    choices=("auto", *metrics.TAG_SCHEMES),
-  )
-  refuse_new_tags: bool = flags.flag(
-    False,
-    "Refuse files with tags that the model does not know, instead of only"
-    " warning.",
-  )
 
 
 @dataclasses.dataclass

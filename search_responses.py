@@ -9,9 +9,64 @@ them. An interaction model can put the best answers in order.
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
-
 import dataclasses
+
+from bert.training import entry, flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.TrainedModelOptions):
+  """This script's flags."""
+
+  response_file: str | None = flags.flag(
+    None,
+    "Responses to search, one per line. Their vectors are kept beside this"
+    " file, with the endings .npy and .npy.json, and an index of the vectors"
+    " with the endings .faiss and .faiss.json.",
+    required=True,
+    reads=True,
+  )
+  make_vectors: bool = flags.flag(
+    True,
+    "Make the vectors of --response_file, and the index, if they are missing or"
+    " belong to another model or text. With --nomake_vectors, that is an error"
+    " instead.",
+  )
+  search: str = flags.flag(
+    "auto",
+    "How to search: exact computes all inner products; faiss uses an index and"
+    " computes only those near the question (pip install -r"
+    " requirements-faiss.txt); auto is exact up to 500000"
+    " responses, and for more it is faiss, if that is installed.",
+    choices=("auto", "exact", "faiss"),
+  )
+  num_answers: int = flags.flag(
+    5,
+    "Show the N best responses to each question, at most all.",
+    lower_bound=1,
+  )
+  rerank_model: str | None = flags.flag(
+    None,
+    "Output folder of an interaction model. It puts the best responses of the"
+    " search in a new order.",
+    reads=True,
+  )
+  rerank_candidates: int = flags.flag(
+    20, "With --rerank_model: how many responses it reorders.", lower_bound=1
+  )
+  precision: str = flags.flag(
+    "float32",
+    "Type of the encoder's products and activations.",
+    choices=("float32", "bfloat16"),
+  )
+  predict_batch_size: int = flags.flag(
+    64, "Texts or pairs per batch.", lower_bound=1
+  )
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
+
 import hashlib
 import os
 import sys
@@ -25,7 +80,7 @@ from absl import logging
 from bert.files import kept_files, reading
 from bert.records import search
 from bert.tasks.ranking import Ranking
-from bert.training import flags, progress, trained_model
+from bert.training import progress, trained_model
 
 _TEXTS_SORTED = 8192  # at a time, by length
 
@@ -298,56 +353,6 @@ def questions(stream) -> Iterator[str]:
 
 
 # ------------------------------------------------------------------- main
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.TrainedModelOptions):
-  """This script's flags."""
-
-  response_file: str | None = flags.flag(
-    None,
-    "Responses to search, one per line. Their vectors are kept beside this"
-    " file, with the endings .npy and .npy.json, and an index of the vectors"
-    " with the endings .faiss and .faiss.json.",
-    required=True,
-    reads=True,
-  )
-  make_vectors: bool = flags.flag(
-    True,
-    "Make the vectors of --response_file, and the index, if they are missing or"
-    " belong to another model or text. With --nomake_vectors, that is an error"
-    " instead.",
-  )
-  search: str = flags.flag(
-    "auto",
-    "How to search: exact computes all inner products; faiss uses an index and"
-    " computes only those near the question (pip install -r"
-    f" requirements-faiss.txt); auto is exact up to {search.MOST_EXACT}"
-    " responses, and for more it is faiss, if that is installed.",
-    choices=("auto", "exact", "faiss"),
-  )
-  num_answers: int = flags.flag(
-    5,
-    "Show the N best responses to each question, at most all.",
-    lower_bound=1,
-  )
-  rerank_model: str | None = flags.flag(
-    None,
-    "Output folder of an interaction model. It puts the best responses of the"
-    " search in a new order.",
-    reads=True,
-  )
-  rerank_candidates: int = flags.flag(
-    20, "With --rerank_model: how many responses it reorders.", lower_bound=1
-  )
-  precision: str = flags.flag(
-    "float32",
-    "Type of the encoder's products and activations.",
-    choices=("float32", "bfloat16"),
-  )
-  predict_batch_size: int = flags.flag(
-    64, "Texts or pairs per batch.", lower_bound=1
-  )
 
 
 def main(options: Options) -> None:

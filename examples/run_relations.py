@@ -8,16 +8,28 @@ from the project's folder: python -m examples.run_relations --help
 
 from __future__ import annotations
 
-from bert.training import entry  # isort: skip (quiets TensorFlow first)
-
 import dataclasses
+
+from bert.training import entry, flags
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(flags.FineTuningOptions, flags.EvaluationOptions):
+  """This script's flags."""
+
+  train_file: str | None = flags.flag(None, "JSON lines to train on.")
+  eval_file: str | None = flags.flag(None, "JSON lines to evaluate on.")
+
+
+if __name__ == "__main__":
+  entry.parse(Options)  # --help ends here, before the slow imports
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from bert.records import packing, record_files, streams, tables
 from bert.tasks import metrics
-from bert.training import estimators, flags, runs
+from bert.training import estimators, runs
 from examples.relations import Relations, RelationsNote
 
 # --------------------------------------------------------------- examples
@@ -62,14 +74,6 @@ def write_records(task: Relations, rows, tokenizer, path: str):
 
 
 # ------------------------------------------------------------------- main
-
-
-@dataclasses.dataclass(frozen=True)
-class Options(flags.FineTuningOptions, flags.EvaluationOptions):
-  """This script's flags."""
-
-  train_file: str | None = flags.flag(None, "JSON lines to train on.")
-  eval_file: str | None = flags.flag(None, "JSON lines to evaluate on.")
 
 
 def main(options: Options) -> None:

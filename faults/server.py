@@ -55,7 +55,7 @@ def prepare(run):
 
 if __name__ == "__main__":
   sys.path[0] = str(ROOT)
-  from bert.training import entry, runs, trained_model  # noqa: F401
+  from bert.training import errors, runs, trained_model  # noqa: F401
 
   asked = serve()
   if asked:

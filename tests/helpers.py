@@ -21,7 +21,7 @@ import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 from absl import logging
 
-from bert.training import entry, flags
+from bert.training import entry, errors, flags
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -77,9 +77,10 @@ def _call(script, arguments, err):
   """The exit status of a script's main."""
   try:
     options, words = flags.parse(script.Options, arguments)
-    entry.call(script.main, options, words)
+    entry.refuse(words)
+    errors.call(script.main, options)
   except absl_flags.Error as error:
-    err.write(f"FATAL Flags parsing error:\n  {error}\n")
+    err.write(entry.flag_error(error) + "\n")
     return 1
   except SystemExit as end:
     if isinstance(end.code, str):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import pathlib
@@ -23,7 +24,7 @@ import create_vocab
 import extract_features
 import run_classifier
 from bert.files import locks
-from bert.training import entry, flags, runs
+from bert.training import errors, flags, runs
 
 SCRIPT = f"""
 from __future__ import annotations
@@ -48,16 +49,13 @@ if __name__ == "__main__":
 
 START_EACH = """
 import os, runpy, sys
-import tensorflow.compat.v1
-for script in sys.argv[1:]:
+import bert.training.entry
+sys.modules["tensorflow"] = None  # importing it is an error
+for script in sys.argv[2:]:
   if os.fork() == 0:
-    sys.argv = [script, "--help"]
-    try:
-      runpy.run_path(script, run_name="__main__")
-    finally:
-      sys.stdout.flush()
-      os._exit(0)
-  os.wait()
+    sys.argv = [script, sys.argv[1]]
+    runpy.run_path(script, run_name="__main__")
+  print(script, os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
 
 
@@ -87,24 +85,60 @@ def test_a_script_starts_quietly_in_graph_mode(tmp_path):
   assert done.returncode == 1
 
 
-def test_every_script_starts_and_shows_its_flags():
-  """In processes forked from one that has loaded TensorFlow."""
-  scripts = sorted(path.name for path in helpers.ROOT.glob("*.py"))
-  scripts = [name for name in scripts if "entry.run(" in read(name)]
-  assert len(scripts) >= 11
-  done = subprocess.run(
-    [sys.executable, "-c", START_EACH, *scripts],
+def start_each(scripts, flag):
+  """Starts scripts with a flag where TensorFlow can't be imported."""
+  return subprocess.run(
+    [sys.executable, "-c", START_EACH, flag, *scripts],
     capture_output=True,
     text=True,
     cwd=helpers.ROOT,
   )
-  assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def scripts():
+  paths = helpers.ROOT.glob("*.py")
+  found = sorted(p.name for p in paths if "entry.run(" in p.read_text("utf-8"))
+  assert len(found) >= 12
+  return [*found, "examples/run_relations.py"]
+
+
+def flags_of(script):
+  """The fields of a script's options that are flags."""
+  module = importlib.import_module(script[:-3].replace("/", "."))
+  return [f for f in dataclasses.fields(module.Options) if f.metadata]
+
+
+def test_every_script_shows_all_its_flags_without_tensorflow(scripts):
+  done = start_each(scripts, "--help")
+  assert done.stderr == ""
   for name in scripts:
-    assert f"\n{name}:\n" in done.stdout  # the heading of its flags
+    _, heading, shown = done.stdout.partition(f"\n{name}:\n")
+    shown, status, _ = shown.partition(f"\n{name} 0\n")
+    assert heading and status
+    for field in flags_of(name):
+      mark = "[no]" if field.type.startswith("bool") else ""
+      assert f"  --{mark}{field.name}: " in shown
 
 
-def read(name):
-  return (helpers.ROOT / name).read_text("utf-8")
+@pytest.mark.parametrize(
+  ("flag", "sentence"),
+  [
+    ("--nonsense=1", "error: Unknown command line flag 'nonsense' (--help "),
+    ("word", "Flag --{required} must have a value other than None. (--help "),
+  ],
+)
+def test_every_script_refuses_a_wrong_flag_without_tensorflow(
+  scripts, flag, sentence
+):
+  done = start_each(scripts, flag)
+  assert done.stdout.split() == sum(([name, "1"] for name in scripts), [])
+  lines = done.stderr.splitlines()
+  assert len(lines) == len(scripts)
+  for name, line in zip(scripts, lines):
+    required = [f.name for f in flags_of(name) if f.metadata["required"]]
+    assert line.startswith("error: ")
+    assert sentence.format(required=required[-1]) in line
 
 
 def test_a_missing_file_gets_one_line():
@@ -138,7 +172,7 @@ def test_a_defect_keeps_its_traceback():
 def test_debugging_keeps_the_traceback_of_a_clear_error(monkeypatch):
   monkeypatch.setattr(logging, "level_debug", lambda: True)
   with pytest.raises(ValueError, match="a sentence"):
-    entry.call(failing(ValueError("a sentence")), Options())
+    errors.call(failing(ValueError("a sentence")), Options())
 
 
 def test_stray_words_are_refused():
@@ -157,7 +191,7 @@ def test_an_interrupted_run_says_so():
 def test_a_loss_that_became_nan_names_the_learning_rate():
   error = tf.train.NanLossDuringTrainingError()
   with pytest.raises(SystemExit, match="lower --learning_rate=0.5 or warm up"):
-    entry.call(failing(error), Options(learning_rate=0.5))
+    errors.call(failing(error), Options(learning_rate=0.5))
 
 
 OUT_OF_MEMORY = tf.errors.ResourceExhaustedError(
@@ -196,7 +230,7 @@ OUT_OF_MEMORY = tf.errors.ResourceExhaustedError(
 )
 def test_out_of_memory_names_the_flags_that_help(options, advice):
   with pytest.raises(SystemExit) as end:
-    entry.call(failing(OUT_OF_MEMORY), options)
+    errors.call(failing(OUT_OF_MEMORY), options)
   assert end.value.code == "error: " + advice
 
 

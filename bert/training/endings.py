@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import io
 import os
 import signal
@@ -41,6 +42,8 @@ def _prepare_process():
   """Has imports stop with a word, and no file take a standard one's number."""
 
   def show(kind, error, trace):
+    if _stops:  # during slow imports, which may turn it into another error
+      _leave(stopped(_stops[0]))
     if issubclass(kind, KeyboardInterrupt):
       stopped(error)
     else:
@@ -63,10 +66,10 @@ def _prepare_process():
 
 @contextlib.contextmanager
 def clean() -> Iterator[None]:
-  """Runs a script in the block, and ends the process after it.
+  """Runs a part of a script in the block; what ends it ends the process.
 
-  A signal raises KeyboardInterrupt(its number) in the block, so that it can
-  clean up, and further signals are ignored. Errors of standard output are
+  From here on, a signal raises KeyboardInterrupt(its number), so that a script
+  can clean up, and further signals are ignored. Errors of standard output are
   `Unheard`.
   """
   _handle_signals()
@@ -117,6 +120,7 @@ def _leave(code):
 # ----------------------------------------------------------------- signals
 
 
+@functools.cache  # once a process
 def _handle_signals():
   """Has Ctrl-C and SIGTERM end the program, whatever it is doing."""
   for number in _WORDS:
@@ -163,6 +167,7 @@ class _Output(io.FileIO):
       raise Unheard(error.errno, error.strerror) from None
 
 
+@functools.cache  # once a process
 def _name_standard_output():
   output = _Output(1, "w", closefd=False)
   sys.stdout = io.TextIOWrapper(

@@ -103,12 +103,18 @@ def read(options_class: type, flag_values=absl_flags.FLAGS):
   return options_class(**values, given=given)
 
 
-def parse(options_class: type, arguments: Sequence[str]):
-  """The options of a command line, without touching absl's FLAGS.
+def parse_own(options_class: type):
+  """`parse` of this process's command line, with the flags that absl has."""
+  return parse(options_class, sys.argv[1:], absl_flags.FLAGS)
+
+
+def parse(options_class: type, arguments: Sequence[str], flag_values=None):
+  """The options of a command line.
 
   Args:
     options_class: whose fields are the flags.
     arguments: such as "--do_train", without the program's name.
+    flag_values: where the flags are defined; None: apart from absl's FLAGS.
 
   Returns:
     An options_class, and the words that are no flags.
@@ -116,7 +122,8 @@ def parse(options_class: type, arguments: Sequence[str]):
   Raises:
     absl.flags.Error: a flag is unknown, is missing, or has a wrong value.
   """
-  flag_values = absl_flags.FlagValues()
+  if flag_values is None:
+    flag_values = absl_flags.FlagValues()
   define(options_class, flag_values)
   words = flag_values(["", *arguments])
   return read(options_class, flag_values), words[1:]
