@@ -103,7 +103,7 @@ from absl import logging
 
 import modeling
 import optimization
-from bert.files import kept_files, writing
+from bert.files import clock, kept_files, writing
 from bert.records import record_files, streams
 from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
@@ -185,11 +185,9 @@ def custom_task(options: Options, kept: ClassifierNote | None) -> Dataset:
 
 def _custom_file(data_dir, name):
   """train.tsv, train.csv or train.jsonl: whichever data_dir has."""
-  candidates = [f"{name}.{ending}" for ending in ("tsv", "csv", "jsonl")]
-  for candidate in candidates:
-    if tf.io.gfile.exists(os.path.join(data_dir, candidate)):
-      return candidate
-  return candidates[0]
+  names = [f"{name}.{ending}" for ending in ("tsv", "csv", "jsonl")]
+  found = (n for n in names if tf.io.gfile.exists(os.path.join(data_dir, n)))
+  return next(found, names[0])
 
 
 # ------------------------------------------------------------------ model
@@ -385,6 +383,7 @@ def main(options: Options) -> None:
     predict(job, make_estimator(job, options.predict_batch_size), best)
 
 
+@clock.part("records")
 def prepare(options: Options) -> Job:
   """Checks the options and reads all data, so that mistakes show early."""
   runs.check_options(options, ("do_train", "do_eval", "do_predict"))
@@ -654,6 +653,7 @@ def predict_rows(job: Job, estimator, examples, name: str, checkpoint):
   return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
+@clock.part("evaluation")
 def evaluate(job: Job, estimator, checkpoint: str | None):
   """The scores of all dev files, and their reports."""
   scores, reports = {}, {}
@@ -677,6 +677,7 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
   return scores, reports
 
 
+@clock.part("prediction")
 def predict(job: Job, estimator, checkpoint: str | None) -> None:
   """Writes test_results.tsv and predictions.tsv for all test files."""
   for suffix, examples in job.test.items():

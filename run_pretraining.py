@@ -89,7 +89,7 @@ from absl import logging
 import modeling
 import optimization
 import tokenization
-from bert.files import reading
+from bert.files import clock, reading
 from bert.records import corpora, input_pipeline, streams
 from bert.records.input_pipeline import (  # noqa: F401  (the original's)
   decode_record as _decode_record,
@@ -322,6 +322,7 @@ def main(options: Options) -> None:
     runs.write_scores(options, evaluate(job, evaluator, best), {})
 
 
+@clock.part("records")
 def prepare(options: Options) -> Job:
   """Checks the options and the records, so that mistakes show early."""
   runs.check_options(
@@ -438,6 +439,7 @@ def train(job: Job, estimator, evaluator) -> None:
   )
 
 
+@clock.part("evaluation")
 def evaluate(job: Job, estimator, checkpoint: str | None) -> dict:
   """Scores of the first --max_eval_steps batches."""
   options = job.options

@@ -95,7 +95,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.files import kept_files, writing
+from bert.files import clock, kept_files, writing
 from bert.records import record_files, streams
 from bert.tasks import metrics
 from bert.tasks.ranking import LOSSES, RankerNote, Ranking
@@ -220,6 +220,7 @@ def main(options: Options) -> None:
     predict(job, make_estimator(job, options.predict_batch_size), best)
 
 
+@clock.part("records")
 def prepare(options: Options) -> Job:
   """Checks the options and reads all data, so that mistakes show early."""
   runs.check_options(options, ("do_train", "do_eval", "do_predict"))
@@ -476,6 +477,7 @@ def write_trec_files(job: Job, ranked: RankedExamples, name: str) -> None:
     logging.info(f"wrote {path}")
 
 
+@clock.part("evaluation")
 def evaluate(job: Job, estimator, checkpoint: str | None) -> None:
   """Ranks the validation file, and writes scores and TREC files."""
   ranked = rank(job, estimator, job.valid, "eval", checkpoint)
@@ -485,6 +487,7 @@ def evaluate(job: Job, estimator, checkpoint: str | None) -> None:
   write_trec_files(job, ranked, "eval")
 
 
+@clock.part("prediction")
 def predict(job: Job, estimator, checkpoint: str | None) -> None:
   """Ranks the test file, and scores it if the true responses are known."""
   ranked = rank(job, estimator, job.test, "predict", checkpoint)

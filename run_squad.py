@@ -78,7 +78,7 @@ from tqdm import tqdm
 
 import modeling
 import optimization
-from bert.files import kept_files, reading, writing
+from bert.files import clock, kept_files, reading, writing
 from bert.records import record_files, streams
 from bert.tasks import metrics
 from bert.tasks.answering import Answering, SquadNote
@@ -327,6 +327,7 @@ def main(options: Options) -> None:
     predict(job, make_estimator(job), runs.best_checkpoint(options))
 
 
+@clock.part("records")
 def prepare(options: Options) -> Job:
   """Checks the options and reads all data, so that mistakes show early."""
   config = runs.load_config(options)
@@ -424,6 +425,7 @@ def make_estimator(job: Job):
   )
 
 
+@clock.part("records")
 def write_windows(job: Job, examples, name: str, output_fn=None):
   """Cuts contexts into windows and writes their records.
 
@@ -492,6 +494,7 @@ def train(job: Job) -> None:
   )
 
 
+@clock.part("evaluation")
 def evaluate(job: Job, estimator, checkpoint: str | None) -> dict:
   """Scores of the questions whose answers are known."""
   features, results = run_model(job, estimator, checkpoint)
@@ -526,6 +529,7 @@ def make_windows(job: Job) -> Windows:
   return Windows(kept, _input_fn(job, records, is_training=False))
 
 
+@clock.part("prediction")
 def predict(job: Job, estimator, checkpoint: str | None) -> None:
   """Writes the answers to --predict_file, and scores those that are known."""
   features, results = run_model(job, estimator, checkpoint)

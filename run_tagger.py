@@ -100,7 +100,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.files import reading, writing
+from bert.files import clock, reading, writing
 from bert.records import streams, tables
 from bert.tasks import metrics
 from bert.tasks.tagging import (
@@ -263,16 +263,14 @@ def check_tags(
   if new:
     tag, (number, *_) = next(iter(new.items()))
     more = f" ({len(new)} unknown tags in all)" if len(new) > 1 else ""
-    message = (
+    text = (
       f"{path}:{number}: unknown tag {tag!r}{more}; the model knows"
       f" {', '.join(note.labels)}"
     )
     if refuse:
-      raise ValueError(message)
+      raise ValueError(text)
     count = sum(map(len, new.values()))
-    logging.warning(
-      f"{message}. {count} words with unknown tags count as wrong"
-    )
+    logging.warning(f"{text}. {count} words with unknown tags count as wrong")
   repaired = metrics.count_repaired([s.tags for s in tagged], note.tag_scheme)
   if repaired:
     logging.warning(
@@ -401,6 +399,7 @@ def main(options: Options) -> None:
     predict(job, make_estimator(job, options.predict_batch_size), best)
 
 
+@clock.part("records")
 def prepare(options: Options) -> Job:
   """Checks the options and reads all data, so that mistakes show early."""
   options = check_options(options)
@@ -655,6 +654,7 @@ def predict_tags(
   return tags, loss / max(windows.num_scored, 1)
 
 
+@clock.part("evaluation")
 def evaluate(job: Job, estimator, checkpoint: str | None):
   """The scores of every --eval_file, and their reports."""
   scores, reports = {}, {}
@@ -677,6 +677,7 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
   return scores, reports
 
 
+@clock.part("prediction")
 def predict(job: Job, estimator, checkpoint: str | None) -> None:
   """Writes predictions.txt or predictions.jsonl for every --predict_file."""
   options = job.options

@@ -27,6 +27,7 @@ if __name__ == "__main__":
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from bert.files import clock
 from bert.records import packing, record_files, streams, tables
 from bert.tasks import metrics
 from bert.training import estimators, runs
@@ -127,6 +128,7 @@ def make_input_fn(options, task, model, rows, is_training):
   return runs.make_input_fn(options, records, schema, is_training)
 
 
+@clock.part("evaluation")
 def evaluate(options, task, model, estimator, checkpoint) -> dict:
   """The scores of --eval_file."""
   rows = read_rows(options.eval_file)

@@ -87,6 +87,23 @@ def test_training_shows_and_records_its_progress(tmp_path, caplog):
   assert found["train/loss"][20] < found["train/loss"][8]
 
 
+def test_a_step_is_one_run_of_the_session(tmp_path, monkeypatch):
+  runs, run = [], tf.Session.run
+
+  def counted(self, *args, **kwargs):
+    runs.append(args)
+    return run(self, *args, **kwargs)
+
+  monkeypatch.setattr(tf.Session, "run", counted)
+  counts = []
+  for steps in (3, 8):
+    estimator = line_estimator(tmp_path / str(steps), steps)
+    runs.clear()
+    estimators.train(estimator, input_fn, steps, 8, 4, log_steps=2)
+    counts.append(len(runs))
+  assert counts[1] - counts[0] == 5
+
+
 @pytest.mark.parametrize("slices", [1, 2])
 def test_what_is_shown_is_of_the_whole_batch_and_moves_no_weight(
   tmp_path, slices

@@ -23,8 +23,10 @@ ROOMS = (
   "bert/training",
 )
 CORE = {"modeling", "optimization", "tokenization"}
-# Loaded by processes that make data, which need no TensorFlow.
+# Loaded by processes that make data, and by scripts for --help: they need no
+# TensorFlow.
 LIGHT = {
+  "bert/files/clock",
   "bert/files/locks",
   "bert/files/reading",
   "bert/files/writing",
@@ -33,6 +35,9 @@ LIGHT = {
   "bert/records/pretraining_instances",
   "bert/records/tf_example",
   "bert/tasks/metrics",
+  "bert/training/endings",
+  "bert/training/entry",
+  "bert/training/flags",
 }
 MAX_LIBRARY_LINES, MAX_SCRIPT_LINES = 800, 700
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from bert.files import kept_files, writing
+from bert.files import clock, kept_files, writing
 from bert.records import tf_example
 
 
@@ -168,6 +168,7 @@ def write_records(
   return writer.records
 
 
+@clock.part("records")
 def cached_records(
   output_file: str, mark: str, write: Callable[[], RecordFile]
 ) -> RecordFile:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import tensorflow.compat.v1 as tf
 
 import modeling
+from bert.files import clock
 from bert.ops import variables
 from bert.records import packing, record_files
 from bert.tasks import crf, layers, metrics, task
@@ -428,6 +429,7 @@ def convert_sentence(
     yield row, window
 
 
+@clock.part("records")
 def write_windows(
   sentences: Sequence[Sentence], note: TaggerNote, tokenizer, output_file: str
 ) -> Windows:

@@ -28,6 +28,7 @@ if not (3, 9) <= sys.version_info[:2] <= (3, 11):  # TensorFlow can't say so
 from absl import app, logging
 from absl import flags as absl_flags
 
+from bert.files import clock
 from bert.training import endings, flags
 
 _TENSORFLOW = "2.15"
@@ -89,7 +90,10 @@ def run(main, options_class: type) -> None:
   options = parse(options_class)
   with endings.clean():
     call = _prepare_tensorflow()
-    app.run(lambda _: call(main, options), flags_parser=lambda words: words)
+    app.run(
+      lambda _: call(main, options, clock.age_of_process()),
+      flags_parser=lambda words: words,
+    )
 
 
 def _prepare_tensorflow():

@@ -16,7 +16,7 @@ import traceback
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.files import writing
+from bert.files import clock, writing
 from bert.training import cluster, endings, flags
 
 # The folder of the scripts, two above this file.
@@ -33,12 +33,13 @@ _FILE_ERRORS = (
 )
 
 
-def call(main, options) -> None:
+def call(main, options, age: float = 0.0) -> None:
   """Calls `main(options)` and turns a user's error into a sentence.
 
   Args:
     main: takes options.
     options: of `flags.Options`.
+    age: seconds since the process started, for the summary of a run.
 
   Raises:
     SystemExit: something of the user's is wrong; it holds the sentence.
@@ -48,7 +49,10 @@ def call(main, options) -> None:
   try:
     outputs = flags.outputs(options) if cluster.is_chief(options) else {}
     with writing.guarded(flags.inputs(options), outputs):
+      clock.start(age)
       main(options)
+      if isinstance(options, flags.RunOptions):
+        logging.info(clock.summary())
   except KeyboardInterrupt as stop:
     sys.exit(endings.stopped(stop))
   except tf.errors.ResourceExhaustedError as error:

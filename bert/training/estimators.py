@@ -22,6 +22,7 @@ from absl import logging
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 import optimization
+from bert.files import clock
 from bert.training import checkpoints, cluster, flags
 from bert.training.progress import (
   EvaluationListener,
@@ -282,6 +283,7 @@ def original_model_fn(
   return make_model_fn(task, bert_config, options)
 
 
+@clock.part("graph")
 def _training_spec(task, forward, features, options, model_dir):
   """The spec of a training step, as keywords, and the variables it trains."""
   names = []
@@ -294,6 +296,9 @@ def _training_spec(task, forward, features, options, model_dir):
     return spec, step.variables
   for name, scalar in shown.items():
     show_progress(name, scalar)
+  with tf.control_dependencies([step.train_op]):  # how many were taken
+    show_progress("step", tf.train.get_global_step().read_value())
+  show_progress("size", tf.reduce_max([tf.size(v) for v in features.values()]))
   return spec, step.variables
 
 
@@ -348,6 +353,7 @@ def _num_weights(variables):
   return sum(variable.shape.num_elements() for variable in variables)
 
 
+@clock.part("graph")
 def _inference_spec(task, forward, features, mode, use_tpu):
   """The spec of evaluation or prediction, as keywords."""
   is_prediction = mode == tf.estimator.ModeKeys.PREDICT
@@ -498,7 +504,8 @@ def train(
   run = tf.autograph.experimental.do_not_convert(
     _train_with_others if workers else _train_alone
   )
-  run(estimator, input_fn, num_train_steps, progress, workers or listener)
+  with clock.part("graph"):  # what is no step, checkpoint or evaluation
+    run(estimator, input_fn, num_train_steps, progress, workers or listener)
   if workers and workers.index > 0:
     return
   if checkpoints.current_step(output_dir) <= first:
@@ -523,12 +530,15 @@ def _train_alone(estimator, input_fn, num_train_steps, progress, listener):
 
 def _saver_hook(estimator, listeners=()):
   """What saves checkpoints, after the hooks before it have seen the step."""
-  return tf.train.CheckpointSaverHook(
+  hook = tf.train.CheckpointSaverHook(
     estimator.model_dir,
     save_steps=estimator.config.save_checkpoints_steps,
     listeners=listeners,
     save_graph_def=False,
   )
+  # Otherwise it reads the step again after each, for it could have been many.
+  hook._set_steps_per_run(1)
+  return hook
 
 
 def _train_with_others(estimator, input_fn, num_train_steps, progress, workers):

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 from tqdm import tqdm
 
+from bert.files import clock
 from bert.training import checkpoints
 
 _SECONDS_BETWEEN_LINES = 20  # of prediction progress
@@ -24,12 +25,24 @@ _PROGRESS = "progress"  # graph collection: the scalars to show
 
 
 def show_progress(name: str, scalar: tf.Tensor) -> None:
-  """Makes `ProgressHook` show a scalar that is equal on all replicas."""
+  """Makes `ProgressHook` show a scalar that is equal on all replicas.
+
+  Two are not shown, but used: `step`, the number of steps taken, with the one
+  that runs; and `size`, which is the same for batches of the same shape.
+  """
   name = f"{_PROGRESS}/{name}"
   if any(shown.op.name == name for shown in tf.get_collection(_PROGRESS)):
     return  # another replica added it
   with tf.name_scope(None):
     tf.add_to_collection(_PROGRESS, tf.identity(scalar, name=name))
+
+
+def shown() -> dict[str, tf.Tensor]:
+  """{name: scalar} of what `show_progress` was given."""
+  return {
+    tensor.op.name.split("/")[-1]: tensor
+    for tensor in tf.get_collection(_PROGRESS)
+  }
 
 
 class ProgressHook(tf.train.SessionRunHook):
@@ -55,14 +68,12 @@ class ProgressHook(tf.train.SessionRunHook):
     self._log_steps = log_steps
     self._output_dir = output_dir
     self._started = time.monotonic()
+    self._times = {}  # {size: seconds of each step}
     self.plan = {"batch size": batch_size, "number of examples": num_examples}
 
   def begin(self):
     self._step_tensor = tf.train.get_global_step()
-    self._shown = {
-      tensor.op.name.split("/")[-1]: tensor
-      for tensor in tf.get_collection(_PROGRESS)
-    }
+    self._shown = shown()
     self._recorded = ()  # what another part of the program records
     if not self._shown:  # on TPU, where host_call records every step's loss
       self._shown = {"loss": tf.get_collection(tf.GraphKeys.LOSSES)[-1]}
@@ -81,6 +92,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
   def before_run(self, run_context):
     self._started = time.monotonic()
+    self._part = clock.enter("steps")
     return tf.train.SessionRunArgs(self._shown)
 
   def leave_out(self, seconds: float):
@@ -88,16 +100,24 @@ class ProgressHook(tf.train.SessionRunHook):
     self._started += seconds
 
   def after_run(self, run_context, run_values):
-    self._window_seconds += time.monotonic() - self._started
-    step = run_context.session.run(self._step_tensor)
-    for name, value in run_values.results.items():
+    seconds = time.monotonic() - self._started
+    self._window_seconds += seconds
+    clock.enter(self._part)
+    values = dict(run_values.results)
+    if "size" in values:
+      self._times.setdefault(int(values.pop("size")), []).append(seconds)
+    if "step" in values:
+      step = values.pop("step")
+    else:  # on TPU, where a run is many steps
+      step = run_context.session.run(self._step_tensor)
+    for name, value in values.items():
       if not np.isfinite(value).all():
         raise ValueError(
           f"step {step}: the {name.replace('_', ' ')} became {np.max(value)}:"
           " lower --learning_rate or warm up for longer; the newest checkpoint"
           " is from before"
         )
-    self._window.append(run_values.results)
+    self._window.append(values)
     due = step // self._log_steps > self._step // self._log_steps
     if self._bar:
       self._bar.update(step - self._step)
@@ -112,6 +132,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
   def end(self, session):
     self.flush()
+    clock.move(compilation(self._times), "steps", "compilation")
     if self._bar:
       self._bar.close()
 
@@ -145,6 +166,25 @@ class ProgressHook(tf.train.SessionRunHook):
       )
 
 
+def compilation(times: Mapping[int, Sequence[float]]) -> float:
+  """The seconds by which the first steps of each size took longer.
+
+  Args:
+    times: {size: seconds of each step with a batch of this size}. A size with
+      one step is compared with the others' later steps, in proportion.
+
+  Returns:
+    About the time in which XLA compiled.
+  """
+  later = {size: steps[1:] for size, steps in times.items()}
+  elements = sum(size * len(steps) for size, steps in later.items())
+  if not elements:
+    return 0.0
+  each = sum(map(sum, later.values())) / elements
+  usual = {s: np.median(steps or [each * s]) for s, steps in later.items()}
+  return sum(max(times[size][0] - usual[size], 0.0) for size in times)
+
+
 def restart_curves(folder: str, step: int) -> None:
   """Has TensorBoard forget what a killed run recorded from a step on."""
   start = tf.SessionLog(status=tf.SessionLog.START)
@@ -158,11 +198,13 @@ class SavingClock(tf.train.CheckpointSaverListener):
     self._progress = progress
 
   def before_save(self, session, global_step_value):
+    self._part = clock.enter("checkpoints")
     self._started = time.monotonic()
     self._progress.flush()
 
   def after_save(self, session, global_step_value):
     self._progress.leave_out(time.monotonic() - self._started)
+    clock.enter(self._part)
 
 
 class EvaluationListener(tf.train.CheckpointSaverListener):

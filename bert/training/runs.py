@@ -18,7 +18,7 @@ from absl import logging
 import modeling
 import optimization
 import tokenization
-from bert.files import reading, writing
+from bert.files import clock, reading, writing
 from bert.records import input_pipeline
 from bert.tasks import task as tasks
 from bert.training import (
@@ -466,6 +466,7 @@ def record_path(options: flags.RunOptions, name: str) -> str:
   return os.path.join(cluster.records_dir(options), f"{name}.tf_record")
 
 
+@clock.part("records")
 def make_input_fn(
   options: flags.RunOptions, records, schema: Mapping, is_training: bool
 ) -> Callable:

@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow.compat.v1 as tf
 
 from bert.files import reading
+from bert.training import progress
 
 SECONDS_TO_ANSWER = 60  # for a worker that is starting
 SECONDS_TO_CONNECT = 5
@@ -244,11 +245,14 @@ class WorkersHook(tf.train.SessionRunHook):
 
   def begin(self):
     self._step = tf.train.get_global_step()
+    self._taken = progress.shown()["step"]
 
   def after_create_session(self, session, coord):
     del coord
     self._workers.tell_step(session.run(self._step), self._total)
 
+  def before_run(self, run_context):
+    return tf.train.SessionRunArgs(self._taken)
+
   def after_run(self, run_context, run_values):
-    del run_values
-    self._workers.tell_step(run_context.session.run(self._step), self._total)
+    self._workers.tell_step(run_values.results, self._total)
