@@ -702,6 +702,11 @@ def test_a_whole_run_from_training_to_predictions(data_dir, trained):
   assert re.search(r"step 20/48, loss [\d.]+.*examples_per_second .* left", log)
   assert "step 24 evaluated: eval_accuracy" in log
   assert re.search(r"labels of the training data: nasty \d+ \(", log)
+  total, _, parts = log.splitlines()[-1].partition(" seconds: ")
+  seconds = {n: float(s) for n, s in map(str.split, parts.split(", "))}
+  assert {"import", "records", "graph", "steps", "checkpoints"} <= set(seconds)
+  assert {"evaluation", "prediction"} <= set(seconds)
+  assert sum(seconds.values()) == pytest.approx(float(total), abs=0.6)
 
   results = (output_dir / "eval_results.txt").read_text().splitlines()
   scores = dict(line.split(" = ") for line in results)

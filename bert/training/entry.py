@@ -4,10 +4,10 @@
 In: a script's `main(options)` and the class of its options. Out: its command
 line read, TensorFlow set up, and `main` called.
 
-Importing this file loads no TensorFlow, which takes seconds. A script imports
-it first, so that TensorFlow starts quietly, and then stands in this order: what
-is quick to import, its options, `entry.parse`, what is slow to import, the
-rest. So --help and a wrong flag are answered at once.
+Importing this file loads no TensorFlow, which takes seconds. A script begins
+with this import, which has TensorFlow start quietly, then come its options,
+`entry.parse`, what is slow to import, and the rest. So --help and a wrong flag
+are answered at once.
 """
 
 from __future__ import annotations
