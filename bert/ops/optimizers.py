@@ -365,8 +365,8 @@ class AdafactorOptimizer(WeightDecayOptimizer):
       update = grad * tf.math.rsqrt(moments[0])
     else:
       rows, columns = moments
-      rows /= tf.reduce_mean(rows, -1, keepdims=True)
-      update = grad * tf.math.rsqrt(rows)[..., tf.newaxis]
+      size = tf.reduce_mean(rows, -1, keepdims=True)
+      update = grad * tf.math.rsqrt(rows / size)[..., tf.newaxis]
       update *= tf.math.rsqrt(columns)[..., tf.newaxis, :]
     size = tf.sqrt(tf.reduce_mean(tf.square(update)))
     scale = rate / tf.maximum(1.0, size / self.clip_threshold)
@@ -379,9 +379,8 @@ class AdafactorOptimizer(WeightDecayOptimizer):
     if axis is not None:
       square = tf.reduce_mean(square, axis)
     moment = self.get_slot(var, slot)
-    return moment.assign(
-      moment * beta_2 + (square + self.eps1) * (1.0 - beta_2)
-    )
+    square = (square + self.eps1) * (1.0 - beta_2)
+    return tf.identity(moment.assign(moment * beta_2 + square))
 
 
 # {whether a variable is a matrix: {slot of Adafactor: the axis over which it
