@@ -100,6 +100,8 @@ def _check_reinit(options):
   count = options.reinit_layers
   if not count or not options.do_train:
     return
+  if checkpoints.newest(options.output_dir):  # training goes on from there
+    return
   if not options.init_checkpoint:
     raise ValueError(
       f"--reinit_layers={count} needs --init_checkpoint: without it, all layers"
