@@ -26,30 +26,34 @@ def slopes():
   return found
 
 
-def stepped(optimizer, steps, **options):
+def stepped(optimizer, steps, compiled=False, **options):
   """{variable: value} after steps with these gradients, at a constant rate."""
   variables = {
     name: tf.get_variable(name, initializer=value.astype(np.float32))
     for name, value in START.items()
   }
   fed = {n: tf.placeholder(tf.float32, v.shape) for n, v in START.items()}
-  loss = tf.add_n([tf.reduce_sum(fed[n] * v) for n, v in variables.items()])
-  step = optimization.train_step(
-    lambda *_: loss,
-    {},
-    optimization.Options(
-      RATE,
-      optimizer=optimizer,
-      lr_schedule="constant",
-      max_grad_norm=0.0,
-      **options,
-    ),
+
+  def loss():
+    return tf.add_n([tf.reduce_sum(fed[n] * v) for n, v in variables.items()])
+
+  options = optimization.Options(
+    RATE,
+    optimizer=optimizer,
+    lr_schedule="constant",
+    max_grad_norm=0.0,
+    **options,
   )
+
+  def step():
+    return optimization.train_step(lambda *_: loss(), {}, options).train_op
+
+  train_op = tf.xla.experimental.compile(step) if compiled else step()
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     for gradients in steps:
       feed = {fed[n]: gradient for n, gradient in gradients.items()}
-      session.run(step.train_op, feed)
+      session.run(train_op, feed)
     return session.run({v.op.name: v for v in tf.global_variables()})
 
 
@@ -180,6 +184,16 @@ def test_adafactor_leaves_weights_without_gradients():
 
 
 # ------------------------------------------------------------ all of them
+
+
+@pytest.mark.parametrize("optimizer", optimization.OPTIMIZERS)
+def test_xla_compiles_the_same_steps(optimizer):  # as a TPU does
+  expected = stepped(optimizer, slopes())
+  tf.reset_default_graph()
+  found = stepped(optimizer, slopes(), compiled=True)
+  assert found.keys() == expected.keys()
+  for name, value in expected.items():
+    np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("optimizer", optimization.OPTIMIZERS)
