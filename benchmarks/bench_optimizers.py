@@ -4,7 +4,7 @@
 In: flags that choose models and optimisers. Out: a table. Each case runs in a
 separate process, which makes the variables of a classifier and takes two steps
 on one short text, whose activations take next to nothing. "weights", "slots"
-and "gradients" are bytes of tensors, counted in the session; "peak" is the
+and "gradients" are the bytes of the tensors, by their shapes; "peak" is the
 process's highest resident memory, less that before the variables were made.
 The peak also has what the step holds for a while, such as clipped gradients.
 
@@ -39,6 +39,9 @@ def parse_arguments():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--models", default=",".join(MODELS))
   parser.add_argument("--optimizers", default=",".join(OPTIMIZERS))
+  parser.add_argument(
+    "--shapes_only", action="store_true", help="make no variables, for no peak"
+  )
   parser.add_argument("--one", help=argparse.SUPPRESS)  # a process's case
   return parser.parse_args()
 
@@ -46,7 +49,7 @@ def parse_arguments():
 # --------------------------------------------------- in a separate process
 
 
-def measure(model, optimizer):
+def measure(model, optimizer, shapes_only):
   """Returns {column: megabytes}."""
   import numpy as np
   import tensorflow.compat.v1 as tf
@@ -70,21 +73,23 @@ def measure(model, optimizer):
     loss, {"ids": ids}, optimization.Options(1e-4, 10, optimizer=optimizer)
   )
   before = bench_step.peak_memory()
-  with tf.Session() as session:
-    session.run(tf.global_variables_initializer())
-    for _ in range(2):
-      session.run(step.train_op)
-    sizes = session.run(
-      {v.op.name: tf.size(v) * v.dtype.size for v in tf.global_variables()}
-    )
+  if not shapes_only:
+    with tf.Session() as session:
+      session.run(tf.global_variables_initializer())
+      for _ in range(2):
+        session.run(step.train_op)
   peak = bench_step.peak_memory() - before
+  sizes = {
+    v.op.name: v.shape.num_elements() * v.dtype.size
+    for v in tf.global_variables()
+  }
   weights = {v.op.name for v in tf.trainable_variables()}
   megabytes = {
     "weights": sum(sizes[name] for name in weights),
     "slots": sum(s for name, s in sizes.items() if name not in weights),
     "gradients": sum(sizes[v.op.name] for v in step.variables),
   }
-  megabytes = {name: int(size) / 2**20 for name, size in megabytes.items()}
+  megabytes = {name: size / 2**20 for name, size in megabytes.items()}
   return {**megabytes, "sum": sum(megabytes.values()), "peak": peak}
 
 
@@ -107,7 +112,7 @@ def main():
   print(form.format("model", "MB with", *COLUMNS))
   for model in args.models.split(","):
     for optimizer in args.optimizers.split(","):
-      found = measured_apart(model, optimizer)
+      found = measured_apart(model, optimizer, args.shapes_only)
       numbers = (f"{found[name]:,.1f}" for name in COLUMNS)
       print(form.format(model, optimizer, *numbers), flush=True)
 

@@ -14,6 +14,11 @@ import re
 
 import tensorflow.compat.v1 as tf
 
+# Of Adafactor: the paper's eps1, its d, and the exponent of its beta_2.
+EPS1 = 1e-30
+LARGEST_UPDATE = 1.0
+DECAY_EXPONENT = 0.8
+
 
 class WeightDecayOptimizer(tf.train.Optimizer):
   """What the optimisers share: rates, and a decay of the weights themselves.
@@ -25,11 +30,11 @@ class WeightDecayOptimizer(tf.train.Optimizer):
   def __init__(
     self,
     learning_rate,
-    weight_decay_rate,
-    exclude_from_weight_decay,
-    name,
-    rates,
-    is_finite,
+    weight_decay_rate=0.0,
+    exclude_from_weight_decay=None,
+    name="WeightDecayOptimizer",
+    rates=None,
+    is_finite=None,
   ):
     """Makes an optimiser of resource and reference variables.
 
@@ -278,67 +283,35 @@ class LambOptimizer(AdamWeightDecayOptimizer):
 # --------------------------------------------------------------- Adafactor
 
 
+# {whether a variable is a matrix: {slot: the axis over which it
+# averages the squares of a gradient}}
+_AVERAGED = {True: {"vr": -1, "vc": -2}, False: {"v": None}}
+
+
 class AdafactorOptimizer(WeightDecayOptimizer):
   """Adafactor (Shazeer and Stern 2018, arXiv:1804.04235, algorithms 4 and 5).
 
-      beta_2 = 1 - t^-0.8
+      beta_2 = 1 - t^-DECAY_EXPONENT
       of a matrix [N, M], whose v is the product of a column and a row:
-        r = beta_2 r + (1 - beta_2) (mean of g^2 over M + eps1)   [N]
-        c = beta_2 c + (1 - beta_2) (mean of g^2 over N + eps1)   [M]
+        r = beta_2 r + (1 - beta_2) (mean of g^2 over M + EPS1)   [N]
+        c = beta_2 c + (1 - beta_2) (mean of g^2 over N + EPS1)   [M]
         v = r c / (mean of r)             slots <name>/adafactor_vr, _vc
       of a vector or a scalar:
-        v = beta_2 v + (1 - beta_2) (g^2 + eps1)    slot <name>/adafactor_v
-      u = g / sqrt(v),  u' = u / max(1, RMS(u) / d)
+        v = beta_2 v + (1 - beta_2) (g^2 + EPS1)    slot <name>/adafactor_v
+      u = g / sqrt(v),  u' = u / max(1, RMS(u) / LARGEST_UPDATE)
       w = w - rate (u' + decay w)
 
   It keeps no first moment. The rate is that of the schedule: neither the
   paper's "relative step" sets it, nor is it multiplied by the size of w (the
   paper's max(eps2, RMS(w)), often called scale_parameter), so a rate means
   about what it means for AdamW. Where v starts anew in a later step, r and c
-  are too small for a while, and the clipping by d keeps the updates from being
+  are too small for a while, and LARGEST_UPDATE keeps the updates from being
   too large.
   """
 
-  def __init__(
-    self,
-    learning_rate,
-    weight_decay_rate=0.0,
-    decay_exponent=0.8,
-    eps1=1e-30,
-    clip_threshold=1.0,
-    exclude_from_weight_decay=None,
-    name="AdafactorOptimizer",
-    rates=None,
-    is_finite=None,
-  ):
-    """Makes an optimiser; see `WeightDecayOptimizer` for the other arguments.
-
-    Args:
-      learning_rate: float or float scalar tensor.
-      weight_decay_rate: float.
-      decay_exponent: float, of t in beta_2.
-      eps1: float, added to g^2.
-      clip_threshold: float, the paper's d.
-      exclude_from_weight_decay: regular expressions.
-      name: of the ops.
-      rates: {variable name: its own rate}.
-      is_finite: bool scalar tensor or None.
-    """
-    super().__init__(
-      learning_rate,
-      weight_decay_rate,
-      exclude_from_weight_decay,
-      name,
-      rates,
-      is_finite,
-    )
-    self.decay_exponent = decay_exponent
-    self.eps1 = eps1
-    self.clip_threshold = clip_threshold
-
   def _create_slots(self, var_list):
     # The first step overwrites them. If it is skipped, nothing is divided by 0.
-    start = tf.constant_initializer(self.eps1)
+    start = tf.constant_initializer(EPS1)
     for variable in var_list:
       for slot, axis in _AVERAGED[variable.shape.rank >= 2].items():
         shape = variable.shape.as_list()
@@ -356,7 +329,7 @@ class AdafactorOptimizer(WeightDecayOptimizer):
   def _resource_apply_dense(self, grad, var):
     rate = self._rate_of(var)
     count = _step_count(rate.dtype)
-    beta_2 = self._kept(1.0 - tf.pow(count, -self.decay_exponent))
+    beta_2 = self._kept(1.0 - tf.pow(count, -DECAY_EXPONENT))
     moments = [
       self._new_moment(var, slot, axis, grad, beta_2)
       for slot, axis in _AVERAGED[var.shape.rank >= 2].items()
@@ -365,11 +338,11 @@ class AdafactorOptimizer(WeightDecayOptimizer):
       update = grad * tf.math.rsqrt(moments[0])
     else:
       rows, columns = moments
-      size = tf.reduce_mean(rows, -1, keepdims=True)
-      update = grad * tf.math.rsqrt(rows / size)[..., tf.newaxis]
+      mean = tf.reduce_mean(rows, -1, keepdims=True)
+      update = grad * tf.math.rsqrt(rows / mean)[..., tf.newaxis]
       update *= tf.math.rsqrt(columns)[..., tf.newaxis, :]
     size = tf.sqrt(tf.reduce_mean(tf.square(update)))
-    scale = rate / tf.maximum(1.0, size / self.clip_threshold)
+    scale = rate / tf.maximum(1.0, size / LARGEST_UPDATE)
     with tf.control_dependencies(self._decay(grad, var, rate)):
       return var.assign_sub(update * scale, read_value=False)
 
@@ -379,10 +352,5 @@ class AdafactorOptimizer(WeightDecayOptimizer):
     if axis is not None:
       square = tf.reduce_mean(square, axis)
     moment = self.get_slot(var, slot)
-    square = (square + self.eps1) * (1.0 - beta_2)
+    square = (square + EPS1) * (1.0 - beta_2)
     return tf.identity(moment.assign(moment * beta_2 + square))
-
-
-# {whether a variable is a matrix: {slot of Adafactor: the axis over which it
-# averages the squares of a gradient}}
-_AVERAGED = {True: {"vr": -1, "vc": -2}, False: {"v": None}}
