@@ -368,20 +368,7 @@ def starting_weights(
     return {}, f"weights: {resumed}{unused}"
   if not init_checkpoint:
     return {}, f"new weights: {len(variables)} variables, drawn at random"
-  assignment, _ = modeling.get_assignment_map_from_checkpoint(
-    variables, init_checkpoint
-  )
-  if not assignment:
-    raise ValueError(
-      f"checkpoint {init_checkpoint} has none of the model's variables: is it"
-      " a BERT checkpoint with TensorFlow's names (see convert_checkpoint.py)?"
-    )
-  _check_shapes(
-    [v for v in variables if v.op.name in assignment], init_checkpoint
-  )
-  reader = tf.train.load_checkpoint(init_checkpoint)
-  for name in assignment:
-    read_weight(reader, init_checkpoint, name)
+  assignment = _matching(variables, init_checkpoint)
   new = [v.op.name for v in variables if v.op.name not in assignment]
   if new and not may_be_new:
     raise ValueError(
@@ -402,6 +389,27 @@ def starting_weights(
   if redrawn:
     text += f"; --reinit_layers={reinit_layers} draws anew: {_some(redrawn)}"
   return taken, text
+
+
+def _matching(variables, checkpoint):
+  """The assignment map of the variables that a checkpoint has.
+
+  Raises:
+    ValueError: it has none, or some with other shapes or no numbers.
+  """
+  assignment, _ = modeling.get_assignment_map_from_checkpoint(
+    variables, checkpoint
+  )
+  if not assignment:
+    raise ValueError(
+      f"checkpoint {checkpoint} has none of the model's variables: is it"
+      " a BERT checkpoint with TensorFlow's names (see convert_checkpoint.py)?"
+    )
+  _check_shapes([v for v in variables if v.op.name in assignment], checkpoint)
+  reader = tf.train.load_checkpoint(checkpoint)
+  for name in assignment:
+    read_weight(reader, checkpoint, name)
+  return assignment
 
 
 def _top_layers(names, count):
