@@ -1,26 +1,41 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""BERT's optimisers: AdamW and LAMB, with warm-up, clipping and accumulation.
+"""A training step: schedule, gradients, clipping, accumulation and optimiser.
 
 In: a loss, or a function that returns the loss of a part of a batch. Out: an op
-that takes one training step, and the scalars that describe the step. AdamW here
-differs from Adam (arXiv:1412.6980): it has no bias correction, and it decays
-the weights apart from the moments (arXiv:1711.05101).
+that takes one training step, and the scalars that describe the step. The
+optimisers are in bert/ops/optimizers.py. BERT's own AdamW differs from Adam
+(arXiv:1412.6980): it has no bias correction, and it decays the weights apart
+from the moments (arXiv:1711.05101).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 
 import tensorflow.compat.v1 as tf
 from tensorflow.python.tpu import tpu_function
 
+from bert.ops.optimizers import (
+  AdafactorOptimizer,
+  AdamWeightDecayOptimizer,
+  CorrectedAdamOptimizer,
+  LambOptimizer,
+)
+
 CLIP_NORM = 1.0
 WEIGHT_DECAY_RATE = 0.01
 NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
 FIRST_LOSS_SCALE = 2.0**15  # of float16; halved whenever a gradient overflows
 STEPS_TO_DOUBLE_SCALE = 2000
+OPTIMIZERS = {
+  "adamw": AdamWeightDecayOptimizer,
+  "adamw_corrected": CorrectedAdamOptimizer,
+  "adafactor": AdafactorOptimizer,
+  "lamb": LambOptimizer,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +46,16 @@ class Options:
   num_train_steps: int | None = None  # where the rate reaches 0
   num_warmup_steps: int | None = None  # over which it rises; 0 or None: none
   use_tpu: bool = False  # average gradients over the TPU's replicas
-  optimizer: str = "adamw"  # or lamb
+  optimizer: str = "adamw"  # of OPTIMIZERS
   slices: int = 1  # parts that a batch is computed in, one after the other
   layerwise_lr_decay: float = 1.0  # a layer's rate over that of the layer above
   # The highest of the variables outside the encoder; None: learning_rate.
   head_learning_rate: float | None = None
   scale_loss: bool = False  # dynamic loss scaling, for float16
+  lr_schedule: str = "linear"  # of SCHEDULES
+  weight_decay: float = WEIGHT_DECAY_RATE
+  adam_beta2: float = 0.999  # for the optimisers that are kinds of Adam
+  max_grad_norm: float = CLIP_NORM  # 0: gradients are not clipped
 
 
 @dataclasses.dataclass
@@ -93,25 +112,20 @@ def train_step(
   trained = _trained(gradients, variables)
   loss, *gradients = mean_across_replicas([loss, *gradients], options.use_tpu)
   with tf.control_dependencies([loss]):  # all weights are read before a change
-    gradients, norm = clip(gradients)
+    gradients, norm = clip(gradients, options.max_grad_norm)
   is_finite = tf.math.is_finite(norm) if scale else None
   if scale:  # an overflow leaves weights and moments as they are
     gradients = [
       g if g is None else tf.where(is_finite, g, tf.zeros_like(g))
       for g in gradients
     ]
-  optimizer = OPTIMIZERS[options.optimizer](
+  rates = variable_rates(
+    [v.name.partition(":")[0] for v in variables],
     rate,
-    WEIGHT_DECAY_RATE,
-    exclude_from_weight_decay=NOT_DECAYED,
-    rates=variable_rates(
-      [v.name.partition(":")[0] for v in variables],
-      rate,
-      head_rate,
-      options.layerwise_lr_decay,
-    ),
-    is_finite=is_finite,
+    head_rate,
+    options.layerwise_lr_decay,
   )
+  optimizer = _optimizer(options, rate, rates, is_finite)
   applied = [optimizer.apply_gradients(zip(gradients, variables))]
   if scale:
     applied.append(scale.update(is_finite))
@@ -120,6 +134,22 @@ def train_step(
   with tf.control_dependencies([rate, *applied]):  # all have read the step
     train_op = step.assign_add(1, read_value=False)
   return TrainStep(train_op, loss, rate, norm, trained)
+
+
+def _optimizer(options, rate, rates, is_finite):
+  """The optimiser that the options name."""
+  make = OPTIMIZERS[options.optimizer]
+  of_adam = {}
+  if issubclass(make, AdamWeightDecayOptimizer):
+    of_adam["beta_2"] = options.adam_beta2
+  return make(
+    rate,
+    options.weight_decay,
+    exclude_from_weight_decay=NOT_DECAYED,
+    rates=rates,
+    is_finite=is_finite,
+    **of_adam,
+  )
 
 
 def _is_of_encoder(variable):
@@ -147,7 +177,11 @@ def _rates_at(step, options):
     highest.pop()
   rates = [
     learning_rate_at(
-      step, peak, options.num_train_steps, options.num_warmup_steps
+      step,
+      peak,
+      options.num_train_steps,
+      options.num_warmup_steps,
+      options.lr_schedule,
     )
     for peak in highest
   ]
@@ -155,29 +189,65 @@ def _rates_at(step, options):
 
 
 def learning_rate_at(
-  global_step, init_lr, num_train_steps, num_warmup_steps=None
+  global_step,
+  init_lr,
+  num_train_steps,
+  num_warmup_steps=None,
+  schedule="linear",
 ):
   """The rate of the step that follows `global_step` steps.
 
-  It rises from 0 to `init_lr` during the warm-up. Then it follows the line that
-  falls from `init_lr` at step 0 to 0 at `num_train_steps`.
+  In the warm-up of W steps, step s has the rate `init_lr` s / W. Then it has
+  `init_lr` times the factor that the schedule's function describes.
 
   Args:
     global_step: integer scalar, variable or tensor.
     init_lr: the highest rate.
-    num_train_steps: the step from which on the rate is 0.
-    num_warmup_steps: length of the warm-up; 0 or None: no warm-up.
+    num_train_steps: the length of the training, T.
+    num_warmup_steps: length of the warm-up, W; 0 or None: no warm-up.
+    schedule: a key of SCHEDULES.
 
   Returns:
     float32 scalar.
   """
   step = tf.cast(global_step, tf.float32)
-  total = tf.constant(num_train_steps, tf.float32)
-  rate = init_lr * (1.0 - tf.minimum(step, total) / total)
+  factor = SCHEDULES[schedule](step, num_train_steps, num_warmup_steps or 0)
+  rate = init_lr * factor
   if not num_warmup_steps:
     return rate
   warmup = tf.constant(num_warmup_steps, tf.float32)
   return tf.where(step < warmup, init_lr * (step / warmup), rate)
+
+
+def _linear(step, total, unused_warmup):
+  """1 - s / T: the line that falls from 1 at step 0, warm-up or not, to 0."""
+  total = tf.constant(total, tf.float32)
+  return 1.0 - tf.minimum(step, total) / total
+
+
+def _constant(step, unused_total, unused_warmup):
+  """1."""
+  return tf.ones_like(step)
+
+
+def _cosine(step, total, warmup):
+  """(1 + cos(pi (s - W) / (T - W))) / 2: from 1 after the warm-up to 0 at T."""
+  part = (step - warmup) / max(total - warmup, 1)
+  return 0.5 * (1.0 + tf.cos(math.pi * tf.clip_by_value(part, 0.0, 1.0)))
+
+
+def _inverse_sqrt(step, unused_total, warmup):
+  """sqrt(W / s), with 1 for a W of 0: from 1 after the warm-up, never to 0."""
+  warmup = float(max(warmup, 1))
+  return tf.sqrt(warmup / tf.maximum(step, warmup))
+
+
+SCHEDULES = {
+  "linear": _linear,
+  "constant": _constant,
+  "cosine": _cosine,
+  "inverse_sqrt": _inverse_sqrt,
+}
 
 
 def variable_rates(
@@ -359,12 +429,14 @@ def clip(gradients, clip_norm=CLIP_NORM):
 
   Args:
     gradients: list of tensors and None.
-    clip_norm: the largest norm that is left as it is.
+    clip_norm: the largest norm that is left as it is; 0: any norm is.
 
   Returns:
     The scaled list, and the global norm before, a float32 scalar.
   """
   norm = tf.linalg.global_norm(gradients)
+  if not clip_norm:  # new tensors, which wait for what the caller waits for
+    return [g if g is None else tf.identity(g) for g in gradients], norm
   clipped, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
   return clipped, norm
 
@@ -396,193 +468,3 @@ class _LossScale:
       self._scale.assign(scale),
       self._good_steps.assign(tf.where(is_time, 0, good_steps)),
     )
-
-
-# -------------------------------------------------------------- optimisers
-
-
-class AdamWeightDecayOptimizer(tf.train.Optimizer):
-  """Adam without bias correction, and with decay of the weights themselves.
-
-      m = beta_1 m + (1 - beta_1) g        slot <name>/adam_m
-      v = beta_2 v + (1 - beta_2) g^2      slot <name>/adam_v
-      w = w - rate (m / (sqrt(v) + epsilon) + decay w)
-
-  It neither clips gradients nor counts steps. Gradients of replicas have to be
-  averaged before.
-  """
-
-  def __init__(
-    self,
-    learning_rate,
-    weight_decay_rate=0.0,
-    beta_1=0.9,
-    beta_2=0.999,
-    epsilon=1e-6,
-    exclude_from_weight_decay=None,
-    name="AdamWeightDecayOptimizer",
-    rates=None,
-    is_finite=None,
-  ):
-    """Makes an optimiser of resource and reference variables.
-
-    Args:
-      learning_rate: float or float scalar tensor.
-      weight_decay_rate: float.
-      beta_1: float, the share of m that is kept.
-      beta_2: float, the share of v that is kept.
-      epsilon: float, added to the root of v.
-      exclude_from_weight_decay: regular expressions. A variable is not decayed
-        if one of them matches anywhere in its name.
-      name: of the ops.
-      rates: {variable name: its own rate}; the default is `learning_rate`.
-      is_finite: bool scalar tensor; if it is false, nothing changes. None:
-        always true.
-    """
-    super().__init__(use_locking=False, name=name)
-    self.learning_rate = learning_rate
-    self.weight_decay_rate = weight_decay_rate
-    self.beta_1 = beta_1
-    self.beta_2 = beta_2
-    self.epsilon = epsilon
-    self.exclude_from_weight_decay = exclude_from_weight_decay or ()
-    self._rates = rates or {}
-    self._betas = beta_1, beta_2
-    self._is_finite = is_finite
-    if is_finite is not None:
-      self.beta_1 = tf.where(is_finite, beta_1, 1.0)
-      self.beta_2 = tf.where(is_finite, beta_2, 1.0)
-
-  def apply_gradients(self, grads_and_vars, global_step=None, name=None):
-    """Takes a step; the caller counts it, so `global_step` is not used.
-
-    Gradients of gathered rows become dense first, because moments and decay
-    cover every row.
-    """
-    del global_step
-    dense = [(_dense(grad, var), var) for grad, var in grads_and_vars]
-    return super().apply_gradients(dense, name=name)
-
-  def _distributed_apply(
-    self, distribution, grads_and_vars, global_step=None, name=None
-  ):
-    """Takes the same step on every replica; gradients are averaged already."""
-    del global_step
-    grads_and_vars = [(g, v) for g, v in grads_and_vars if g is not None]
-    with tf.init_scope():
-      self._create_slots([variable for _, variable in grads_and_vars])
-    updates = [
-      distribution.extended.update(
-        variable,
-        lambda v, g: self._resource_apply_dense(g, v),
-        args=(gradient,),
-      )
-      for gradient, variable in grads_and_vars
-    ]
-    return tf.group(*updates, name=name)
-
-  def _create_slots(self, var_list):
-    for variable in var_list:
-      self._zeros_slot(variable, "m", "adam_m")
-      self._zeros_slot(variable, "v", "adam_v")
-
-  def _resource_apply_dense(self, grad, var):
-    m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
-    handles = {"var": var.handle, "m": m.handle, "v": v.handle}
-    return self._apply_adam(tf.raw_ops.ResourceApplyAdam, handles, grad, var)
-
-  def _apply_dense(self, grad, var):
-    """Takes the step of a reference variable."""
-    m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
-    references = {"var": var, "m": m, "v": v}
-    return self._apply_adam(tf.raw_ops.ApplyAdam, references, grad, var)
-
-  def _apply_adam(self, kernel, variables, grad, var):
-    """Takes the step of a variable with one of TensorFlow's kernels."""
-    rate = self._rate_of(var)
-    with tf.control_dependencies([grad]):  # after all reads of the weights
-      decay = self._decay(var, rate)
-    with tf.control_dependencies(decay):
-      # With both powers 0 this kernel corrects no bias and adds epsilon outside
-      # the root, so it does the whole update in one pass over memory.
-      return kernel(
-        **variables,
-        beta1_power=tf.zeros([], rate.dtype),
-        beta2_power=tf.zeros([], rate.dtype),
-        lr=rate,
-        beta1=tf.cast(self.beta_1, rate.dtype),
-        beta2=tf.cast(self.beta_2, rate.dtype),
-        epsilon=tf.cast(self.epsilon, rate.dtype),
-        grad=grad,
-      )
-
-  def _rate_of(self, var):
-    """The rate of a variable, in the variable's type."""
-    name = self._get_variable_name(var.name).split("/replica_")[0]
-    rate = self._rates.get(name, self.learning_rate)
-    rate = tf.cast(rate, var.dtype.base_dtype)
-    if self._is_finite is None:
-      return rate
-    return rate * tf.cast(self._is_finite, rate.dtype)
-
-  def _decay(self, var, rate):
-    """The decay, as a list of one op, or of none."""
-    if not self._do_use_weight_decay(self._get_variable_name(var.name)):
-      return []
-    decay = rate * tf.cast(self.weight_decay_rate, rate.dtype)
-    return [var.assign_sub(var.read_value() * decay, read_value=False)]
-
-  def _do_use_weight_decay(self, param_name):
-    """Whether the variable with this name is decayed."""
-    return bool(self.weight_decay_rate) and not any(
-      re.search(pattern, param_name)
-      for pattern in self.exclude_from_weight_decay
-    )
-
-  def _get_variable_name(self, param_name):
-    """The name of a variable without the `:0` of its tensor."""
-    return re.sub(r":\d+$", "", param_name)
-
-
-def _dense(grad, var):
-  """A gradient as a tensor of the variable's shape; None stays None."""
-  if isinstance(grad, tf.IndexedSlices):
-    grad = tf.IndexedSlices(grad.values, grad.indices, tf.shape(var))
-    return tf.convert_to_tensor(grad)
-  return grad
-
-
-class LambOptimizer(AdamWeightDecayOptimizer):
-  """LAMB (You et al. 2019, arXiv:1904.00962, algorithm 2) for large batches.
-
-      m, v as in Adam, with their bias corrected from step 1 on
-      u = m / (sqrt(v) + epsilon) + decay w
-      w = w - rate (|w| / |u|) u
-
-  A variable that is not decayed is not scaled by |w| / |u| either.
-  """
-
-  def _apply_dense(self, grad, var):
-    return self._resource_apply_dense(grad, var)
-
-  def _resource_apply_dense(self, grad, var):
-    rate = self._rate_of(var)
-    count = tf.cast(tf.train.get_global_step(), rate.dtype) + 1.0
-    m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
-    new_m = m.assign(m * self.beta_1 + grad * (1.0 - self.beta_1))
-    new_v = v.assign(v * self.beta_2 + tf.square(grad) * (1.0 - self.beta_2))
-    beta_1, beta_2 = self._betas  # in a skipped step self.beta_1 is 1
-    corrected_m = new_m / (1.0 - tf.pow(beta_1, count))
-    corrected_v = new_v / (1.0 - tf.pow(beta_2, count))
-    update = corrected_m / (tf.sqrt(corrected_v) + self.epsilon)
-    if self._do_use_weight_decay(self._get_variable_name(var.name)):
-      update += self.weight_decay_rate * var
-      sizes = tf.norm(var), tf.norm(update)
-      ratio = tf.where(
-        tf.minimum(*sizes) > 0, tf.math.divide_no_nan(*sizes), 1.0
-      )
-      rate *= ratio
-    return var.assign_sub(update * rate, read_value=False)
-
-
-OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LambOptimizer}

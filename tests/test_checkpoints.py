@@ -198,6 +198,25 @@ def test_what_starts_from_where_is_said(tmp_path):
     checkpoints.starting_weights(prefix, None, False)
 
 
+def test_the_pooler_and_the_top_layers_may_start_anew(tmp_path):
+  names = [
+    "bert/embeddings/word_embeddings",
+    *(f"bert/encoder/layer_{i}/output/dense/bias" for i in range(11)),
+    "bert/pooler/dense/bias",
+    "output_bias",
+  ]
+  for name in names:
+    tf.get_variable(name, initializer=[0.0])
+  prefix = save(tmp_path, {name: [1.0] for name in names})
+  assignment, line = checkpoints.starting_weights(prefix, None, True, 2)
+  assert set(assignment) == {*names[:10], "output_bias"}  # up to layer 8
+  assert line == (
+    f"init_checkpoint {prefix}: 11 of 14 variables, new: none, unused: none;"
+    " --reinit_layers=2 draws anew: bert/encoder/layer_10/output/dense/bias,"
+    " bert/encoder/layer_9/output/dense/bias, bert/pooler/dense/bias"
+  )
+
+
 def test_a_checkpoint_that_matches_nothing_is_refused(tmp_path):
   tf.get_variable("a", initializer=[0.0])
   prefix = save(tmp_path, {"b": [0.0]})

@@ -189,11 +189,12 @@ def test_two_devices_train_the_head_as_one_and_go_on_with_the_rest(
   data_dir, tmp_path
 ):
   two, one = tmp_path / "two", tmp_path / "one"
-  for trainable, epochs, line in (
-    ("head", 1, "trained weights: 18 of "),
-    ("all", 2, "model.ckpt-8 lacks bert/"),
+  for trainable, optimizer, epochs, line in (
+    ("head", "adamw_corrected", 1, "trained weights: 18 of "),
+    ("all", "adafactor", 2, "model.ckpt-8 lacks bert/"),
   ):
     given = (f"--trainable={trainable}", f"--num_train_epochs={epochs}")
+    given += (f"--optimizer={optimizer}",)
     train(run_classifier, *arguments(data_dir, one, *given))
     given += ("--distribution=mirrored",)
     log = train(run_classifier, *arguments(data_dir, two, *given))

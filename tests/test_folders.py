@@ -183,6 +183,8 @@ def test_the_sizes_of_bert_base_by_hand(options):
   graph = 12 * 1_000_000
   base = config()
   assert memory.weight_bytes(options, base) == 16 * count + graph
+  factored = dataclasses.replace(options, optimizer="adafactor")
+  assert memory.weight_bytes(factored, base) == 8 * count + graph
   head = dataclasses.replace(options, trainable="head")
   assert memory.weight_bytes(head, base) == 4 * count + graph
   # 32 examples, as short as a bucket can be, for each layer.

@@ -163,8 +163,14 @@ def test_reference_variables_step_like_resource_variables(references, batch):
 
 @pytest.mark.parametrize(
   "options",
-  [{"optimizer": "lamb"}, {"slices": 2}, {"scale_loss": True}],
-  ids=["LAMB", "slices", "loss scaling"],
+  [
+    {"optimizer": "lamb"},
+    {"optimizer": "adamw_corrected"},
+    {"optimizer": "adafactor"},
+    {"slices": 2},
+    {"scale_loss": True},
+  ],
+  ids=["LAMB", "corrected", "Adafactor", "slices", "loss scaling"],
 )
 def test_all_options_of_a_step_take_reference_variables(options):
   found = []
@@ -250,6 +256,51 @@ def test_without_warm_up_the_first_rate_is_the_highest(num_warmup_steps):
     assert session.run(rate) == 0.5
 
 
+HALF = np.sqrt(0.5)
+
+
+@pytest.mark.parametrize(
+  ("schedule", "warmup", "expected"),  # of steps 0 to 8 of 8, at the rate 10
+  [
+    ("linear", 2, [0, 5, 7.5, 6.25, 5, 3.75, 2.5, 1.25, 0]),
+    ("linear", 0, [10, 8.75, 7.5, 6.25, 5, 3.75, 2.5, 1.25, 0]),
+    ("constant", 2, [0, 5, *[10] * 7]),
+    ("constant", 0, [10] * 9),
+    ("cosine", 4, [0, 2.5, 5, 7.5, 10, 5 + 5 * HALF, 5, 5 - 5 * HALF, 0]),
+    ("cosine", 8, [0, 1.25, 2.5, 3.75, 5, 6.25, 7.5, 8.75, 10]),
+    (
+      "inverse_sqrt",
+      2,
+      [0, 5, 10, *(10 * np.sqrt(2 / s) for s in (3, 4, 5, 6, 7, 8))],
+    ),
+    ("inverse_sqrt", 0, [10, *(10 / np.sqrt(s) for s in range(1, 9))]),
+  ],
+)
+def test_a_schedule_goes_on_after_the_warm_up(schedule, warmup, expected):
+  step = tf.placeholder(tf.int64, [])
+  rate = optimization.learning_rate_at(step, 10.0, 8, warmup, schedule)
+  with tf.Session() as session:
+    found = [session.run(rate, {step: i}) for i in range(9)]
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("norm", "expected"), [(1.0, [0.6, 0.8]), (5.0, [3, 4]), (0.0, [6, 8])]
+)
+def test_gradients_are_clipped_to_the_given_norm(norm, expected):
+  w = tf.get_variable("w", initializer=[3.0, 4.0])
+  train = optimization.train_step(  # the gradient is (6, 8)
+    lambda *_: tf.reduce_sum(tf.square(w)),
+    {},
+    optimization.Options(0.1, 10, max_grad_norm=norm),
+  )
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    assert session.run([train.grad_norm, train.train_op])[0] == 10.0
+    m = session.run(tf.global_variables("w/adam_m")[0])
+  np.testing.assert_allclose(m, 0.1 * np.array(expected), rtol=1e-5)
+
+
 def test_create_optimizer_clips_applies_and_counts():
   w = tf.get_variable("w", initializer=[3.0, 4.0])
   # The gradient is 2 w = (6, 8), of norm 10: clipped to (0.6, 0.8).
@@ -284,13 +335,16 @@ def test_the_optimizer_alone_neither_clips_nor_counts():
     np.testing.assert_allclose(m, [6.0, 8.0], rtol=1e-5)
 
 
-def test_the_loss_is_that_of_the_weights_before_the_step():
+@pytest.mark.parametrize("max_grad_norm", [1.0, 0.0])
+def test_the_loss_is_that_of_the_weights_before_the_step(max_grad_norm):
   w = tf.get_variable("w", initializer=[4.0])
   ids = tf.py_func(lambda: (time.sleep(0.3), np.int32(0))[1], [], tf.int32)
   ids.set_shape([])
   loss = tf.gather(w, ids)  # reads w late
   train = optimization.train_step(
-    lambda batch, index: loss, {}, optimization.Options(0.5, 10)
+    lambda batch, index: loss,
+    {},
+    optimization.Options(0.5, 10, max_grad_norm=max_grad_norm),
   )
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())

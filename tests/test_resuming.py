@@ -106,7 +106,17 @@ def assert_equal(found, expected):
 @pytest.mark.parametrize(
   ("run", "flags"),
   [
-    (classify, ("--distribution=mirrored", "--gradient_accumulation_steps=2")),
+    (
+      classify,
+      (
+        *("--distribution=mirrored", "--gradient_accumulation_steps=2"),
+        "--optimizer=adamw_corrected",
+      ),
+    ),
+    (
+      classify,
+      ("--optimizer=adafactor", "--lr_schedule=cosine", "--max_grad_norm=0"),
+    ),
     (tag, ()),
   ],
 )
@@ -122,6 +132,66 @@ def test_a_run_that_is_killed_goes_on_with_the_next_example(
   done = run(data, tmp_path / "killed", *flags)
   assert f"resuming {tmp_path / 'killed'} at step 3 of 6" in done.stderr
   assert_equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def test_a_run_may_go_on_with_another_optimizer(data, tmp_path):
+  classify(data, tmp_path, "--num_train_epochs=1.25")
+  for optimizer, epochs, slot in (
+    ("adamw_corrected", 2.5, None),
+    ("adafactor", 5, "adafactor_v"),
+    ("adamw", 7.5, "adam_m"),
+  ):
+    before = checkpoints.newest(str(tmp_path))
+    done = classify(
+      *(data, tmp_path, f"--optimizer={optimizer}"),
+      f"--num_train_epochs={epochs}",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [x for x in done.stderr.split("\n") if "start anew" in x]
+    assert len(lines) == bool(slot)
+    if slot:
+      first = f"{before} lacks bert/embeddings/word_embeddings/{slot}"
+      assert lines[0].startswith(first)
+  found = weights(tmp_path)
+  assert found["global_step"] == 18
+  assert not [name for name in found if "adafactor" in name]
+
+
+def test_new_layers_are_drawn_by_the_seed_and_only_at_the_start(data, tmp_path):
+  still = ("--learning_rate=0", "--weight_decay=0.1")  # first weights stay
+  first = f"--init_checkpoint={tmp_path}/first"
+  classify(data, tmp_path / "first", "--random_seed=7")
+  classify(data, tmp_path / "new", *still)
+  anew = ("--reinit_layers=1", first, *still)
+  done = classify(data, tmp_path / "anew", *anew)
+  assert "; --reinit_layers=1 draws anew: bert/encoder/layer_0/" in done.stderr
+  expected = weights(tmp_path / "first")
+  for name, value in weights(tmp_path / "new").items():
+    if name.startswith(("bert/encoder/", "bert/pooler/")):
+      expected[name] = value
+  found = weights(tmp_path / "anew")
+  names = [name for name in found if "/adam_" not in name]
+  for name in names:
+    np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+  done = classify(
+    *(data, tmp_path / "anew", *anew, "--random_seed=9"),
+    "--num_train_epochs=5",
+  )
+  assert "draws anew" not in done.stderr
+  again = weights(tmp_path / "anew")
+  assert again["global_step"] == 12
+  for name in set(names) - {"global_step"}:
+    np.testing.assert_array_equal(again[name], found[name], err_msg=name)
+
+
+def test_more_new_layers_than_there_are_get_one_sentence(data, tmp_path):
+  flags = ("--reinit_layers=2", f"--init_checkpoint={tmp_path}")
+  done = classify(data, tmp_path / "out", *flags)
+  assert done.returncode == 1
+  assert done.stderr.endswith(
+    f"error: --reinit_layers=2: the model of {data}/bert_config.json has 1"
+    " layers\n"
+  )
 
 
 def curve(folder, tag):

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from helpers import write
 
 import modeling
+import optimization
 from bert.tasks import task
 from bert.training import cluster, flags, runs
 
@@ -90,6 +91,47 @@ def test_slow_bfloat16_is_announced(options, monkeypatch, caplog, has_units):
   monkeypatch.setattr(runs, "_has_bfloat16_units", lambda: has_units)
   runs.check_precision(dataclasses.replace(options, precision="bfloat16"))
   assert ("will be slower than float32" in caplog.text) is not has_units
+
+
+def test_the_originals_optimizer_is_the_default(options):
+  graph = runs.graph_options(options, None, 10)
+  assert graph.optimizer == optimization.Options(5e-5, 10, 1)
+
+
+@pytest.mark.parametrize(
+  ("changed", "message"),
+  [
+    (
+      {"optimizer": "adafactor", "given": frozenset(["adam_beta2"])},
+      "^--adam_beta2 can't be used with --optimizer=adafactor, ",
+    ),
+    (
+      {"reinit_layers": 2},
+      "^--reinit_layers=2 needs --init_checkpoint: without it, all layers are",
+    ),
+    (
+      {"reinit_layers": 2, "init_checkpoint": "a", "trainable": "last:1"},
+      "^--reinit_layers=2 gives .* --trainable=last:1 would not train: give"
+      " --trainable=last:2 or more$",
+    ),
+    (
+      {"reinit_layers": 1, "init_checkpoint": "a", "trainable": "head"},
+      "--trainable=head would not train",
+    ),
+  ],
+)
+def test_training_flags_that_do_not_fit_are_named(options, changed, message):
+  options = dataclasses.replace(options, **changed)
+  with pytest.raises(ValueError, match=message):
+    runs.check_options(options, ["do_train"])
+
+
+def test_new_layers_that_are_trained_are_fine(options, tmp_path):
+  few = {"reinit_layers": 2, "trainable": "last:2", "init_checkpoint": "a"}
+  runs.check_options(dataclasses.replace(options, **few), ["do_train"])
+  save(tmp_path / "out")  # a run goes on, and draws no weights
+  few["init_checkpoint"] = None
+  runs.check_options(dataclasses.replace(options, **few), ["do_train"])
 
 
 def test_a_folder_with_another_model_is_refused(tmp_path):
@@ -315,8 +357,18 @@ def test_graph_options_follow_the_flags(options):
     gradient_accumulation_steps=4,
     recompute_layers=True,
     random_seed=7,
+    lr_schedule="cosine",
+    weight_decay=0.3,
+    adam_beta2=0.98,
+    max_grad_norm=0.0,
+    reinit_layers=2,
   )
   graph = runs.graph_options(options, None, 10)
+  assert graph.reinit_layers == 2
+  assert graph.optimizer.lr_schedule == "cosine"
+  assert graph.optimizer.weight_decay == 0.3
+  assert graph.optimizer.adam_beta2 == 0.98
+  assert graph.optimizer.max_grad_norm == 0.0
   assert graph.optimizer.optimizer == "lamb"
   assert graph.optimizer.slices == 4
   assert graph.optimizer.scale_loss

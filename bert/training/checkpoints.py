@@ -23,11 +23,13 @@ from bert.files import reading, writing
 
 # Variables that belong to the optimiser or the run, not to the model.
 _NOT_WEIGHTS = re.compile(
-  r"/adam_[mv]$|^global_step$|(^|/)beta[12]_power$|^loss_scale/"
+  r"/adam_[mv]$|/adafactor_v[rc]?$|^global_step$|(^|/)beta[12]_power$"
+  r"|^loss_scale/"
 )
 # Those of them that may start anew when training resumes.
-_RENEWED = re.compile(r"/adam_[mv]$|^loss_scale/")
+_RENEWED = re.compile(r"/adam_[mv]$|/adafactor_v[rc]?$|^loss_scale/")
 _SAVED = re.compile(r"model\.ckpt-(\d+)\.index$")
+_LAYER = re.compile(r"bert/encoder/layer_(\d+)/")
 _LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
 _WORDS = "bert/embeddings/word_embeddings"
 _POSITIONS = "bert/embeddings/position_embeddings"
@@ -186,11 +188,7 @@ def find_checkpoint(
   if fault:
     raise ValueError(fault)
   shapes = dict(tf.train.list_variables(checkpoint))
-  layers = {
-    int(match.group(1))
-    for match in (re.match(r"bert/encoder/layer_(\d+)/", n) for n in shapes)
-    if match
-  }
+  layers = {int(match.group(1)) for match in map(_LAYER.match, shapes) if match}
   width = shapes.get(_WORDS, [config.vocab_size, config.hidden_size])
   limit = shapes.get(_POSITIONS, [config.max_position_embeddings])
   compared = [
@@ -335,7 +333,10 @@ class FiniteListener(tf.train.CheckpointSaverListener):
 
 
 def starting_weights(
-  init_checkpoint: str | None, model_dir: str | None, may_be_new: bool
+  init_checkpoint: str | None,
+  model_dir: str | None,
+  may_be_new: bool,
+  reinit_layers: int = 0,
 ) -> tuple[dict, str]:
   """Decides which weights the graph's variables start from.
 
@@ -347,6 +348,9 @@ def starting_weights(
     model_dir: output folder or None.
     may_be_new: whether variables that `init_checkpoint` lacks may start from
       new weights.
+    reinit_layers: how many of the encoder's top layers start from new weights
+      although `init_checkpoint` has them, and the pooler with them
+      (arXiv:2006.05987, section 5).
 
   Returns:
     The assignment map for `tf.train.init_from_checkpoint` (empty: nothing to
@@ -364,20 +368,7 @@ def starting_weights(
     return {}, f"weights: {resumed}{unused}"
   if not init_checkpoint:
     return {}, f"new weights: {len(variables)} variables, drawn at random"
-  assignment, _ = modeling.get_assignment_map_from_checkpoint(
-    variables, init_checkpoint
-  )
-  if not assignment:
-    raise ValueError(
-      f"checkpoint {init_checkpoint} has none of the model's variables: is it"
-      " a BERT checkpoint with TensorFlow's names (see convert_checkpoint.py)?"
-    )
-  _check_shapes(
-    [v for v in variables if v.op.name in assignment], init_checkpoint
-  )
-  reader = tf.train.load_checkpoint(init_checkpoint)
-  for name in assignment:
-    read_weight(reader, init_checkpoint, name)
+  assignment = _matching(variables, init_checkpoint)
   new = [v.op.name for v in variables if v.op.name not in assignment]
   if new and not may_be_new:
     raise ValueError(
@@ -389,10 +380,47 @@ def starting_weights(
     for name, _ in tf.train.list_variables(init_checkpoint)
     if name not in assignment and not _NOT_WEIGHTS.search(name)
   ]
-  return assignment, (
-    f"init_checkpoint {init_checkpoint}: {len(assignment)} of"
+  redrawn = _top_layers(assignment, reinit_layers)
+  taken = {k: v for k, v in assignment.items() if k not in redrawn}
+  text = (
+    f"init_checkpoint {init_checkpoint}: {len(taken)} of"
     f" {len(variables)} variables, new: {_some(new)}, unused: {_some(unused)}"
   )
+  if redrawn:
+    text += f"; --reinit_layers={reinit_layers} draws anew: {_some(redrawn)}"
+  return taken, text
+
+
+def _matching(variables, checkpoint):
+  """The assignment map of the variables that a checkpoint has.
+
+  Raises:
+    ValueError: it has none, or some with other shapes or no numbers.
+  """
+  assignment, _ = modeling.get_assignment_map_from_checkpoint(
+    variables, checkpoint
+  )
+  if not assignment:
+    raise ValueError(
+      f"checkpoint {checkpoint} has none of the model's variables: is it"
+      " a BERT checkpoint with TensorFlow's names (see convert_checkpoint.py)?"
+    )
+  _check_shapes([v for v in variables if v.op.name in assignment], checkpoint)
+  reader = tf.train.load_checkpoint(checkpoint)
+  for name in assignment:
+    read_weight(reader, checkpoint, name)
+  return assignment
+
+
+def _top_layers(names, count):
+  """The names of the pooler and of the top `count` layers; none for 0."""
+  if not count:
+    return []
+  matches = {name: _LAYER.match(name) for name in names}
+  layers = {name: int(match[1]) for name, match in matches.items() if match}
+  lowest = max(layers.values(), default=0) + 1 - count
+  top = {name for name, layer in layers.items() if layer >= lowest}
+  return [n for n in names if n in top or n.startswith("bert/pooler/")]
 
 
 def resuming_saver(

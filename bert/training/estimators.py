@@ -192,6 +192,7 @@ class GraphOptions:
   # Whether prediction may have weights that no checkpoint of its own has. A
   # program may name one later: `estimator.predict(checkpoint_path=...)`.
   predicts_with_new_weights: bool = False
+  reinit_layers: int = 0  # top layers that do not start from init_checkpoint
   # Other arguments of modeling.BertModel, such as compute_dtype.
   encoder: Mapping = dataclasses.field(default_factory=dict)
 
@@ -322,7 +323,10 @@ def _start(options, config, trained):
 
   def start(_=None):
     assignment, text = checkpoints.starting_weights(
-      init_checkpoint, model_dir, may_be_new
+      init_checkpoint,
+      model_dir,
+      may_be_new,
+      options.reinit_layers if is_training else 0,
     )
     if is_training or assignment:
       logging.info(text)

@@ -376,8 +376,43 @@ class RunOptions(ModelOptions, DeviceOptions):
   )
   optimizer: str = flag(
     "adamw",
-    "adamw is BERT's own; lamb is for large batches.",
-    choices=("adamw", "lamb"),
+    "adamw is BERT's own; adamw_corrected has Adam's bias correction, which"
+    " BERT's own lacks: steadier on few examples; adafactor keeps almost"
+    " nothing beside the weights; lamb is for large batches.",
+    choices=("adamw", "adamw_corrected", "adafactor", "lamb"),
+  )
+  lr_schedule: str = flag(
+    "linear",
+    "How the learning rate goes on after the W warm-up steps, in step s of T."
+    " linear: rate * (1 - s/T), as if it fell from step 0 on; constant: it"
+    " stays; cosine: rate * (1 + cos(pi * (s-W)/(T-W))) / 2; inverse_sqrt: rate"
+    " * sqrt(W/s), which does not reach 0.",
+    choices=("linear", "constant", "cosine", "inverse_sqrt"),
+  )
+  weight_decay: float = flag(
+    0.01,
+    "In each step, all weights but biases and LayerNorm's shrink by this times"
+    " the learning rate.",
+    lower_bound=0.0,
+  )
+  adam_beta2: float = flag(
+    0.999,
+    "Share of the average of squared gradients that each step keeps; with"
+    " adamw, adamw_corrected and lamb.",
+    lower_bound=0.0,
+    upper_bound=0.999999,  # float32 still tells it from 1
+  )
+  max_grad_norm: float = flag(
+    1.0,
+    "Scale gradients down to this norm of all of them together. 0: leave them"
+    " as they are.",
+    lower_bound=0.0,
+  )
+  reinit_layers: int = flag(
+    0,
+    "Draw the weights of the top N encoder layers and of the pooler anew when"
+    " training starts, instead of taking them from --init_checkpoint.",
+    lower_bound=0,
   )
   layerwise_lr_decay: float = flag(
     1.0,

@@ -20,6 +20,7 @@ from bert.training import cluster, flags
 
 _FLOAT = 4  # bytes
 _COPIES = 4  # of each weight: itself, its gradient and two moments
+_FEWEST_COPIES = 2  # with Adafactor, which keeps next to nothing
 _LAYER_GRAPH = 1_000_000  # bytes of a layer's operations; 3.7 MB measured
 _SLACK = 2  # refused is what needs this many times the memory
 _LIMITS = (
@@ -63,7 +64,9 @@ def weight_bytes(options, config) -> int:
   )
   layer = 4 * width**2 + 2 * width * config.intermediate_size
   count = rows * width + config.num_hidden_layers * layer
-  copies = _COPIES if getattr(options, "trainable", "all") == "all" else 1
+  copies = _FEWEST_COPIES if options.optimizer == "adafactor" else _COPIES
+  if getattr(options, "trainable", "all") != "all":
+    copies = 1
   graph = config.num_hidden_layers * _LAYER_GRAPH
   return count * copies * _FLOAT + graph
 

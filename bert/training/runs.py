@@ -59,6 +59,8 @@ def check_options(
   cluster.check_devices(options, inputs)
   _check_batch_split(options)
   check_precision(options)
+  _check_optimizer(options)
+  _check_reinit(options)
   folders.check_output_dir(options)
 
 
@@ -82,6 +84,35 @@ def _check_batch_split(options):
       f"--train_batch_size={options.train_batch_size} can't be split into"
       f" {slices * replicas} equal parts: --gradient_accumulation_steps="
       f"{slices} on each of {replicas} devices"
+    )
+
+
+def _check_optimizer(options):
+  if options.optimizer == "adafactor" and "adam_beta2" in options.given:
+    raise ValueError(
+      "--adam_beta2 can't be used with --optimizer=adafactor, whose share"
+      " depends on the step: leave it out"
+    )
+
+
+def _check_reinit(options):
+  """Raises ValueError if --reinit_layers has no effect, or ruins the model."""
+  count = options.reinit_layers
+  if not count or not options.do_train:
+    return
+  if checkpoints.newest(options.output_dir):  # training goes on from there
+    return
+  if not options.init_checkpoint:
+    raise ValueError(
+      f"--reinit_layers={count} needs --init_checkpoint: without it, all layers"
+      " are new"
+    )
+  trained = trained_layers(options)
+  if trained is not None and trained < count:
+    raise ValueError(
+      f"--reinit_layers={count} gives layers new weights that"
+      f" --trainable={options.trainable} would not train: give"
+      f" --trainable=last:{count} or more"
     )
 
 
@@ -184,8 +215,14 @@ def find_init_checkpoint(options, config) -> str | None:
 
   Raises:
     ValueError: it is not a checkpoint, does not fit, is needed and missing, or
-      is of other words than the vocabulary.
+      is of other words than the vocabulary; or the model has fewer layers than
+      --reinit_layers.
   """
+  if options.reinit_layers > config.num_hidden_layers:
+    raise ValueError(
+      f"--reinit_layers={options.reinit_layers}: the model of"
+      f" {options.bert_config_file} has {config.num_hidden_layers} layers"
+    )
   checkpoint = checkpoints.find_checkpoint(
     options.init_checkpoint, config, options.bert_config_file
   )
@@ -447,7 +484,12 @@ def graph_options(
       layerwise_lr_decay=options.layerwise_lr_decay,
       head_learning_rate=options.head_learning_rate,
       scale_loss=options.precision == "float16",
+      lr_schedule=options.lr_schedule,
+      weight_decay=options.weight_decay,
+      adam_beta2=options.adam_beta2,
+      max_grad_norm=options.max_grad_norm,
     ),
+    reinit_layers=options.reinit_layers,
     random_seed=options.random_seed,
     encoder={
       "use_one_hot_embeddings": options.use_tpu,
