@@ -36,7 +36,11 @@ MIN_ROUNDS = 2  # after a step of each contender that does not count
 
 def parse_arguments():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-  parser.add_argument("--transformers_python", default=sys.executable)
+  parser.add_argument(
+    "--transformers_python",
+    default=sys.executable,
+    help="a Python with torch and transformers; default: this one",
+  )
   bench_step.add_choices(parser, "--modes", ["train", "inference"])
   bench_step.add_choices(parser, "--precisions", ["float32", "bfloat16"])
   bench_step.add_choices(parser, "--lengths", ["56", "128", "384"])
@@ -51,7 +55,22 @@ def parse_arguments():
   )
   parser.add_argument("--json_out", help="write the table as JSON here")
   parser.add_argument("--serve", help=argparse.SUPPRESS)  # a contender
-  return parser.parse_args()
+  args = parser.parse_args()
+  if not args.serve and not has_transformers(args.transformers_python):
+    parser.error(
+      f"--transformers_python={args.transformers_python}: give a Python that"
+      " has torch and transformers"
+    )
+  return args
+
+
+def has_transformers(python):
+  """Whether a Python runs and has both packages."""
+  command = [python, "-c", "import torch, transformers"]
+  try:
+    return not subprocess.run(command, capture_output=True).returncode
+  except OSError:
+    return False
 
 
 # ------------------------------------------------------------ a contender
