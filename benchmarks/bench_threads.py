@@ -2,10 +2,11 @@
 """Shows which ops of a training step keep only one of two threads busy.
 
 In: flags that choose precision, length and batch. Out: a table of kinds of ops
-with the processor time that each thread spends while they run, so that it works
-on a busy machine too. Ops run one after the other; each may use two threads.
-"one thread's" is the time by which the busiest thread exceeds half of the sum:
-twice that is what the other core waits.
+with the processor time of all threads while they run, and that of the busiest,
+so that it works on a busy machine too. Ops run one after the other; each may
+use two threads. "waiting" is the time by which the busiest thread works longer
+than all others together: a second core waits that long. The time between two
+ops is not counted.
 
   python benchmarks/bench_threads.py --precision=bfloat16 --length=128
 """
@@ -23,7 +24,7 @@ import bench_step
 TASKS = pathlib.Path("/proc/self/task")
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 PAUSE = 0.0003  # seconds between two readings
-FORM = "{:42}{:>6}{:>10}{:>14}{:>14}"
+FORM = "{:42}{:>6}{:>9}{:>12}{:>9}"
 
 
 def parse_arguments():
@@ -156,11 +157,11 @@ def main():
   args = parse_arguments()
   rows = []
   for kind, (count, spent) in measure(args).items():
-    alone = max(0.0, max(spent) - sum(spent) / 2)
-    rows.append((kind, count, sum(spent), max(spent), alone))
+    waiting = max(0.0, 2 * max(spent) - sum(spent))
+    rows.append((kind, count, sum(spent), max(spent), waiting))
   rows.sort(key=lambda row: -row[2])
   sums = [sum(row[i] for row in rows) for i in range(1, 5)]
-  print(FORM.format("op", "times", "ms, all", "ms, busiest", "one thread's"))
+  print(FORM.format("op", "times", "ms, all", "ms, busiest", "waiting"))
   for kind, count, *times in [*rows[: args.rows], ("all ops", *sums)]:
     print(FORM.format(kind, round(count), *(f"{t:.1f}" for t in times)))
 
