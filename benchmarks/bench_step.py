@@ -237,12 +237,12 @@ def classifier_loss(tf, encoder, unused_part):
 
 
 def pretraining_loss(unused_tf, encoder, part):
-  """The sum of both losses of pre-training, with all that training shows."""
+  """The sum of both losses of pre-training."""
   from bert.tasks import pretraining
 
   task = pretraining.Pretraining(pretraining.PretrainingNote())
   outputs = task.scored(task.layers(encoder, part), part)
-  return sum(outputs.loss_sums) / 1000.0
+  return sum(outputs.loss_sums)
 
 
 def model_flop(config, case, trained_layers):
