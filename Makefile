@@ -61,7 +61,8 @@ PYTEST_FLAGS = --numprocesses=auto --maxprocesses=4 --dist=loadgroup
 
 # For meaningful numbers, run make bench BENCH_TEXT=... BENCH_VOCAB=... with a
 # text of a few megabytes, one sentence a line, and its vocabulary. Add
-# BENCH_FLAGS="--data_dir=MRPC --model_dir=CHECKPOINT" to time fine-tuning too.
+# BENCH_FLAGS="--data_dir=MRPC --model_dir=CHECKPOINT" to time fine-tuning too,
+# and --transformers_python=PYTHON to compare with transformers on PyTorch.
 BENCH_TEXT = sample_data/train.tsv
 BENCH_VOCAB = sample_data/vocab.txt
 BENCH_FLAGS =

@@ -313,52 +313,66 @@ def compute_gradients(
   """
 
   def share(index):
-    # Entered by its object, the scope makes the same names each time.
-    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
-      loss = loss_fn(_slice(batch, slices, index), index)
-    variables = tf.trainable_variables()
+    loss = loss_fn(_slice(batch, slices, index), index)
     scaled = loss if loss_scale is None else loss * loss_scale
-    return loss, dense_gradients(scaled, variables), variables
+    gradients = dense_gradients(scaled, tf.trainable_variables())
+    found = {i: g for i, g in enumerate(gradients) if g is not None}
+    return {"loss": loss, "gradients": found}
 
-  loss, gradients, variables = share(tf.constant(0))
-  if slices > 1:
-    loss, gradients = _add_slices(share, slices, loss, gradients, use_tpu)
+  # Entered by its object, the scope makes the same names each time.
+  with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+    if slices > 1:
+      total = _sum_of_slices(share, slices, use_tpu)
+    else:
+      total = share(tf.constant(0))
+  found, variables = total["gradients"], tf.trainable_variables()
   if loss_scale is not None:
-    gradients = [g if g is None else g / loss_scale for g in gradients]
-  return loss, gradients, variables
+    found = {i: gradient / loss_scale for i, gradient in found.items()}
+  gradients = [found.get(i) for i in range(len(variables))]
+  return total["loss"], gradients, variables
 
 
-def _add_slices(share, slices, loss, gradients, use_tpu):
-  """Adds slices 1 and on to the loss and gradients of slice 0."""
-  present = [i for i, g in enumerate(gradients) if g is not None]
-  sums = [loss, *(gradients[i] for i in present)]
-  with tf.control_dependencies(sums):  # one slice at a time
-    first = tf.constant(1)
+def _sum_of_slices(share, slices, use_tpu):
+  """The sums of what `share(index)` returns for each slice, one at a time.
 
-  def add(index, *sums):
-    loss, gradients, _ = share(index)
-    parts = [loss, *(gradients[i] for i in present)]
-    added = [total + part for total, part in zip(sums, parts)]
-    with tf.control_dependencies(added):
-      return [index + 1, *added]
+  The loop has to know the shapes of the sums before it starts. So the share is
+  traced first, as a function, which the loop then calls.
+  """
+  graph = tf.get_default_graph()
 
-  def add_all(*sums):
+  def outside(getter, *args, **options):  # of the function being traced
+    with graph.as_default(), tf.name_scope(None):
+      return getter(*args, **options)
+
+  with tf.variable_scope(tf.get_variable_scope(), custom_getter=outside):
+    index = tf.TensorSpec([], tf.int32)
+    traced = tf.function(share, autograph=False).get_concrete_function(index)
+  # A loop of TensorFlow 1, which a TPU needs, should hold no functions.
+  of_slice = share if use_tpu else traced
+
+  def add(index, sums):
+    sums = tf.nest.map_structure(tf.add, sums, of_slice(index))
+    with tf.control_dependencies(tf.nest.flatten(sums)):
+      return index + 1, sums
+
+  def add_all():
+    zeros = tf.nest.map_structure(_zeros, traced.structured_outputs)
     return tf.while_loop(
-      lambda index, *_: index < slices,
+      lambda index, _: index < slices,
       add,
-      [first, *sums],
+      [tf.constant(0), zeros],
       parallel_iterations=1,
       back_prop=False,
     )
 
   # In a function this is a loop of TensorFlow 2, which can hold compiled parts.
-  # A TPU's steps have no such parts, and its own loop should hold no functions.
   run = add_all if use_tpu else tf.function(add_all, autograph=False)
-  _, loss, *totals = run(*sums)
-  gradients = list(gradients)
-  for i, total in zip(present, totals):
-    gradients[i] = total
-  return loss, gradients
+  return run()[1]
+
+
+def _zeros(like):
+  """Zeros that no graph optimiser turns into a constant, which would stay."""
+  return tf.raw_ops.Empty(shape=like.shape, dtype=like.dtype, init=True)
 
 
 def _slice(batch, slices, index):

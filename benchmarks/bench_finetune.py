@@ -40,6 +40,12 @@ def parse_arguments():
   )
   parser.add_argument("--rounds", type=int, default=1)
   parser.add_argument(
+    "--precisions",
+    type=lambda text: text.split(","),
+    default=["float32", "bfloat16"],
+    help="one or both of float32,bfloat16",
+  )
+  parser.add_argument(
     "--only", nargs="*", help="contenders to run, by their names in the table"
   )
   parser.add_argument("--transformers_model")
@@ -94,7 +100,7 @@ def their_command(options, output_dir, precision, seed):
 def contenders(options):
   """Returns {name: function from (output_dir, seed) to a command}."""
   found = {}
-  for precision in ("float32", "bfloat16"):
+  for precision in options.precisions:
     for name, buckets in (("padded", "none"), ("bucketed", "auto")):
       found[f"{precision} {name}"] = lambda o, s, p=precision, b=buckets: (
         our_command(options, o, p, b, s)

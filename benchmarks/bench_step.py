@@ -8,16 +8,21 @@ peak memory is shown. Steps take turns with large matrix products of the same
 precision. The median round counts; the share is the step's GFLOP/s divided by
 the product's.
 
+The mode `pretrain` trains with the heads that predict masked words (0.15 of the
+tokens) and the next sentence.
+
 GFLOP counts 2 operations for each multiplication in the encoder's dense layers
-and attention; training counts a layer three times if it is trained. It counts
-nothing else.
+and attention, and in the head for masked words; training counts a layer three
+times if it is trained. It counts nothing else.
 
   python benchmarks/bench_step.py
   python benchmarks/bench_step.py --models=6-layer --lengths=128 --rounds=3
+  python benchmarks/bench_step.py --models=6-layer --modes=pretrain
 """
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import re
@@ -59,21 +64,23 @@ COLUMNS = {  # heading: (key of a result, format)
 }
 
 
+def add_choices(parser, name, values, others=()):
+  """Adds a flag that takes some of the values, by default all but `others`."""
+  parser.add_argument(
+    name,
+    type=lambda text: text.split(","),
+    default=values,
+    help=f"any of {','.join([*values, *others])}; default: {','.join(values)}",
+  )
+
+
 def parse_arguments():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 
-  def choices(name, values):
-    parser.add_argument(
-      name,
-      type=lambda text: text.split(","),
-      default=values,
-      help=f"any of {','.join(values)}",
-    )
-
-  choices("--models", list(MODELS))
-  choices("--modes", ["train", "inference"])
-  choices("--precisions", ["float32", "bfloat16"])
-  choices("--lengths", ["64", "128", "384"])
+  add_choices(parser, "--models", list(MODELS))
+  add_choices(parser, "--modes", ["train", "inference"], ["pretrain"])
+  add_choices(parser, "--precisions", ["float32", "bfloat16"])
+  add_choices(parser, "--lengths", ["64", "128", "384"])
   parser.add_argument(
     "--batch_size", type=int, help="default: 32 for 6-layer, 8 for base"
   )
@@ -133,49 +140,40 @@ def measure(case):
 
 def make_step(tf, case):
   """Returns a function that takes a step, and the step's operations."""
-  import numpy as np
-
   import modeling
   import optimization
-  from bert.tasks import layers
-  from bert.training import estimators, flags, runs
+  from bert.training import flags, runs
 
   config = modeling.BertConfig(
     30522, type_vocab_size=2, **MODELS[case["model"]]
   )
-  training = case["mode"] == "train"
-  shape = [case["batch_size"], case["length"]]
+  training = case["mode"] != "inference"
   slices = case["gradient_accumulation_steps"]
-  options = flags.FineTuningOptions(trainable=case["trainable"])
-  trained_layers = runs.trained_layers(options)
+  trained_layers = runs.trained_layers(
+    flags.FineTuningOptions(trainable=case["trainable"])
+  )
+  loss = pretraining_loss if case["mode"] == "pretrain" else classifier_loss
+  batch = make_batch(config, case)
 
-  def pooled(inputs):
-    return modeling.BertModel(
-      config,
-      training,
-      **inputs,
-      scope="bert",
-      compute_dtype=tf.as_dtype(case["precision"]),
-      recompute_layers=case["recompute_layers"],
-      trained_layers=trained_layers,
-      compiled=estimators.can_compile(use_tpu=False),
-    ).get_pooled_output()
-
-  def loss(part, unused_index):
-    scores = layers.labels_product(pooled(part), 2)
-    return tf.reduce_mean(tf.square(scores - 0.5)) / slices
+  def encoder(inputs):
+    return make_encoder(tf, config, inputs, case, trained_layers)
 
   with tf.Graph().as_default():
-    names = ("input_ids", "input_mask", "token_type_ids")
-    inputs = {name: tf.placeholder(tf.int32, [None, None]) for name in names}
+    inputs = {
+      name: tf.placeholder(values.dtype, [None] * values.ndim)
+      for name, values in batch.items()
+    }
     if training:
       options = optimization.Options(1e-4, 1000, 100, slices=slices)
-      fetched = optimization.train_step(loss, inputs, options).train_op
+      fetched = optimization.train_step(
+        lambda part, index: loss(tf, encoder(part), part) / slices,
+        inputs,
+        options,
+      ).train_op
     else:
-      fetched = pooled(inputs)
+      fetched = encoder(inputs).get_pooled_output()
     session = new_session(tf, case)
-  ids = np.random.RandomState(1).randint(0, config.vocab_size, shape)
-  feed = dict(zip(inputs.values(), [ids, np.ones(shape), np.zeros(shape)]))
+  feed = {inputs[name]: values for name, values in batch.items()}
   if not training:
     trained_layers = 0
   elif trained_layers is None:
@@ -184,13 +182,80 @@ def make_step(tf, case):
   return lambda: session.run(fetched, feed), flop
 
 
+def make_batch(config, case):
+  """Random sequences of full length, {name: int32 array}."""
+  import numpy as np
+
+  rng = np.random.RandomState(1)
+  size, length = case["batch_size"], case["length"]
+  batch = {
+    "input_ids": rng.randint(0, config.vocab_size, [size, length]),
+    "input_mask": np.ones([size, length]),
+    "segment_ids": np.zeros([size, length]),
+  }
+  batch = {name: values.astype(np.int32) for name, values in batch.items()}
+  if case["mode"] == "pretrain":
+    masked = [size, predictions(case)]
+    ids = rng.randint(0, config.vocab_size, masked, np.int32)
+    places = [rng.permutation(length)[: masked[1]] for _ in range(size)]
+    batch["masked_lm_positions"] = np.sort(places).astype(np.int32)
+    batch["masked_lm_ids"] = ids
+    batch["masked_lm_weights"] = np.ones(masked, np.float32)
+    batch["next_sentence_labels"] = np.zeros([size, 1], np.int32)
+  return batch
+
+
+def predictions(case):
+  """The masked words of a sequence: 20 at length 128, 77 at 512."""
+  return math.ceil(0.15 * case["length"])
+
+
+def make_encoder(tf, config, inputs, case, trained_layers):
+  import modeling
+  from bert.training import estimators
+
+  return modeling.BertModel(
+    config,
+    case["mode"] != "inference",
+    inputs["input_ids"],
+    inputs["input_mask"],
+    inputs["segment_ids"],
+    scope="bert",
+    compute_dtype=tf.as_dtype(case["precision"]),
+    recompute_layers=case["recompute_layers"],
+    trained_layers=trained_layers,
+    compiled=estimators.can_compile(use_tpu=False),
+  )
+
+
+def classifier_loss(tf, encoder, unused_part):
+  """A scalar loss of the pooled outputs."""
+  from bert.tasks import layers
+
+  scores = layers.labels_product(encoder.get_pooled_output(), 2)
+  return tf.reduce_mean(tf.square(scores - 0.5))
+
+
+def pretraining_loss(unused_tf, encoder, part):
+  """The sum of both losses of pre-training."""
+  from bert.tasks import pretraining
+
+  task = pretraining.Pretraining(pretraining.PretrainingNote())
+  outputs = task.scored(task.layers(encoder, part), part)
+  return sum(outputs.loss_sums)
+
+
 def model_flop(config, case, trained_layers):
   width, inner = config.hidden_size, config.intermediate_size
   dense = 4 * width * width + 2 * width * inner
   attention = 2 * case["length"] * width
   tokens = case["batch_size"] * case["length"]
   layers = config.num_hidden_layers + 2 * trained_layers
-  return 2 * tokens * layers * (dense + attention)
+  flop = 2 * tokens * layers * (dense + attention)
+  if case["mode"] == "pretrain":
+    words = case["batch_size"] * predictions(case)
+    flop += 3 * 2 * words * width * (width + config.vocab_size)
+  return flop
 
 
 def make_product(tf, case):

@@ -3,11 +3,13 @@
 
 In: a vocabulary and a text for the tokenizer; optionally, for fine-tuning, a
 folder with data in a GLUE task's columns and one with a checkpoint (and one
-with the same checkpoint for transformers). Out: the tables, and JSON files in
---output_dir. Takes most of an hour on two cores.
+with the same checkpoint for transformers), and a Python with torch and
+transformers. Out: the tables, and JSON files in --output_dir. Takes about 25
+minutes on two cores, because the slow benchmarks measure only a part of what
+they measure by default; --complete has them measure all, in over an hour.
 
   python benchmarks/run_all.py --vocab_file=V --text_file=T \
-      --data_dir=MRPC --model_dir=CHECKPOINT
+      --data_dir=MRPC --model_dir=CHECKPOINT --transformers_python=PYTHON
 """
 
 import argparse
@@ -16,6 +18,12 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+PARTS = {  # what a benchmark measures without --complete
+  "bench_step": ["--lengths=128,384", "--rounds=3"],
+  "bench_memory": ["--lengths=128,512", "--tokens=2048"],
+  "bench_transformers": ["--lengths=56,128"],
+  "bench_finetune": ["--precisions=bfloat16"],
+}
 
 
 def parse_arguments():
@@ -26,7 +34,8 @@ def parse_arguments():
   parser.add_argument("--task_name", default="mrpc")
   parser.add_argument("--model_dir", help="as in bench_finetune.py")
   parser.add_argument("--transformers_model", help="as in bench_finetune.py")
-  parser.add_argument("--transformers_python", default=sys.executable)
+  parser.add_argument("--transformers_python", help="has both packages")
+  parser.add_argument("--complete", action="store_true")
   parser.add_argument("--output_dir", default="bench_output")
   args = parser.parse_args()
   if bool(args.data_dir) != bool(args.model_dir):
@@ -46,11 +55,16 @@ def benchmarks(args):
     "bench_step": [],
     "bench_memory": [],
   }
+  if args.transformers_python:
+    found["bench_transformers"] = given("transformers_python")
   if args.data_dir:
     found["bench_finetune"] = given(
       *("data_dir", "task_name", "model_dir"),
       *("transformers_model", "transformers_python"),
     )
+  if not args.complete:
+    for name, arguments in found.items():
+      arguments += PARTS.get(name, [])
   return found
 
 

@@ -2,6 +2,7 @@
 """Pre-training's records, its layers as the original's, and its masks."""
 
 import random
+import types
 
 import helpers
 import numpy as np
@@ -142,6 +143,84 @@ def test_padding_does_not_count_in_the_masked_lm_loss():
   np.testing.assert_allclose(per_example_loss, np.log([4, 4, 4]), rtol=1e-5)
   np.testing.assert_allclose(log_probs, np.full([3, 4], -np.log(4)), rtol=1e-5)
   np.testing.assert_allclose(loss, 2 * np.log(4) / (2 + 1e-5), rtol=1e-6)
+
+
+def head_of(weights, encoder_outputs, places=None, monkeypatch=None):
+  """Shares of the loss, predictions and gradients of the task's head."""
+  vectors, table = encoder_outputs
+  if places is not None:
+    monkeypatch.setattr(pretraining, "places_to_predict", lambda _: places)
+  batch, masked = weights.shape
+  rng = np.random.RandomState(3)
+  features = {
+    "input_mask": tf.ones([batch, 6], tf.int32),
+    "masked_lm_positions": tf.constant(rng.randint(0, 6, [batch, masked])),
+    "masked_lm_ids": tf.constant(rng.randint(0, 20, [batch, masked])),
+    "masked_lm_weights": tf.constant(weights),
+    "next_sentence_labels": tf.zeros([batch, 1], tf.int32),
+  }
+  features = {
+    name: value if "weights" in name else tf.cast(value, tf.int32)
+    for name, value in features.items()
+  }
+  encoder = types.SimpleNamespace(
+    config=modeling.BertConfig(20, hidden_size=8, initializer_range=0.5),
+    compute_dtype=tf.float32,
+    compiled=True,
+    is_training=True,
+    get_sequence_output=lambda: vectors,
+    get_pooled_output=lambda: vectors[:, 0],
+    get_embedding_table=lambda: table,
+  )
+  task = pretraining.Pretraining(pretraining.PretrainingNote())
+  with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+    tensors = task.layers(encoder, features)
+    outputs = task.scored(tensors, features)
+  gradients = tf.gradients(
+    tf.add_n(outputs.loss_sums), [vectors, table, *tf.trainable_variables()]
+  )
+  return {
+    "rows": tf.shape(tensors["masked_lm_logits"])[0],
+    "loss": list(outputs.loss_sums),
+    "predictions": outputs.predictions,
+    "shown": {name: value for name, (value, _) in outputs.shown.items()},
+    "gradients": [tf.convert_to_tensor(g) for g in gradients],
+  }
+
+
+@pytest.mark.parametrize("count", [0, 1, 32, 33, 80])
+def test_only_places_with_a_masked_word_are_predicted(count, monkeypatch):
+  weights = np.zeros(80, np.float32)
+  weights[np.random.RandomState(1).permutation(80)[:count]] = 1.0
+  weights = weights.reshape(8, 10)
+  rng = np.random.RandomState(2)
+  encoder_outputs = (
+    tf.constant(rng.randn(8, 6, 8), tf.float32),
+    tf.constant(rng.randn(20, 8), tf.float32),
+  )
+  some = head_of(weights, encoder_outputs)
+  every = head_of(weights, encoder_outputs, tf.range(80), monkeypatch)
+  some, every = evaluate(some, every)
+  assert every.pop("rows") == 80
+  assert some.pop("rows") == {0: 32, 1: 32, 32: 32, 33: 64, 80: 80}[count]
+  assert some["predictions"]["masked_lm_weight"].sum() == count
+  assert (some["loss"][0] > 0) == (count > 0)
+  found, expected = tf.nest.flatten(some), tf.nest.flatten(every)
+  assert len(found) == len(expected) > 18
+  for one, other in zip(found, expected):
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_a_computation_of_xla_predicts_all_places():
+  rows = []
+
+  def compute():
+    rows.append(pretraining.places_to_predict(tf.constant([[1.0, 0.0, 1.0]])))
+    return rows
+
+  (found,) = evaluate(*tf.xla.experimental.compile(compute))
+  assert rows[0].shape.as_list() == [3]
+  assert found.tolist() == [0, 1, 2]
 
 
 def test_indexes_gather_from_their_own_sequence():

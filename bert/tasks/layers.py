@@ -53,17 +53,20 @@ def cross_entropy(logits, labels):
   )
 
 
-def gather_indexes(sequence_tensor, positions):
+def gather_indexes(sequence_tensor, positions, places=None):
   """The vectors at given positions of each sequence.
 
   Args:
     sequence_tensor: float32 [B, S, D].
     positions: int32 [B, P].
+    places: int32 [M], which of the B*P positions; None: all, in order.
 
   Returns:
-    float32 [B*P, D].
+    float32 [M, D].
   """
   batch, length, width = modeling.get_shape_list(sequence_tensor, 3)
   starts = tf.range(batch)[:, tf.newaxis] * length  # [B, 1]
   rows = tf.reshape(positions + starts, [-1])  # in the matrix [B*S, D]
+  if places is not None:
+    rows = tf.gather(rows, places)
   return tf.gather(tf.reshape(sequence_tensor, [-1, width]), rows)

@@ -15,12 +15,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from tensorflow.python.ops import control_flow_util
 
 import modeling
 from bert.records import record_files
 from bert.tasks import layers, task
 
 NO_WEIGHT = 1e-5  # added to the sum of weights, which may be 0
+PLACES_MULTIPLE = 32  # few different sizes, each of which takes time to prepare
 # A chosen piece becomes [MASK] in 8 of 10 draws and stays as it is in one; in
 # the last it becomes any piece.
 MASKED, KEPT = 0.8, 0.9
@@ -62,9 +64,8 @@ def get_masked_lm_output(
     per_example_loss: float32 [B*P], l.
     log_probs: float32 [B*P, V].
   """
-  logits = masked_lm_logits(
-    bert_config, input_tensor, output_weights, positions, compute_dtype
-  )
+  tokens = layers.gather_indexes(input_tensor, positions)  # [B*P, D]
+  logits = masked_lm_logits(bert_config, tokens, output_weights, compute_dtype)
   losses = layers.cross_entropy(logits, tf.reshape(label_ids, [-1]))
   weights = tf.reshape(label_weights, [-1])
   loss = tf.reduce_sum(weights * losses) / (tf.reduce_sum(weights) + NO_WEIGHT)
@@ -73,30 +74,27 @@ def get_masked_lm_output(
 
 def masked_lm_logits(
   bert_config,
-  input_tensor,
+  tokens,
   output_weights,
-  positions,
   compute_dtype=tf.float32,
   compiled=False,
   is_training=False,
 ):
-  """Scores each word of the vocabulary at each masked position.
+  """Scores each word of the vocabulary for each token.
 
   Makes the variables of `cls/predictions`.
 
   Args:
     bert_config: modeling.BertConfig.
-    input_tensor: float32 [B, S, D], the encoder's sequence output.
+    tokens: float32 [M, D], the encoder's vectors of masked tokens.
     output_weights: float32 [V, D], the word embeddings.
-    positions: int32 [B, P], where tokens were masked.
     compute_dtype: float type of the products.
     compiled: bool, as `modeling.layer_norm` takes it.
     is_training: bool, as `modeling.layer_norm` takes it.
 
   Returns:
-    float32 [B*P, V].
+    float32 [M, V].
   """
-  tokens = layers.gather_indexes(input_tensor, positions)  # [B*P, D]
   tokens = tf.cast(tokens, compute_dtype)
   with tf.variable_scope("cls/predictions"):
     with tf.variable_scope("transform"):
@@ -112,8 +110,30 @@ def masked_lm_logits(
       "output_bias", [bert_config.vocab_size], tf.zeros_initializer()
     )
   table = tf.cast(output_weights, compute_dtype)
-  logits = tf.matmul(tokens, table, transpose_b=True)  # [B*P, V]
+  logits = tf.matmul(tokens, table, transpose_b=True)  # [M, V]
   return tf.nn.bias_add(tf.cast(logits, tf.float32), bias)
+
+
+def places_to_predict(weights):
+  """The places of a batch that have a masked token.
+
+  Their number is rounded up with places that have none, so that few different
+  sizes occur. XLA, which a TPU needs, has to know the number: there it is all.
+
+  Args:
+    weights: float32 [B, P], 0 for padding.
+
+  Returns:
+    int32 [M], places from 0 to B*P - 1, those with a weight first.
+  """
+  if control_flow_util.GraphOrParentsInXlaContext(tf.get_default_graph()):
+    return tf.range(tf.size(weights))
+  # On the host, where batches come from: a GPU would have to wait for M.
+  with tf.device("/CPU:0"):
+    is_used = tf.not_equal(tf.reshape(weights, [-1]), 0.0)
+    order = tf.argsort(tf.cast(is_used, tf.int32), direction="DESCENDING")
+    count = tf.maximum(tf.math.count_nonzero(is_used, dtype=tf.int32), 1)
+    return order[: -(-count // PLACES_MULTIPLE) * PLACES_MULTIPLE]
 
 
 def get_next_sentence_output(bert_config, input_tensor, labels):
@@ -170,13 +190,20 @@ class Pretraining(task.Task):
     }
 
   def layers(self, encoder, features):
-    """`masked_lm_logits` [B*P, V] and `next_sentence_logits` [B, 2]."""
+    """`masked_lm_logits` [M, V] and `next_sentence_logits` [B, 2].
+
+    The logits are those of `masked_lm_places` [M], see `places_to_predict`.
+    """
+    places = places_to_predict(features["masked_lm_weights"])
+    tokens = layers.gather_indexes(
+      encoder.get_sequence_output(), features["masked_lm_positions"], places
+    )
     return {
+      "masked_lm_places": places,
       "masked_lm_logits": masked_lm_logits(
         encoder.config,
-        encoder.get_sequence_output(),
+        tokens,
         encoder.get_embedding_table(),
-        features["masked_lm_positions"],
         encoder.compute_dtype,
         encoder.compiled,
         encoder.is_training,
@@ -194,14 +221,14 @@ class Pretraining(task.Task):
     `next_sentence_loss`, `next_sentence_right`.
     """
     weights = features["masked_lm_weights"]  # [B, P]
+    places = tensors["masked_lm_places"]  # [M]
 
-    def of_examples(values):  # [B*P] to [B]
-      values = tf.reshape(tf.cast(values, tf.float32), tf.shape(weights))
-      return tf.reduce_sum(values * weights, axis=1)
+    def of_examples(values):  # [M] to [B]
+      values = tf.scatter_nd(places[:, tf.newaxis], values, [tf.size(weights)])
+      return tf.reduce_sum(tf.reshape(values, tf.shape(weights)) * weights, 1)
 
-    losses, right = _judged(
-      tensors["masked_lm_logits"], features["masked_lm_ids"]
-    )
+    ids = tf.gather(tf.reshape(features["masked_lm_ids"], [-1]), places)
+    losses, right = _judged(tensors["masked_lm_logits"], ids)
     next_losses, next_right = _judged(
       tensors["next_sentence_logits"], features["next_sentence_labels"]
     )
