@@ -7,6 +7,7 @@ imported and is handed on to the scripts that tests start. Some fixtures make
 small trained models.
 """
 
+import gc
 import json
 import os
 import random
@@ -27,6 +28,7 @@ import modeling
 from bert.tasks.all_tasks import TASKS
 from bert.training import trained_model
 
+gc.disable()  # until all tests are imported
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_v2_behavior()
 tf.enable_resource_variables()
@@ -34,6 +36,27 @@ tf.config.set_logical_device_configuration(  # two devices for mirrored training
   tf.config.list_physical_devices("CPU")[0],
   [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+# Fixtures of a module that train: the tests of a module that share one run in
+# one process, so that it is made once.
+TRAINED_ONCE = {"exported", "first", "interaction", "trained"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items):
+  """Groups tests by the training that they share."""
+  for item in items:
+    shared = TRAINED_ONCE.intersection(item.fixturenames)
+    if shared and not item.get_closest_marker("xdist_group"):
+      item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
+def pytest_collection_finish():
+  """Spares what is imported from each search for garbage."""
+  gc.collect()
+  gc.freeze()
+  gc.set_threshold(20_000, 20, 20)
+  gc.enable()
 
 
 @pytest.fixture(autouse=True)
