@@ -10,6 +10,7 @@ load TensorFlow. It ends as any process does: an exception goes up to the
 interpreter, which prints it.
 """
 
+import gc
 import json
 import os
 import pathlib
@@ -22,6 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def serve():
   """Forks a process for each line; returns the run in the new process."""
+  gc.collect()
+  gc.freeze()  # a copy's searches for garbage would copy all that is loaded
   print("ready", flush=True)
   for line in sys.stdin:
     pid = os.fork()
