@@ -27,7 +27,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import bench_step  # noqa: E402
+import bench_step
 
 MODEL = "6-layer"
 VOCAB_SIZE = 30522
