@@ -21,6 +21,7 @@ from bert.files import clock
 from bert.training import checkpoints
 
 _SECONDS_BETWEEN_LINES = 20  # of prediction progress
+_TIMES = 100  # steps of each size whose seconds are kept
 _PROGRESS = "progress"  # graph collection: the scalars to show
 
 
@@ -68,7 +69,7 @@ class ProgressHook(tf.train.SessionRunHook):
     self._log_steps = log_steps
     self._output_dir = output_dir
     self._started = time.monotonic()
-    self._times = {}  # {size: seconds of each step}
+    self._times = {}  # {size: seconds of its first steps}
     self.plan = {"batch size": batch_size, "number of examples": num_examples}
 
   def begin(self):
@@ -105,7 +106,9 @@ class ProgressHook(tf.train.SessionRunHook):
     clock.enter(self._part)
     values = dict(run_values.results)
     if "size" in values:
-      self._times.setdefault(int(values.pop("size")), []).append(seconds)
+      times = self._times.setdefault(int(values.pop("size")), [])
+      if len(times) < _TIMES:
+        times.append(seconds)
     if "step" in values:
       step = values.pop("step")
     else:  # on TPU, where a run is many steps
@@ -170,8 +173,8 @@ def compilation(times: Mapping[int, Sequence[float]]) -> float:
   """The seconds by which the first steps of each size took longer.
 
   Args:
-    times: {size: seconds of each step with a batch of this size}. A size with
-      one step is compared with the others' later steps, in proportion.
+    times: {size: seconds of the first steps with a batch of this size}. A size
+      with one step is compared with the others' later steps, in proportion.
 
   Returns:
     About the time in which XLA compiled.
