@@ -138,7 +138,7 @@ def make_step(tf, case):
   import modeling
   import optimization
   from bert.tasks import layers
-  from bert.training import estimators, flags, runs
+  from bert.training import devices, flags, runs
 
   config = modeling.BertConfig(
     30522, type_vocab_size=2, **MODELS[case["model"]]
@@ -158,7 +158,7 @@ def make_step(tf, case):
       compute_dtype=tf.as_dtype(case["precision"]),
       recompute_layers=case["recompute_layers"],
       trained_layers=trained_layers,
-      compiled=estimators.can_compile(use_tpu=False),
+      compiled=devices.can_compile(use_tpu=False),
     ).get_pooled_output()
 
   def loss(part, unused_index):

@@ -24,6 +24,7 @@ from bert.tasks import task as tasks
 from bert.training import (
   checkpoints,
   cluster,
+  devices,
   estimators,
   flags,
   folders,
@@ -449,6 +450,7 @@ def graph_options(
       scale_loss=options.precision == "float16",
     ),
     random_seed=options.random_seed,
+    compiled=devices.can_compile(options.use_tpu),
     encoder={
       "use_one_hot_embeddings": options.use_tpu,
       "compute_dtype": tf.as_dtype(options.precision),
@@ -510,7 +512,7 @@ def length_buckets(options: flags.RunOptions) -> str | list[int]:
 def log_devices(options: flags.DeviceOptions) -> None:
   """Logs what the run computes on."""
   logging.info(
-    estimators.describe_devices(
+    devices.describe_devices(
       options.use_tpu, options.tpu_name or options.master
     )
   )
