@@ -18,6 +18,7 @@ from absl import logging
 
 from bert.training import messages
 
+_SMALL = 16  # integers at most, that an op on the host takes or gives
 _LONGEST = 200  # of what a line of the log tells of an error
 _FALLBACK = "--xla_gpu_unsafe_fallback_to_driver_on_ptxas_not_found"
 _REMEDY = (
@@ -123,3 +124,31 @@ def ptxas() -> str | None:
   bins = [os.path.join(folder, "bin") for folder in folders]
   path = os.environ.get("PATH", os.defpath)
   return shutil.which("ptxas", path=os.pathsep.join([path, *bins]))
+
+
+def place(op: tf.Operation) -> str:
+  """Where TensorFlow should run an op: on the host, or as it is.
+
+  A device function of `tf.device`, for GPUs. Steps, seeds, sizes and conditions
+  of loops are a few integers. TensorFlow would compute some of them on the GPU
+  and need them on the host, which then waits for all that the GPU has to do
+  before. So an op that takes and gives nothing else runs on the host, and so
+  does the variable that counts steps.
+  """
+  if op.type == "VarHandleOp":
+    is_small = _is_small(op.get_attr("dtype"), op.get_attr("shape"))
+  else:
+    values = [*op.inputs, *op.outputs]
+    has_data = values and (op.inputs or op.type == "Const")
+    is_small = has_data and all(_is_small(v.dtype, v.shape) for v in values)
+  if not is_small:
+    return op.device
+  device = tf.DeviceSpec.from_string(op.device)
+  return device.replace(device_type="CPU", device_index=0).to_string()
+
+
+def _is_small(dtype, shape):
+  """Whether a tensor holds a few integers or truth values."""
+  count = tf.TensorShape(shape).num_elements()
+  is_few = count is not None and count <= _SMALL
+  return (dtype.is_integer or dtype.is_bool) and is_few

@@ -109,8 +109,10 @@ def _run_config(options, output_dir):
     tpu_cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
       options.tpu_name, zone=options.tpu_zone, project=options.gcp_project
     )
+  has_gpu = not options.use_tpu and tf.config.list_physical_devices("GPU")
   return tpu.RunConfig(
     cluster=tpu_cluster,
+    device_fn=devices.place if has_gpu else None,
     session_config=_session_config(options),
     master=options.master,
     model_dir=output_dir,
