@@ -13,9 +13,9 @@ time it is read or written:
   it. Element-wise ops, broadcasts and views are computed in registers; a sum
   ends a pass, and what needs it begins another one. A pass reads what it needs
   of the function's inputs and of earlier sums, again if an earlier pass has
-  read it, and writes its sums and its outputs. Sums over rows, sums over columns
-  and element-wise outputs are passes of their own. So a function without sums
-  counts its inputs and outputs only.
+  read it, and writes its sums and its outputs. Sums over rows, sums over
+  columns and element-wise outputs are passes of their own. So a function
+  without sums counts its inputs and outputs only.
 - With --use_xla the whole step is one program; it isn't counted here.
 
 `layer` is what one more layer adds to the step, its share of clipping and of

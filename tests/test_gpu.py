@@ -20,6 +20,7 @@ import optimization
 import run_squad
 from bert.ops import activations, dropout, layer_norm
 from bert.ops.attention import attend
+from bert.records import input_pipeline
 from bert.tasks import classification, ranking, tagging
 from bert.tasks.all_tasks import TASKS
 from bert.tasks.pretraining import Pretraining, PretrainingNote
@@ -439,14 +440,50 @@ def test_ops_of_a_step_count_what_they_read_and_write():
   assert not found["Reshape"] + found["ReadVariableOp"]
 
 
-def test_compiled_passes_move_few_bytes():
-  columns = []
-  for flag in ([], ["--plain"]):
-    args = bench_traffic.parse_arguments(["--batch_size=4", *flag])
-    config = modeling.BertConfig(50, 64, 3, 4, 256)
-    columns.append(bench_traffic.count(config, args, 32))
-  compiled, plain = columns
-  products = 0
-  assert compiled[bench_traffic.PRODUCTS] == plain[bench_traffic.PRODUCTS]
-  layer = [sum(v[0] for v in column.values()) for column in columns]
-  assert layer[0] < 0.5 * layer[1]
+def test_the_products_of_a_layer_are_counted():
+  args = bench_traffic.parse_arguments(["--batch_size=4"])
+  config = modeling.BertConfig(50, 64, 3, 4, 256)
+  found = bench_traffic.count(config, args, 32)
+  tokens, width, inner, heads, length = 4 * 32, 64, 256, 4 * 4, 32
+
+  def product(m, k, n):
+    return m * k + k * n + m * n
+
+  dense = 4 * product(tokens, width, width) + 2 * product(tokens, width, inner)
+  attention = 2 * heads * product(length, width // 4, length)
+  # Each forward, and twice backward, of two bytes a number.
+  assert found[bench_traffic.PRODUCTS][0] == 3 * 2 * (dense + attention)
+
+
+# ----------------------------------------------- the whole step (--use_xla)
+
+
+@pytest.mark.slow
+def test_a_step_compiled_as_a_whole_is_the_same(tmp_path):
+  task = MADE["classifier"]
+  schema = task.schema(is_training=True)
+  rng = np.random.RandomState(1)
+  rows = [
+    {name: rng.randint(2, size=spec.shape) for name, spec in schema.items()}
+    for _ in range(8)
+  ]
+  input_fn = input_pipeline.array_input_fn(rows, schema, drop_remainder=False)
+  weights = []
+  for whole_step in (False, True):
+    folder = tmp_path / str(whole_step)
+    graph = estimators.GraphOptions(
+      optimizer=optimization.Options(0.01, 2),
+      compiled=True,
+      whole_step=whole_step,
+    )
+    options = flags.RunOptions(output_dir=str(folder), train_batch_size=4)
+    model_fn = estimators.make_model_fn(task, CONFIG, graph)
+    estimator = estimators.estimator_for(options, model_fn, 4)
+    estimators.train(estimator, input_fn, 2, len(rows), 4, log_steps=10)
+    names = estimator.get_variable_names()
+    weights.append({n: estimator.get_variable_value(n) for n in names})
+  plain, whole = weights
+  assert whole["global_step"] == 2
+  assert np.abs(whole["output_weights/adam_m"]).max() > 0
+  for name, value in plain.items():
+    np.testing.assert_allclose(whole[name], value, 1e-4, 1e-6)

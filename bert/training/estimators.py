@@ -11,7 +11,6 @@ the arrays that `predict` yields, on CPU, GPU and TPU alike.
 from __future__ import annotations
 
 import dataclasses
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -130,9 +129,6 @@ def _session_config(options):
   session_config = tf.ConfigProto(allow_soft_placement=True)
   if getattr(options, "distribution", "none") == "mirrored":
     session_config.device_count["CPU"] = len(cluster.devices(options))
-  if getattr(options, "use_xla", False):
-    jit = session_config.graph_options.optimizer_options
-    jit.global_jit_level = tf.OptimizerOptions.ON_1
   return session_config
 
 
@@ -155,6 +151,7 @@ class GraphOptions:
   # Whether XLA may compile parts of the graph: `devices.can_compile`. What is
   # exported never has compiled parts.
   compiled: bool = False
+  whole_step: bool = False  # whether XLA compiles a training step as a whole
   # Whether prediction may have weights that no checkpoint of its own has. A
   # program may name one later: `estimator.predict(checkpoint_path=...)`.
   predicts_with_new_weights: bool = False
@@ -173,7 +170,6 @@ def make_model_fn(task, config, options: GraphOptions):
   Returns:
     `model_fn(features, labels, mode, params, config)`.
   """
-  use_tpu = options.optimizer.use_tpu
 
   def forward(features, is_training, dropout_seed, compiled):
     tensors = task.build(
@@ -253,8 +249,16 @@ def original_model_fn(
 def _training_spec(task, forward, features, options, model_dir):
   """The spec of a training step, as keywords, and the variables it trains."""
   names = []
-  loss_fn = _training_loss(task, forward, features, options, names)
-  step = optimization.train_step(loss_fn, features, options.optimizer)
+
+  def take_step(batch):
+    loss_fn = _training_loss(task, forward, batch, options, names)
+    return optimization.train_step(loss_fn, batch, options.optimizer)
+
+  step = (
+    _as_a_whole(take_step, features)
+    if options.whole_step
+    else take_step(features)
+  )
   shown = _shown(step, names)
   spec = {"loss": shown["loss"], "train_op": step.train_op}
   if options.optimizer.use_tpu:
@@ -263,6 +267,22 @@ def _training_spec(task, forward, features, options, model_dir):
   for name, scalar in shown.items():
     show_progress(name, scalar)
   return spec, step.variables
+
+
+def _as_a_whole(take_step, features):
+  """The `optimization.TrainStep` of a batch, compiled by XLA as one program."""
+  steps = []
+
+  def computation(*values):
+    step = take_step(dict(zip(features, values)))
+    steps.append(step)
+    with tf.control_dependencies([step.train_op]):
+      return [tf.identity(x) for x in (step.loss, step.learning_rate)]
+
+  loss, rate = tf.xla.experimental.compile(computation, list(features.values()))
+  return dataclasses.replace(
+    steps[0], train_op=tf.group(loss, rate), loss=loss, learning_rate=rate
+  )
 
 
 def _start(options, config, trained):

@@ -59,6 +59,11 @@ def check_options(
     raise ValueError(f"nothing to do: give at least one of {names}")
   cluster.check_devices(options, inputs)
   _check_batch_split(options)
+  if options.use_xla and options.distribution != "none":
+    raise ValueError(
+      f"--use_xla compiles the step of one device: leave it out with"
+      f" --distribution={options.distribution}"
+    )
   check_precision(options)
   folders.check_output_dir(options)
 
@@ -436,6 +441,7 @@ def graph_options(
     num_warmup_steps = options.num_warmup_steps
   else:
     num_warmup_steps = int(num_train_steps * options.warmup_proportion)
+  compiled = devices.can_compile(options.use_tpu)
   return estimators.GraphOptions(
     init_checkpoint=init_checkpoint,
     optimizer=optimization.Options(
@@ -450,7 +456,8 @@ def graph_options(
       scale_loss=options.precision == "float16",
     ),
     random_seed=options.random_seed,
-    compiled=devices.can_compile(options.use_tpu),
+    compiled=compiled,
+    whole_step=compiled and options.use_xla,
     encoder={
       "use_one_hot_embeddings": options.use_tpu,
       "compute_dtype": tf.as_dtype(options.precision),
