@@ -28,7 +28,7 @@ from bert.ops.attention import attend
 from bert.ops.config_values import check_values
 from bert.ops.dropout import draw_seed, dropout
 from bert.ops.gradients import recomputed
-from bert.ops.layer_norm import layer_norm
+from bert.ops.layer_norm import add_and_norm, layer_norm
 from bert.ops.shapes import (
   assert_rank,
   get_shape_list,
@@ -544,9 +544,9 @@ def _transformer_layer(
 
   def add_to_residual(inner, residual):
     update = dense(inner, width, initializer=initializer)
-    update = dropout(update, hidden_dropout, seed, build.compiled)
-    return layer_norm(
-      residual + update, "LayerNorm", build.compiled, build.is_training
+    return add_and_norm(
+      *(residual, update, hidden_dropout, seed, "LayerNorm"),
+      *(build.compiled, build.is_training),
     )
 
   with tf.variable_scope("attention"):
