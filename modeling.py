@@ -147,8 +147,8 @@ class Build:
     is_training: whether layers have gradients of their own, which are faster
       than TensorFlow's and take less memory. (Dropout is on wherever its
       probability is over 0.)
-    compiled: whether XLA compiles parts of the graph, which is faster on a CPU.
-      Leave it off on TPU and with GPUs, in a `tf.while_loop` of TensorFlow 1,
+    compiled: whether XLA compiles parts of the graph, which is faster.
+      Leave it off on TPU, in a `tf.while_loop` of TensorFlow 1,
       which can't hold compiled parts, and in a model that is served: the server
       may lack XLA, and XLA compiles again for each new length of text.
     dropout_seed: int32 [2]; None: drawn each time the graph runs.

@@ -24,7 +24,7 @@ from bert.records import input_pipeline
 from bert.tasks import classification, ranking, tagging
 from bert.tasks.all_tasks import TASKS
 from bert.tasks.pretraining import Pretraining, PretrainingNote
-from bert.training import devices, estimators, flags, progress
+from bert.training import devices, estimators, flags, progress, runs
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import bench_traffic
@@ -365,6 +365,13 @@ OPS = {  # (tensors [2, 3, 4, 8], compiled) -> a tensor
   "layer_norm": lambda x, compiled: layer_norm.layer_norm(
     x[0], "norm", compiled, True
   ),
+  "add_and_norm": lambda x, compiled: tf.reshape(
+    layer_norm.add_and_norm(
+      *(tf.reshape(part, [-1, 8]) for part in x[:2]),
+      *(0.5, SEED, "norm", compiled, True),
+    ),
+    [2, 3, 4, 8],
+  ),
   "gelu": lambda x, compiled: activations.for_training(
     activations.gelu_erf, compiled
   )(x[0]),
@@ -376,16 +383,20 @@ OPS = {  # (tensors [2, 3, 4, 8], compiled) -> a tensor
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", OPS)
-def test_compiled_functions_give_the_plain_values_and_gradients(name, dtype):
+def test_compiled_functions_give_the_plain_values_and_gradients(
+  name, dtype, monkeypatch
+):
   values = np.random.RandomState(1).randn(4, 2, 3, 4, 8)
   *inputs, upstream = [tf.constant(x, tf.as_dtype(dtype)) for x in values]
   found = []
   for compiled in (False, True):
     with tf.variable_scope("", reuse=tf.AUTO_REUSE):
       output = OPS[name](inputs, compiled)
-    used = inputs if name == "attend" else inputs[:1]
+    used = inputs[: {"attend": 3, "add_and_norm": 2}.get(name, 1)]
     gradients = tf.gradients(output, used, upstream)
     found.append([tf.cast(x, tf.float32) for x in [output, *gradients]])
+    # What is compiled is what a GPU would be given.
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
     plain, compiled = session.run(found)
@@ -487,3 +498,14 @@ def test_a_step_compiled_as_a_whole_is_the_same(tmp_path):
   assert np.abs(whole["output_weights/adam_m"]).max() > 0
   for name, value in plain.items():
     np.testing.assert_allclose(whole[name], value, 1e-4, 1e-6)
+
+
+def test_one_device_can_compile_the_whole_step(tmp_path):
+  options = flags.FineTuningOptions(
+    output_dir=str(tmp_path),
+    do_train=True,
+    use_xla=True,
+    distribution="mirrored",
+  )
+  with pytest.raises(ValueError, match="--use_xla compiles the step of one"):
+    runs.check_options(options, ["do_train"])
