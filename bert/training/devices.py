@@ -56,7 +56,7 @@ def can_compile(use_tpu: bool) -> bool:
   if problem:
     logging.warning(
       f"XLA can't compile for this GPU ({problem}), so plain ops compute"
-      f" everything, which takes several times longer. To mend it: {_REMEDY}"
+      f" everything, which is slower. To mend it: {_REMEDY}"
     )
   return not problem
 
