@@ -90,7 +90,7 @@ from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
 )
 from bert.tasks import task as tasks
-from bert.training import checkpoints, cluster, estimators, runs
+from bert.training import checkpoints, cluster, devices, estimators, runs
 
 PAIR_MARK = " ||| "
 _WINDOW_BYTES = 2**28  # of vectors that may wait for their turn
@@ -322,6 +322,7 @@ def model_fn_builder(
   options = estimators.GraphOptions(
     init_checkpoint,
     optimization.Options(use_tpu=use_tpu),
+    compiled=devices.can_compile(use_tpu),
     encoder={
       "use_one_hot_embeddings": use_one_hot_embeddings,
       **(encoder_options or {}),

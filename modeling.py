@@ -28,7 +28,7 @@ from bert.ops.attention import attend
 from bert.ops.config_values import check_values
 from bert.ops.dropout import draw_seed, dropout
 from bert.ops.gradients import recomputed
-from bert.ops.layer_norm import layer_norm
+from bert.ops.layer_norm import add_and_norm, layer_norm
 from bert.ops.shapes import (
   assert_rank,
   get_shape_list,
@@ -147,8 +147,8 @@ class Build:
     is_training: whether layers have gradients of their own, which are faster
       than TensorFlow's and take less memory. (Dropout is on wherever its
       probability is over 0.)
-    compiled: whether XLA compiles parts of the graph, which is faster on a CPU.
-      Leave it off on TPU and with GPUs, in a `tf.while_loop` of TensorFlow 1,
+    compiled: whether XLA compiles parts of the graph, which is faster.
+      Leave it off on TPU, in a `tf.while_loop` of TensorFlow 1,
       which can't hold compiled parts, and in a model that is served: the server
       may lack XLA, and XLA compiles again for each new length of text.
     dropout_seed: int32 [2]; None: drawn each time the graph runs.
@@ -544,9 +544,9 @@ def _transformer_layer(
 
   def add_to_residual(inner, residual):
     update = dense(inner, width, initializer=initializer)
-    update = dropout(update, hidden_dropout, seed, build.compiled)
-    return layer_norm(
-      residual + update, "LayerNorm", build.compiled, build.is_training
+    return add_and_norm(
+      *(residual, update, hidden_dropout, seed, "LayerNorm"),
+      *(build.compiled, build.is_training),
     )
 
   with tf.variable_scope("attention"):

@@ -28,7 +28,7 @@ import modeling
 import optimization
 from bert.records import input_pipeline
 from bert.tasks import classification
-from bert.training import estimators, flags, progress
+from bert.training import devices, estimators, flags, progress
 
 BATCH_SIZE, LENGTH, NUM_EXAMPLES, VOCABULARY = 8, 32, 16, 1000
 FORM = "{:>10}{:>10}{:>10}"
@@ -62,7 +62,8 @@ def make_estimator(args, task, output_dir):
     output_dir=output_dir, train_batch_size=BATCH_SIZE, eval_steps=1
   )
   graph = estimators.GraphOptions(
-    optimizer=optimization.Options(1e-4, args.evaluations)
+    optimizer=optimization.Options(1e-4, args.evaluations),
+    compiled=devices.can_compile(use_tpu=False),
   )
   model_fn = estimators.make_model_fn(task, config, graph)
   return estimators.estimator_for(options, model_fn, BATCH_SIZE)

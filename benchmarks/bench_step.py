@@ -212,7 +212,7 @@ def predictions(case):
 
 def make_encoder(tf, config, inputs, case, trained_layers):
   import modeling
-  from bert.training import estimators
+  from bert.training import devices
 
   return modeling.BertModel(
     config,
@@ -224,7 +224,7 @@ def make_encoder(tf, config, inputs, case, trained_layers):
     compute_dtype=tf.as_dtype(case["precision"]),
     recompute_layers=case["recompute_layers"],
     trained_layers=trained_layers,
-    compiled=estimators.can_compile(use_tpu=False),
+    compiled=devices.can_compile(use_tpu=False),
   )
 
 

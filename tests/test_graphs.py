@@ -43,7 +43,9 @@ def task():
 @pytest.fixture
 def estimator(tmp_path, task):
   options = flags.RunOptions(output_dir=str(tmp_path), train_batch_size=BATCH)
-  graph = estimators.GraphOptions(optimizer=optimization.Options(0.1, 2))
+  graph = estimators.GraphOptions(
+    optimizer=optimization.Options(0.1, 2), compiled=True
+  )
   config = modeling.BertConfig(20, 8, 1, 2, 16)
   model_fn = estimators.make_model_fn(task, config, graph)
   return estimators.estimator_for(options, model_fn, BATCH)
@@ -83,8 +85,3 @@ def test_graphs_are_freed_and_compiled_except_those_of_an_export(
     for function in exported.graph_def.library.function
     if "_XlaMustCompile" in function.attr
   ]
-
-
-def test_nothing_is_compiled_apart_on_a_tpu():
-  assert estimators.can_compile(use_tpu=False)
-  assert not estimators.can_compile(use_tpu=True)

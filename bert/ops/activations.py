@@ -29,7 +29,7 @@ def gelu_erf(x):
 
 
 def for_training(activation, compiled=False):
-  """The activation, with a gradient that keeps nothing but its derivative.
+  """The activation, with a gradient that keeps nothing but its input.
 
   Args:
     activation: a value of ACTIVATIONS; only `gelu` and `gelu_erf` change.
@@ -39,19 +39,29 @@ def for_training(activation, compiled=False):
     return activation
 
   def run(x):
-    value, derivative = _value_and_derivative(compiled, x, activation)
-    return with_gradient(value, [x], lambda upstream: [upstream * derivative])
+    def gradient(upstream):
+      # Else TensorFlow would see that parts of the value are computed again,
+      # and keep them instead.
+      with tf.control_dependencies([upstream]):
+        return [_gradient(compiled, x, upstream, activation)]
+
+    return with_gradient(_value(compiled, x, activation), [x], gradient)
 
   return run
 
 
 @one_pass
-def _value_and_derivative(x, activation):
-  """An activation and its derivative, computed in float32."""
-  wide = tf.cast(x, tf.float32)
-  value = activation(wide)
-  derivative = tf.gradients(value, wide)[0]
-  return tf.cast(value, x.dtype), tf.cast(derivative, x.dtype)
+def _value(x, activation):
+  """An activation, computed in float32."""
+  return tf.cast(activation(tf.cast(x, tf.float32)), x.dtype)
+
+
+@one_pass
+def _gradient(x, upstream, activation):
+  """The gradient to an activation's input."""
+  wide, upstream = tf.cast(x, tf.float32), tf.cast(upstream, tf.float32)
+  to_wide = tf.gradients(activation(wide), wide, upstream)[0]
+  return tf.cast(to_wide, x.dtype)
 
 
 ACTIVATIONS = {

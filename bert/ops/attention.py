@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
-from bert.ops.dropout import drop_at, site_seed
+from bert.ops.dropout import current_site, drop
 from bert.ops.gradients import with_gradient
-from bert.ops.one_pass import one_pass
+from bert.ops.one_pass import is_for_cpu, one_pass
 
 
 def attend(
@@ -43,25 +44,23 @@ def attend(
   Returns:
     Type and shape of query.
   """
-  dtype = query.dtype
-  seed = site_seed(seed) if dropout_prob else None
-  query *= 1.0 / math.sqrt(query.shape[-1])
-  scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
-  if mask_scores is not None:
-    scores += mask_scores  # [B, N, F, T]
-  dropped = probs = tf.cast(tf.nn.softmax(scores), dtype)
-  if dropout_prob:
-    dropped = drop_at(probs, dropout_prob, seed, compiled)
+  site = current_site(dropout_prob, seed, compiled)
+  softmax = _softmax_for_cpu if is_for_cpu(compiled) else tf.nn.softmax
+  scale = 1.0 / math.sqrt(query.shape[-1])
+  scores = tf.matmul(query, key, transpose_b=True)  # [B, N, F, T]
+  probs, *dropped = _probabilities(
+    *(compiled, scores, scale, mask_scores, softmax, site)
+  )
+  dropped = dropped[0] if site else probs
   context = tf.matmul(dropped, value)  # [B, N, F, H]
   if not is_training:
     return context
 
   def gradient(upstream):
     to_dropped = tf.matmul(upstream, value, transpose_b=True)
-    # The sum over T that softmax's gradient needs equals a sum over H.
-    products = tf.cast(upstream, tf.float32) * tf.cast(context, tf.float32)
-    total = tf.reduce_sum(products, -1, keepdims=True)
-    to_scores = _softmax_gradient(compiled, probs, dropped, to_dropped, total)
+    to_scores = _probabilities_gradient(
+      *(compiled, probs, dropped, to_dropped, context, upstream, scale)
+    )
     to_query = tf.matmul(to_scores, key)
     to_key = tf.matmul(to_scores, query, transpose_a=True)
     return [to_query, to_key, tf.matmul(dropped, upstream, transpose_a=True)]
@@ -70,7 +69,44 @@ def attend(
 
 
 @one_pass
-def _softmax_gradient(probs, dropped, to_dropped, total):
-  """Gradient to the scores [B, N, F, T]; total float32 [B, N, F, 1]."""
-  wide = [tf.cast(x, tf.float32) for x in (probs, dropped, to_dropped)]
-  return tf.cast(wide[1] * wide[2] - wide[0] * total, probs.dtype)
+def _probabilities(scores, scale, mask_scores, softmax, site):
+  """The softmax of scaled scores; with dropout, also what that leaves of it."""
+  wide = tf.cast(scores, tf.float32) * scale
+  if mask_scores is not None:
+    wide += mask_scores
+  probs = softmax(wide)
+  outputs = [probs, drop(probs, site)] if site else [probs]
+  return [tf.cast(x, scores.dtype) for x in outputs]
+
+
+def _softmax_for_cpu(scores):
+  """`tf.nn.softmax` of float32, as XLA computes it fastest on a CPU.
+
+  Several integers are compared by one instruction, but floats one by one. The
+  bits of a float grow with it if those of a negative one are inverted.
+  """
+
+  def ordered(bits):  # it is its own inverse
+    inverted = tf.bitwise.bitwise_xor(bits, np.int32(0x7FFFFFFF))
+    return tf.where(bits < 0, inverted, bits)
+
+  bits = ordered(tf.bitcast(scores, tf.int32))
+  bits = ordered(tf.reduce_max(bits, -1, keepdims=True))
+  largest = tf.stop_gradient(tf.bitcast(bits, tf.float32))
+  powers = tf.exp(scores - largest)
+  return powers * (1.0 / tf.reduce_sum(powers, -1, keepdims=True))
+
+
+@one_pass
+def _probabilities_gradient(
+  probs, dropped, to_dropped, context, upstream, scale
+):
+  """Gradient to the scores, from that to the context, `upstream`."""
+  dtype = probs.dtype
+  probs, dropped, to_dropped, context, upstream = (
+    tf.cast(x, tf.float32)
+    for x in (probs, dropped, to_dropped, context, upstream)
+  )
+  # The sum over T that softmax's gradient needs equals a sum over H.
+  total = tf.reduce_sum(upstream * context, -1, keepdims=True)
+  return tf.cast((dropped * to_dropped - probs * total) * scale, dtype)

@@ -8,12 +8,21 @@ set to 0.
 from __future__ import annotations
 
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from bert.ops.gradients import with_gradient
 from bert.ops.one_pass import one_pass
+
+
+class Site(NamedTuple):
+  """What decides a mask of dropout."""
+
+  dropout_prob: float
+  seed: tf.Tensor  # int32 [2], for this place in the graph
+  has_kernel: bool  # see _random_words
 
 
 def dropout(input_tensor, dropout_prob, seed=None, compiled=False):
@@ -34,29 +43,32 @@ def dropout(input_tensor, dropout_prob, seed=None, compiled=False):
   Raises:
     ValueError: the probability is not from 0 to 1.
   """
-  if not dropout_prob:
+  site = current_site(dropout_prob, seed, compiled)
+  if not site:
     return input_tensor
-  seed = site_seed(seed)
 
-  def drop(values):
-    return drop_at(values, dropout_prob, seed, compiled)
+  def dropped(values):
+    return _drop_in_one_pass(compiled, values, site)
 
   inputs = tf.convert_to_tensor(input_tensor)
-  return with_gradient(drop(inputs), [inputs], lambda value: [drop(value)])
+  outputs = dropped(inputs)
+  return with_gradient(outputs, [inputs], lambda value: [dropped(value)])
 
 
-def site_seed(seed=None):
-  """The seed for the current variable scope.
+def current_site(dropout_prob, seed=None, compiled=False):
+  """The `Site` of the current variable scope, from the arguments of `dropout`.
 
-  Args:
-    seed: int32 [2] of the model; None: drawn when the graph runs.
-
-  Returns:
-    int32 [2].
+  None where there is no dropout.
   """
+  if not dropout_prob:
+    return None
+  if not 0.0 < dropout_prob < 1.0:
+    raise ValueError(f"dropout probability {dropout_prob} is not from 0 to 1")
   seed = draw_seed() if seed is None else seed
-  site = zlib.crc32(tf.get_variable_scope().name.encode()) & 0x7FFFFFFF
-  return tf.random.experimental.stateless_fold_in(seed, site, alg="philox")
+  place = zlib.crc32(tf.get_variable_scope().name.encode()) & 0x7FFFFFFF
+  seed = tf.random.experimental.stateless_fold_in(seed, place, alg="philox")
+  has_kernel = not compiled and bool(tf.config.list_physical_devices("GPU"))
+  return Site(dropout_prob, seed, has_kernel)
 
 
 def draw_seed():
@@ -65,21 +77,15 @@ def draw_seed():
   return tf.random.uniform([2], limits.min, limits.max, tf.int32)
 
 
-def drop_at(inputs, dropout_prob, seed, compiled):
-  """`dropout` with the seed of a place, and TensorFlow's gradient."""
-  if not 0.0 < dropout_prob < 1.0:
-    raise ValueError(f"dropout probability {dropout_prob} is not from 0 to 1")
-  has_kernel = not compiled and bool(tf.config.list_physical_devices("GPU"))
-  return _masked(compiled, inputs, dropout_prob, seed, has_kernel)
-
-
-@one_pass
-def _masked(inputs, dropout_prob, seed, has_kernel):
-  """`drop_at`, where `has_kernel` is that of `_random_words`."""
-  drawn = _random_words(tf.shape(inputs), seed, has_kernel)
-  kept = drawn >= np.uint32(round(dropout_prob * 2**32))
-  scaled = tf.cast(inputs, tf.float32) * (1.0 / (1.0 - dropout_prob))
+def drop(inputs, site):
+  """`dropout` at a site, with TensorFlow's gradient; a part of a pass."""
+  drawn = _random_words(tf.shape(inputs), site.seed, site.has_kernel)
+  kept = drawn >= np.uint32(round(site.dropout_prob * 2**32))
+  scaled = tf.cast(inputs, tf.float32) * (1.0 / (1.0 - site.dropout_prob))
   return tf.cast(tf.where(kept, scaled, tf.zeros_like(scaled)), inputs.dtype)
+
+
+_drop_in_one_pass = one_pass(drop)
 
 
 def _random_words(shape, seed, has_kernel):

@@ -25,6 +25,15 @@ def one_pass(function):
   return run
 
 
+def is_for_cpu(compiled):
+  """Whether what XLA compiles runs on a CPU.
+
+  There, XLA computes sums over columns and a row's maximum one by one. So some
+  functions do it in another way for a CPU, which gives the same numbers.
+  """
+  return compiled and not tf.config.list_physical_devices("GPU")
+
+
 def _compiled(function):
   """The function compiled by XLA, made once per graph and freed with it."""
   with tf.init_scope():

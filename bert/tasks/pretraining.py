@@ -269,7 +269,8 @@ def _judged(logits, labels):
     labels: int32 of any shape with M values.
   """
   labels = tf.reshape(labels, [-1])
-  right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
+  # As int64, which a GPU compares; int32 it would send to the host.
+  right = tf.equal(tf.argmax(logits, axis=-1), tf.cast(labels, tf.int64))
   return layers.cross_entropy(logits, labels), tf.cast(right, tf.float32)
 
 

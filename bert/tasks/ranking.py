@@ -96,7 +96,8 @@ def in_batch_negatives(text_ids):
   """
   contexts, own = text_ids[:, :1], text_ids[:, 1:2]
   columns = tf.reshape(text_ids[:, 1:], [1, -1])  # [1, B * C]
-  is_same_context = tf.equal(contexts, tf.transpose(contexts))  # [B, B]
+  # No transposition: a GPU would send its integers to the host.
+  is_same_context = tf.equal(contexts, tf.reshape(contexts, [1, -1]))  # [B, B]
   is_own = tf.equal(own, columns)  # [B, B * C]
   num_records = tf.matmul(  # in which the response is true for the context
     tf.cast(is_same_context, tf.float32), tf.cast(is_own, tf.float32)

@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 
 from bert.files import clock, writing
-from bert.training import cluster, endings, flags
+from bert.training import cluster, endings, flags, messages
 
 # The folder of the scripts, two above this file.
 _PROJECT = os.path.abspath(os.path.join(__file__, "../../.."))
@@ -131,8 +131,4 @@ def _sentence(error, options):
     return f"{error.filename}: {error.strerror}"
   if isinstance(error, UnicodeEncodeError):  # of a name on the command line
     return f"{error.object!a:.200} is not UTF-8: rename the file or folder"
-  lines = str(getattr(error, "message", error)).split("\n")
-  if isinstance(error, tf.errors.OpError):  # the rest says where it was met
-    noise = re.compile(r"\s|$|Graph exec|Detected at|File |Node:|\[\[|Original")
-    lines = [line for line in lines if not noise.match(line)][:1] or lines
-  return " ".join(" ".join(lines).split())
+  return messages.one_line(error)

@@ -11,8 +11,6 @@ the arrays that `predict` yields, on CPU, GPU and TPU alike.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -23,7 +21,7 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 import optimization
 from bert.files import clock
-from bert.training import checkpoints, cluster, flags
+from bert.training import checkpoints, cluster, devices, flags
 from bert.training.progress import (
   EvaluationListener,
   ProgressHook,
@@ -34,27 +32,6 @@ from bert.training.progress import (
 from bert.training.workers import workers_of, WorkersHook
 
 # ---------------------------------------------------------------- devices
-
-
-def can_compile(use_tpu: bool) -> bool:
-  """Whether XLA may compile parts of a graph; see `modeling.Build`."""
-  return not use_tpu and not tf.config.list_physical_devices("GPU")
-
-
-def describe_devices(use_tpu: bool, tpu_name: str | None) -> str:
-  """One line that says what the run computes on."""
-  if use_tpu:
-    return f"devices: TPU {tpu_name}"
-  names = [
-    tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-    for gpu in tf.config.list_physical_devices("GPU")
-  ]
-  cores = os.cpu_count()
-  if hasattr(os, "sched_getaffinity"):  # Linux: those that we may use
-    cores = len(os.sched_getaffinity(0))
-  if names:
-    return f"devices: {len(names)} GPU ({', '.join(names)}), {cores} CPU cores"
-  return f"devices: no GPU found, {cores} CPU cores"
 
 
 def make_strategy(
@@ -96,8 +73,6 @@ def estimator_for(
     tf.estimator.tpu.TPUEstimator.
   """
   config = _run_config(options, output_dir or options.output_dir)
-  if can_compile(options.use_tpu):
-    _compile_once_quietly()
   return tf.estimator.tpu.TPUEstimator(
     model_fn=model_fn,
     config=config,
@@ -134,8 +109,10 @@ def _run_config(options, output_dir):
     tpu_cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
       options.tpu_name, zone=options.tpu_zone, project=options.gcp_project
     )
+  has_gpu = not options.use_tpu and tf.config.list_physical_devices("GPU")
   return tpu.RunConfig(
     cluster=tpu_cluster,
+    device_fn=devices.place if has_gpu else None,
     session_config=_session_config(options),
     master=options.master,
     model_dir=output_dir,
@@ -153,9 +130,6 @@ def _session_config(options):
   session_config = tf.ConfigProto(allow_soft_placement=True)
   if getattr(options, "distribution", "none") == "mirrored":
     session_config.device_count["CPU"] = len(cluster.devices(options))
-  if getattr(options, "use_xla", False):
-    jit = session_config.graph_options.optimizer_options
-    jit.global_jit_level = tf.OptimizerOptions.ON_1
   return session_config
 
 
@@ -163,20 +137,6 @@ def _writes(strategy):
   """Whether this process saves checkpoints: all but one worker do not."""
   workers = workers_of(strategy)
   return not workers or workers.index == 0
-
-
-@functools.cache
-def _compile_once_quietly():
-  """Compiles something small, to hide what XLA prints the first time."""
-  stderr = os.dup(2)
-  try:
-    with open(os.devnull, "w") as nowhere:
-      os.dup2(nowhere.fileno(), 2)
-    with tf.Graph().as_default(), tf.Session() as session:
-      session.run(tf.function(tf.exp, jit_compile=True)(tf.random.uniform([2])))
-  finally:
-    os.dup2(stderr, 2)
-    os.close(stderr)
 
 
 # ------------------------------------------------------------------ specs
@@ -189,6 +149,10 @@ class GraphOptions:
   init_checkpoint: str | None = None  # prefix of the weights to start from
   optimizer: optimization.Options = optimization.Options()
   random_seed: int = 0  # of dropout
+  # Whether XLA may compile parts of the graph: `devices.can_compile`. What is
+  # exported never has compiled parts.
+  compiled: bool = False
+  whole_step: bool = False  # whether XLA compiles a training step as a whole
   # Whether prediction may have weights that no checkpoint of its own has. A
   # program may name one later: `estimator.predict(checkpoint_path=...)`.
   predicts_with_new_weights: bool = False
@@ -208,7 +172,6 @@ def make_model_fn(task, config, options: GraphOptions):
   Returns:
     `model_fn(features, labels, mode, params, config)`.
   """
-  use_tpu = options.optimizer.use_tpu
 
   def forward(features, is_training, dropout_seed, compiled):
     tensors = task.build(
@@ -230,7 +193,7 @@ def make_model_fn(task, config, options: GraphOptions):
         *(task, forward, features, options, config and config.model_dir)
       )
     else:
-      spec = _inference_spec(task, forward, features, mode, use_tpu)
+      spec = _inference_spec(task, forward, features, mode, options.compiled)
     spec.update(_start(options, config, trained))
     return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
@@ -278,6 +241,7 @@ def original_model_fn(
     init_checkpoint,
     optimizer,
     random_seed,
+    devices.can_compile(use_tpu),
     predicts_with_new_weights=True,
     encoder=encoder,
   )
@@ -288,8 +252,16 @@ def original_model_fn(
 def _training_spec(task, forward, features, options, model_dir):
   """The spec of a training step, as keywords, and the variables it trains."""
   names = []
-  loss_fn = _training_loss(task, forward, features, options, names)
-  step = optimization.train_step(loss_fn, features, options.optimizer)
+
+  def take_step(batch):
+    loss_fn = _training_loss(task, forward, batch, options, names)
+    return optimization.train_step(loss_fn, batch, options.optimizer)
+
+  step = (
+    _as_a_whole(take_step, features)
+    if options.whole_step
+    else take_step(features)
+  )
   shown = _shown(step, names)
   spec = {"loss": shown["loss"], "train_op": step.train_op}
   if options.optimizer.use_tpu:
@@ -301,6 +273,22 @@ def _training_spec(task, forward, features, options, model_dir):
     show_progress("step", tf.train.get_global_step().read_value())
   show_progress("size", tf.reduce_max([tf.size(v) for v in features.values()]))
   return spec, step.variables
+
+
+def _as_a_whole(take_step, features):
+  """The `optimization.TrainStep` of a batch, compiled by XLA as one program."""
+  steps = []
+
+  def computation(*values):
+    step = take_step(dict(zip(features, values)))
+    steps.append(step)
+    with tf.control_dependencies([step.train_op]):
+      return [tf.identity(x) for x in (step.loss, step.learning_rate)]
+
+  loss, rate = tf.xla.experimental.compile(computation, list(features.values()))
+  return dataclasses.replace(
+    steps[0], train_op=tf.group(loss, rate), loss=loss, learning_rate=rate
+  )
 
 
 def _start(options, config, trained):
@@ -358,14 +346,13 @@ def _num_weights(variables):
 
 
 @clock.part("graph")
-def _inference_spec(task, forward, features, mode, use_tpu):
+def _inference_spec(task, forward, features, mode, compiled):
   """The spec of evaluation or prediction, as keywords."""
   is_prediction = mode == tf.estimator.ModeKeys.PREDICT
   # Batches of our pipeline have `example_index`. What an export is fed does
   # not, and the server that runs the export may lack XLA.
   is_served = is_prediction and "example_index" not in features
-  compiled = can_compile(use_tpu) and not is_served
-  outputs = forward(features, False, None, compiled)
+  outputs = forward(features, False, None, compiled and not is_served)
   if is_prediction:
     return {"predictions": _pass_through(outputs.predictions, features)}
   return {
@@ -400,7 +387,7 @@ def _training_loss(task, forward, features, options, names):
     part_seed = tf.random.experimental.stateless_fold_in(
       seed, place, alg="philox"
     )
-    outputs = forward(part, True, part_seed, can_compile(use_tpu))
+    outputs = forward(part, True, part_seed, options.compiled)
     loss = _weighted(outputs.loss_sums, weights)
     if not outputs.shown:
       return loss

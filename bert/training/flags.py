@@ -428,7 +428,9 @@ class RunOptions(ModelOptions, DeviceOptions):
     lower_bound=0.0,
   )
   use_xla: bool = flag(
-    False, "Compile the graph with XLA, which can help on GPU."
+    False,
+    "Compile each training step as a whole with XLA, which can help on GPU;"
+    " compiling takes long, once for each length.",
   )
   distribution: str = flag(
     "none",

@@ -24,6 +24,7 @@ from bert.tasks import task as tasks
 from bert.training import (
   checkpoints,
   cluster,
+  devices,
   estimators,
   flags,
   folders,
@@ -58,6 +59,11 @@ def check_options(
     raise ValueError(f"nothing to do: give at least one of {names}")
   cluster.check_devices(options, inputs)
   _check_batch_split(options)
+  if options.use_xla and options.distribution != "none":
+    raise ValueError(
+      f"--use_xla compiles the step of one device: leave it out with"
+      f" --distribution={options.distribution}"
+    )
   check_precision(options)
   _check_optimizer(options)
   _check_reinit(options)
@@ -472,6 +478,7 @@ def graph_options(
     num_warmup_steps = options.num_warmup_steps
   else:
     num_warmup_steps = int(num_train_steps * options.warmup_proportion)
+  compiled = devices.can_compile(options.use_tpu)
   return estimators.GraphOptions(
     init_checkpoint=init_checkpoint,
     optimizer=optimization.Options(
@@ -491,6 +498,8 @@ def graph_options(
     ),
     reinit_layers=options.reinit_layers,
     random_seed=options.random_seed,
+    compiled=compiled,
+    whole_step=compiled and options.use_xla,
     encoder={
       "use_one_hot_embeddings": options.use_tpu,
       "compute_dtype": tf.as_dtype(options.precision),
@@ -553,7 +562,7 @@ def length_buckets(options: flags.RunOptions) -> str | list[int]:
 def log_devices(options: flags.DeviceOptions) -> None:
   """Logs what the run computes on."""
   logging.info(
-    estimators.describe_devices(
+    devices.describe_devices(
       options.use_tpu, options.tpu_name or options.master
     )
   )
