@@ -96,12 +96,13 @@ def test_a_step_is_one_run_of_the_session(tmp_path, monkeypatch):
 
   monkeypatch.setattr(tf.Session, "run", counted)
   counts = []
-  for steps in (3, 8):
+  for steps in (3, 23):
     estimator = line_estimator(tmp_path / str(steps), steps)
     runs.clear()
     estimators.train(estimator, input_fn, steps, 8, 4, log_steps=2)
     counts.append(len(runs))
-  assert counts[1] - counts[0] == 5
+  # What stops at the last step may look at it once or twice.
+  assert counts[1] - counts[0] == pytest.approx(20, abs=1)
 
 
 @pytest.mark.parametrize("slices", [1, 2])
