@@ -270,8 +270,10 @@ def _training_spec(task, forward, features, options, model_dir):
   for name, scalar in shown.items():
     show_progress(name, scalar)
   with tf.control_dependencies([step.train_op]):  # how many were taken
-    show_progress("step", tf.train.get_global_step().read_value())
-  show_progress("size", tf.reduce_max([tf.size(v) for v in features.values()]))
+    show_progress("steps_taken", tf.train.get_global_step().read_value())
+  show_progress(
+    "batch_elements", tf.reduce_max([tf.size(v) for v in features.values()])
+  )
   return spec, step.variables
 
 

@@ -28,8 +28,8 @@ _PROGRESS = "progress"  # graph collection: the scalars to show
 def show_progress(name: str, scalar: tf.Tensor) -> None:
   """Makes `ProgressHook` show a scalar that is equal on all replicas.
 
-  Two are not shown, but used: `step`, the number of steps taken, with the one
-  that runs; and `size`, which is the same for batches of the same shape.
+  Two are not shown, but used: `steps_taken`, with the step that runs; and
+  `batch_elements`, which is the same for batches of the same shape.
   """
   name = f"{_PROGRESS}/{name}"
   if any(shown.op.name == name for shown in tf.get_collection(_PROGRESS)):
@@ -105,12 +105,12 @@ class ProgressHook(tf.train.SessionRunHook):
     self._window_seconds += seconds
     clock.enter(self._part)
     values = dict(run_values.results)
-    if "size" in values:
-      times = self._times.setdefault(int(values.pop("size")), [])
+    if "batch_elements" in values:
+      times = self._times.setdefault(int(values.pop("batch_elements")), [])
       if len(times) < _TIMES:
         times.append(seconds)
-    if "step" in values:
-      step = values.pop("step")
+    if "steps_taken" in values:
+      step = values.pop("steps_taken")
     else:  # on TPU, where a run is many steps
       step = run_context.session.run(self._step_tensor)
     for name, value in values.items():

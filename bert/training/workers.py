@@ -245,7 +245,7 @@ class WorkersHook(tf.train.SessionRunHook):
 
   def begin(self):
     self._step = tf.train.get_global_step()
-    self._taken = progress.shown()["step"]
+    self._taken = progress.shown()["steps_taken"]
 
   def after_create_session(self, session, coord):
     del coord
