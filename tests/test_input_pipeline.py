@@ -210,6 +210,27 @@ def test_bucket_bounds_of_equal_lengths():
   assert input_pipeline.bucket_bounds([50, 3], 50, min_examples=2) == [50]
 
 
+def test_a_last_bucket_with_too_few_examples_is_joined_to_another():
+  lengths = [3] * 5 + [50]
+  assert input_pipeline.bucket_bounds(lengths, 50, min_examples=2) == [50]
+
+
+@pytest.mark.parametrize(
+  "price, expected",
+  [
+    (0, [8, 16, 24]),  # 168 positions; [8, 24] has 200, [24] has 360
+    (31, [8, 16, 24]),  # 168 + 3 * 31 = 261 < 262 = 200 + 2 * 31
+    (33, [8, 24]),  # 200 + 2 * 33 = 266 < 267 = 168 + 3 * 33
+    (159, [8, 24]),  # 200 + 2 * 159 = 518 < 519 = 360 + 159
+    (161, [24]),  # 360 + 161 = 521 < 522 = 200 + 2 * 161
+  ],
+)
+def test_a_bucket_has_to_save_more_positions_than_it_costs(price, expected):
+  lengths = [8] * 10 + [16] * 4 + [24]
+  found = input_pipeline.bucket_bounds(lengths, 128, bucket_price=price)
+  assert found == expected
+
+
 def test_describe_gives_the_share_of_padding():
   # 4 + 12 tokens of 8 + 16 positions: a third is padding; of 32, a half.
   text = input_pipeline.describe([4, 12], 16, [8, 16])

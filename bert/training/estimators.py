@@ -150,6 +150,9 @@ def _run_config(options, output_dir):
 
 def _session_config(options):
   session_config = tf.ConfigProto(allow_soft_placement=True)
+  # A second round of graph optimisation takes time and finds nothing.
+  rewrites = session_config.graph_options.rewrite_options
+  rewrites.meta_optimizer_iterations = type(rewrites).ONE
   if getattr(options, "distribution", "none") == "mirrored":
     session_config.device_count["CPU"] = len(cluster.devices(options))
   if getattr(options, "use_xla", False):
@@ -206,7 +209,6 @@ def make_model_fn(task, config, options: GraphOptions):
   Returns:
     `model_fn(features, labels, mode, params, config)`.
   """
-  use_tpu = options.optimizer.use_tpu
 
   def forward(features, is_training, dropout_seed, compiled):
     tensors = task.build(
@@ -228,7 +230,7 @@ def make_model_fn(task, config, options: GraphOptions):
         *(task, forward, features, options, config and config.model_dir)
       )
     else:
-      spec = _inference_spec(task, forward, features, mode, use_tpu)
+      spec = _inference_spec(task, forward, features, mode)
     spec.update(_start(options, config, trained))
     return tf.estimator.tpu.TPUEstimatorSpec(mode=mode, **spec)
 
@@ -348,14 +350,14 @@ def _num_weights(variables):
   return sum(variable.shape.num_elements() for variable in variables)
 
 
-def _inference_spec(task, forward, features, mode, use_tpu):
-  """The spec of evaluation or prediction, as keywords."""
+def _inference_spec(task, forward, features, mode):
+  """The spec of evaluation or prediction, as keywords.
+
+  Nothing is compiled: without gradients, TensorFlow's own ops are as fast, new
+  lengths cost nothing, and the server that runs an export may lack XLA.
+  """
   is_prediction = mode == tf.estimator.ModeKeys.PREDICT
-  # Batches of our pipeline have `example_index`. What an export is fed does
-  # not, and the server that runs the export may lack XLA.
-  is_served = is_prediction and "example_index" not in features
-  compiled = can_compile(use_tpu) and not is_served
-  outputs = forward(features, False, None, compiled)
+  outputs = forward(features, False, None, compiled=False)
   if is_prediction:
     return {"predictions": _pass_through(outputs.predictions, features)}
   return {

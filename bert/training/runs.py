@@ -31,6 +31,10 @@ from bert.training import (
   progress,
 )
 
+# Positions that two cores train in the time it takes XLA to compile for one
+# more length: 0.45 s, at 3,500 a second with the 6-layer model in bfloat16.
+# Larger models train fewer, which would seldom choose other lengths.
+_POSITIONS_PER_LENGTH = 1600
 _LEAST_OF_VOCAB = 0.9  # of vocab_size; below, it may be another model's
 
 
@@ -470,6 +474,9 @@ def make_input_fn(
   options: flags.RunOptions, records, schema: Mapping, is_training: bool
 ) -> Callable:
   """Reads records as `input_pipeline.batch_input_fn` does."""
+  price = 0.0  # evaluation and prediction compile nothing
+  if is_training and estimators.can_compile(options.use_tpu):
+    price = _POSITIONS_PER_LENGTH / options.num_train_epochs
   return input_pipeline.batch_input_fn(
     records,
     schema,
@@ -479,6 +486,7 @@ def make_input_fn(
     drop_remainder=options.use_tpu,
     random_seed=options.random_seed,
     first_batch=checkpoints.current_step(options.output_dir),
+    bucket_price=price,
   )
 
 
