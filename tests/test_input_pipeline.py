@@ -238,13 +238,27 @@ def test_describe_gives_the_share_of_padding():
 
 
 @pytest.mark.parametrize(
-  ("is_training", "bounds"), [(False, [8, 16]), (True, [16])]
+  ("is_training", "train_batch_size", "price", "bounds"),
+  [
+    (False, 6, 0, [8, 16]),
+    (True, 5, 0, [8, 16]),  # both have 5 examples
+    (True, 6, 0, [16]),
+    (True, 5, 39, [8, 16]),  # 120 + 2 * 39 positions, or 160 + 39
+    (True, 5, 41, [16]),
+  ],
 )
-def test_auto_bounds_follow_from_the_records(records, is_training, bounds):
-  # With 10 examples in batches of 2, a training bucket needs at least 8.
-  file = record_files.RecordFile(records, LENGTHS)
+def test_auto_bounds_follow_from_the_records(
+  records, is_training, train_batch_size, price, bounds
+):
   input_fn = input_pipeline.batch_input_fn(
-    file, SCHEMA, is_training, 2, "auto", drop_remainder=False, random_seed=1
+    record_files.RecordFile(records, LENGTHS),
+    SCHEMA,
+    is_training,
+    train_batch_size,
+    "auto",
+    drop_remainder=False,
+    random_seed=1,
+    bucket_price=price,
   )
   dataset = input_fn({"batch_size": 2})
   batch = tf.data.make_one_shot_iterator(dataset).get_next()["input_ids"]
