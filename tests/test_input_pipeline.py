@@ -210,6 +210,27 @@ def test_bucket_bounds_of_equal_lengths():
   assert input_pipeline.bucket_bounds([50, 3], 50, min_examples=2) == [50]
 
 
+def test_a_last_bucket_with_too_few_examples_is_joined_to_another():
+  lengths = [3] * 5 + [50]
+  assert input_pipeline.bucket_bounds(lengths, 50, min_examples=2) == [50]
+
+
+@pytest.mark.parametrize(
+  "price, expected",
+  [
+    (0, [8, 16, 24]),  # 168 positions; [8, 24] has 200, [24] has 360
+    (31, [8, 16, 24]),  # 168 + 3 * 31 = 261 < 262 = 200 + 2 * 31
+    (33, [8, 24]),  # 200 + 2 * 33 = 266 < 267 = 168 + 3 * 33
+    (159, [8, 24]),  # 200 + 2 * 159 = 518 < 519 = 360 + 159
+    (161, [24]),  # 360 + 161 = 521 < 522 = 200 + 2 * 161
+  ],
+)
+def test_a_bucket_has_to_save_more_positions_than_it_costs(price, expected):
+  lengths = [8] * 10 + [16] * 4 + [24]
+  found = input_pipeline.bucket_bounds(lengths, 128, bucket_price=price)
+  assert found == expected
+
+
 def test_describe_gives_the_share_of_padding():
   # 4 + 12 tokens of 8 + 16 positions: a third is padding; of 32, a half.
   text = input_pipeline.describe([4, 12], 16, [8, 16])
@@ -217,13 +238,27 @@ def test_describe_gives_the_share_of_padding():
 
 
 @pytest.mark.parametrize(
-  ("is_training", "bounds"), [(False, [8, 16]), (True, [16])]
+  ("is_training", "train_batch_size", "price", "bounds"),
+  [
+    (False, 6, 0, [8, 16]),
+    (True, 5, 0, [8, 16]),  # both have 5 examples
+    (True, 6, 0, [16]),
+    (True, 5, 39, [8, 16]),  # 120 + 2 * 39 positions, or 160 + 39
+    (True, 5, 41, [16]),
+  ],
 )
-def test_auto_bounds_follow_from_the_records(records, is_training, bounds):
-  # With 10 examples in batches of 2, a training bucket needs at least 8.
-  file = record_files.RecordFile(records, LENGTHS)
+def test_auto_bounds_follow_from_the_records(
+  records, is_training, train_batch_size, price, bounds
+):
   input_fn = input_pipeline.batch_input_fn(
-    file, SCHEMA, is_training, 2, "auto", drop_remainder=False, random_seed=1
+    record_files.RecordFile(records, LENGTHS),
+    SCHEMA,
+    is_training,
+    train_batch_size,
+    "auto",
+    drop_remainder=False,
+    random_seed=1,
+    bucket_price=price,
   )
   dataset = input_fn({"batch_size": 2})
   batch = tf.data.make_one_shot_iterator(dataset).get_next()["input_ids"]

@@ -13,6 +13,7 @@ from helpers import write
 
 import modeling
 import optimization
+from bert.records import input_pipeline, record_files
 from bert.tasks import task
 from bert.training import cluster, flags, runs
 
@@ -399,6 +400,27 @@ def test_length_buckets_end_with_the_longest_sequence(text, expected):
 def test_length_buckets_ascend(text):
   with pytest.raises(ValueError, match=f"--length_buckets={text}: give auto"):
     runs.length_buckets(Options(length_buckets=text))
+
+
+@pytest.mark.parametrize(
+  ("epochs", "bounds"), [(3.0, [8, 16]), (1.0, [8, 16]), (0.5, [16])]
+)
+def test_short_trainings_have_fewer_lengths(
+  options, monkeypatch, epochs, bounds
+):
+  # [8, 16] saves 300 * 8 = 2400 of 9600 positions an epoch.
+  chosen = []
+  monkeypatch.setattr(
+    input_pipeline,
+    "input_fn_builder",
+    lambda *args: chosen.append(args[5]),
+  )
+  options = dataclasses.replace(options, num_train_epochs=epochs)
+  records = record_files.RecordFile("a.tf_record", [5] * 300 + [13] * 300)
+  schema = record_files.sequence_schema(16)
+  runs.make_input_fn(options, records, schema, is_training=True)
+  runs.make_input_fn(options, records, schema, is_training=False)
+  assert chosen == [bounds, [8, 16]]
 
 
 def test_a_tpu_has_no_length_buckets():

@@ -33,18 +33,23 @@ def bucket_bounds(
   max_seq_length: int,
   min_examples: int = 1,
   max_buckets: int = _MAX_BUCKETS,
+  bucket_price: float = 0.0,
 ) -> list[int]:
-  """Chooses the bounds that leave the least padding in `lengths`.
+  """Chooses the bounds that cost the fewest positions.
 
   A dynamic programme over the histogram of lengths, rounded up to multiples
   of 8: best[k][j] is the smallest number of positions that k buckets need for
-  all examples up to the j-th rounded length.
+  all examples up to the j-th rounded length. Of all k, the one with the
+  smallest sum of these positions and k prices is chosen.
 
   Args:
     lengths: the number of tokens in each example.
     max_seq_length: the padded length; no bound exceeds it.
     min_examples: the fewest examples in a bucket, where possible.
     max_buckets: the largest number of bounds.
+    bucket_price: what each bucket costs, such as the time to compile for its
+      length, in positions that could be computed instead, while all `lengths`
+      are computed once.
 
   Returns:
     Ascending bounds; the last one fits the longest example.
@@ -62,11 +67,12 @@ def bucket_bounds(
     for j in range(1, size + 1):
       taken = total[j] - total[:j]
       cost = best[k - 1, :j] + taken * values[j - 1]
-      if j < size or np.isfinite(cost[taken >= min_examples]).any():
+      if k > 1 or j < size:  # one bucket for all is always allowed
         cost = np.where(taken >= min_examples, cost, np.inf)
       start[k, j] = np.argmin(cost)
       best[k, j] = cost[start[k, j]]
-  k, j = int(np.argmin(best[:, size])), size
+  prices = np.arange(max_buckets + 1) * bucket_price
+  k, j = int(np.argmin(best[:, size] + prices)), size
   bounds = []
   while j > 0:
     bounds.append(int(values[j - 1]))
@@ -264,6 +270,7 @@ def batch_input_fn(
   drop_remainder: bool,
   random_seed: int | None = None,
   first_batch: int = 0,
+  bucket_price: float = 0.0,
 ):
   """Makes an `input_fn` from one file, with bounds that suit its examples.
 
@@ -278,12 +285,15 @@ def batch_input_fn(
     drop_remainder: as in `input_fn_builder`.
     random_seed: the seed of the order of examples.
     first_batch: as in `input_fn_builder`.
+    bucket_price: as in `bucket_bounds`.
   """
   longest = schema["input_ids"].shape[-1]
   if buckets == "auto":
-    # In training, a bucket should fill up soon.
-    fewest = 4 * train_batch_size if is_training else 1
-    buckets = bucket_bounds(records.lengths, longest, fewest)
+    # In training, a bucket should fill up in each epoch.
+    fewest = train_batch_size if is_training else 1
+    buckets = bucket_bounds(
+      records.lengths, longest, fewest, bucket_price=bucket_price
+    )
   name = os.path.basename(records.path).partition(".")[0]
   logging.info(f"{name}: {describe(records.lengths, longest, buckets)}")
   return input_fn_builder(

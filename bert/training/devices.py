@@ -43,6 +43,11 @@ def describe_devices(use_tpu: bool, tpu_name: str | None) -> str:
   return f"devices: no GPU found, {cores} CPU cores"
 
 
+def has_gpu() -> bool:
+  """Whether TensorFlow sees a GPU."""
+  return bool(tf.config.list_physical_devices("GPU"))
+
+
 @functools.cache
 def can_compile(use_tpu: bool) -> bool:
   """Whether XLA may compile parts of a graph; see `modeling.Build`.
@@ -51,8 +56,7 @@ def can_compile(use_tpu: bool) -> bool:
   """
   if use_tpu:
     return False
-  has_gpu = bool(tf.config.list_physical_devices("GPU"))
-  problem = why_not_compiled(has_gpu, compile_once, ptxas())
+  problem = why_not_compiled(has_gpu(), compile_once, ptxas())
   if problem:
     logging.warning(
       f"XLA can't compile for this GPU ({problem}), so plain ops compute"

@@ -109,7 +109,7 @@ def _run_config(options, output_dir):
     tpu_cluster = tf.distribute.cluster_resolver.TPUClusterResolver(
       options.tpu_name, zone=options.tpu_zone, project=options.gcp_project
     )
-  has_gpu = not options.use_tpu and tf.config.list_physical_devices("GPU")
+  has_gpu = not options.use_tpu and devices.has_gpu()
   return tpu.RunConfig(
     cluster=tpu_cluster,
     device_fn=devices.place if has_gpu else None,
@@ -128,6 +128,9 @@ def _run_config(options, output_dir):
 
 def _session_config(options):
   session_config = tf.ConfigProto(allow_soft_placement=True)
+  # A second round of graph optimisation takes time and finds nothing.
+  rewrites = session_config.graph_options.rewrite_options
+  rewrites.meta_optimizer_iterations = type(rewrites).ONE
   if getattr(options, "distribution", "none") == "mirrored":
     session_config.device_count["CPU"] = len(cluster.devices(options))
   return session_config
@@ -349,12 +352,17 @@ def _num_weights(variables):
 
 @clock.part("graph")
 def _inference_spec(task, forward, features, mode, compiled):
-  """The spec of evaluation or prediction, as keywords."""
+  """The spec of evaluation or prediction, as keywords.
+
+  On a CPU nothing is compiled: without gradients, TensorFlow's own ops are as
+  fast, and new lengths cost nothing.
+  """
   is_prediction = mode == tf.estimator.ModeKeys.PREDICT
   # Batches of our pipeline have `example_index`. What an export is fed does
   # not, and the server that runs the export may lack XLA.
   is_served = is_prediction and "example_index" not in features
-  outputs = forward(features, False, None, compiled and not is_served)
+  is_compiled = compiled and devices.has_gpu() and not is_served
+  outputs = forward(features, False, None, is_compiled)
   if is_prediction:
     return {"predictions": _pass_through(outputs.predictions, features)}
   return {

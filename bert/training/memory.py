@@ -16,7 +16,7 @@ import tensorflow.compat.v1 as tf
 
 import modeling
 from bert.records import input_pipeline
-from bert.training import cluster, flags
+from bert.training import cluster, devices, flags
 
 _FLOAT = 4  # bytes
 _COPIES = 4  # of each weight: itself, its gradient and two moments
@@ -35,7 +35,7 @@ def check_memory(
   """Raises ValueError if training needs far more memory than there is."""
   if options.use_tpu or options.master:
     return
-  if not options.do_train or tf.config.list_physical_devices("GPU"):
+  if not options.do_train or devices.has_gpu():
     return
   weights, batch = weight_bytes(options, config), batch_bytes(options, config)
   there = machine_bytes()
