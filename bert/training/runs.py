@@ -19,7 +19,7 @@ import modeling
 import optimization
 import tokenization
 from bert.files import reading, writing
-from bert.records import input_pipeline
+from bert.records import input_pipeline, packed_batches
 from bert.tasks import task as tasks
 from bert.training import (
   checkpoints,
@@ -58,6 +58,7 @@ def check_options(
     raise ValueError(f"nothing to do: give at least one of {names}")
   cluster.check_devices(options, inputs)
   _check_batch_split(options)
+  _check_packing(options)
   check_precision(options)
   folders.check_output_dir(options)
 
@@ -82,6 +83,18 @@ def _check_batch_split(options):
       f"--train_batch_size={options.train_batch_size} can't be split into"
       f" {slices * replicas} equal parts: --gradient_accumulation_steps="
       f"{slices} on each of {replicas} devices"
+    )
+
+
+def _check_packing(options):
+  if options.packed_rows and not options.pack_sequences:
+    raise ValueError("--packed_rows needs --pack_sequences")
+  if not options.pack_sequences:
+    return
+  if "length_buckets" in options.given and options.length_buckets != "none":
+    raise ValueError(
+      f"--length_buckets={options.length_buckets} and --pack_sequences are two"
+      " ways to have less padding: give one of them"
     )
 
 
@@ -469,7 +482,17 @@ def record_path(options: flags.RunOptions, name: str) -> str:
 def make_input_fn(
   options: flags.RunOptions, records, schema: Mapping, is_training: bool
 ) -> Callable:
-  """Reads records as `input_pipeline.batch_input_fn` does."""
+  """Reads records as `input_pipeline.batch_input_fn` does.
+
+  Raises:
+    ValueError: the records can't be packed, and should be.
+  """
+  if options.pack_sequences and len(schema["input_ids"].shape) > 1:
+    raise ValueError(
+      "--pack_sequences is for records of one sequence each, and these have"
+      f" {schema['input_ids'].shape[0]}: leave it out"
+    )
+  lengths = records.lengths
   return input_pipeline.batch_input_fn(
     records,
     schema,
@@ -479,17 +502,43 @@ def make_input_fn(
     drop_remainder=options.use_tpu,
     random_seed=options.random_seed,
     first_batch=checkpoints.current_step(options.output_dir),
+    packer=make_packer(options, lengths, len(lengths), is_training),
+  )
+
+
+def make_packer(
+  options: flags.RunOptions,
+  lengths: Sequence[int],
+  num_examples: int,
+  is_training: bool,
+) -> packed_batches.Packer | None:
+  """What packs examples with --pack_sequences; None without.
+
+  Args:
+    options: of the script.
+    lengths: tokens of each example, in order; in training, of some.
+    num_examples: how many there are.
+    is_training: whether they are to be trained on.
+  """
+  if not options.pack_sequences:
+    return None
+  parts, rows = options.num_tpu_cores if options.use_tpu else 1, 0
+  if is_training:
+    parts = options.gradient_accumulation_steps * cluster.num_replicas(options)
+    rows = options.packed_rows
+  return packed_batches.Packer(
+    lengths, num_examples, options.max_seq_length, parts, rows
   )
 
 
 def length_buckets(options: flags.RunOptions) -> str | list[int]:
-  """--length_buckets as "auto" or a list of bounds; [] on TPU.
+  """--length_buckets as "auto" or a list of bounds; [] if batches are not cut.
 
   Raises:
     ValueError: the option holds something else.
   """
   text = options.length_buckets
-  if options.use_tpu or text == "none":
+  if options.use_tpu or options.pack_sequences or text == "none":
     return []
   if text == "auto":
     return "auto"
