@@ -16,11 +16,11 @@ import tensorflow.compat.v1 as tf
 import modeling
 import optimization
 import run_classifier
-import run_pretraining
 import run_ranker
 from bert.records import corpora, input_pipeline, packed_batches, record_files
 from bert.tasks import classification as classification_task
 from bert.tasks import ranking, tagging
+from bert.tasks.answering import Answering
 from bert.tasks.answering_data import answering
 from bert.tasks.classification_data import classification
 from bert.tasks.pretraining import Pretraining, PretrainingNote
@@ -30,7 +30,7 @@ LENGTH = 16
 CONFIG = {
   "vocab_size": 20,
   "hidden_size": 8,
-  "num_hidden_layers": 2,
+  "num_hidden_layers": 1,
   "num_attention_heads": 2,
   "intermediate_size": 16,
   "max_position_embeddings": 16,
@@ -47,6 +47,7 @@ for sequence, row, start in (
   *((4, 3, 0), (6, 3, 8), (2, 3, 12)),
 ):
   STARTS[sequence, row] = start
+PACKED = {"packed_starts": STARTS}
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +106,10 @@ def packer_shapes(packer, batch_size):
 @pytest.mark.parametrize(
   ("rows", "message"),
   [
-    (50, "--packed_rows=50: .* 128 sequences needs at least 6[5-9] rows of 100"),
+    (
+      50,
+      "--packed_rows=50: .* 128 sequences needs at least 6[5-9] rows of 100",
+    ),
     (99, "--packed_rows=99: .* positions, in multiples of 2"),
   ],
 )
@@ -195,7 +199,10 @@ def test_each_example_comes_once_an_epoch(records, parts):
 
 @pytest.mark.parametrize("first", [3, 7])
 def test_packed_training_resumes_where_it_stopped(records, first):
-  whole, rest = packed(records, True, 8, 10), packed(records, True, 8, 3, 1, first)
+  whole, rest = (
+    packed(records, True, 8, 10),
+    packed(records, True, 8, 3, 1, first),
+  )
   for one, other in zip(whole[first:], rest):
     assert one["label_ids"].tolist() == other["label_ids"].tolist()
 
@@ -287,7 +294,7 @@ def for_tagging(rng):
     use_crf=True,
     birnn_cell="gru",
     birnn_size=4,
-    mix_layers=[-1, -2],
+    mix_layers=[-1],
     do_lower_case=True,
     max_seq_length=LENGTH,
   )
@@ -329,68 +336,288 @@ class Result:
   weights: dict  # {name: after the step}
 
 
-def step(task, batch, slices=1, **encoder):
-  """One training step in a graph of its own."""
-  rates = (0.1, 10, 0)
-  graph = estimators.original_model_fn(
-    *(task, modeling.BertConfig.from_dict(CONFIG), None, *rates, False, False),
+def step(task, batch, predicts=True, slices=1, compiled=False, **encoder):
+  """Predictions and one training step, in a graph of their own."""
+  config = modeling.BertConfig.from_dict(CONFIG)
+  model_fn = estimators.original_model_fn(
+    *(task, config, None, 0.1, 10, 0, False, False),
     optimizer_options=optimization.Options(slices=slices),
     encoder_options=encoder,
   )
-  with tf.Graph().as_default(), tf.Session() as session:
+  with (
+    tf.Graph().as_default(),
+    tf.Session() as session,
+    pytest.MonkeyPatch.context() as monkeypatch,
+  ):
+    monkeypatch.setattr(estimators, "can_compile", lambda use_tpu: compiled)
     tf.set_random_seed(1)
-    features = {name: tf.constant(value) for name, value in batch.items()}
     features = {
-      name: tf.cast(value, tf.int32) if value.dtype == tf.int64 else value
-      for name, value in features.items()
+      name: tf.constant(
+        value, tf.float32 if value.dtype == np.float32 else tf.int32
+      )
+      for name, value in batch.items()
     }
-    spec = graph(features, None, tf.estimator.ModeKeys.TRAIN, {})
-    with tf.variable_scope(tf.get_variable_scope(), reuse=True):
-      config = modeling.BertConfig.from_dict(CONFIG)
-      tensors = task.build(config, features, scope="bert", **encoder)
+    spec = model_fn(features, None, tf.estimator.ModeKeys.TRAIN, {})
+    predictions = {}
+    if predicts:
+      with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+        tensors = task.build(config, features, scope="bert")
       predictions = task.scored(tensors, features).predictions
     session.run(tf.global_variables_initializer())
     predictions = session.run(predictions)
     loss, _ = session.run([spec.loss, spec.train_op])
-    weights = {v.op.name: session.run(v) for v in tf.trainable_variables()}
-    moments = {
-      v.op.name: session.run(v)
-      for v in tf.global_variables()
-      if v.op.name.endswith("/adam_m")
-    }
+    values = session.run({v.op.name: v for v in tf.global_variables()})
+    weights = {v.op.name: values[v.op.name] for v in tf.trainable_variables()}
+  moments = {n: v for n, v in values.items() if n.endswith("/adam_m")}
   return Result(loss, predictions, moments, weights)
 
 
-def both(name, **options):
-  """The results of the same sequences without packing, and packed."""
+def inputs_of(name):
+  """A task and a batch of sequences of LENGTHS, without packing."""
   rng = np.random.RandomState(3)
   task, columns = TASKS[name](rng)
-  batch = {**sequences(rng), **columns}
-  plain = step(task, batch)
-  return plain, step(task, {**batch, "packed_starts": STARTS}, **options)
+  return task, {**sequences(rng), **columns}
 
 
-def compare(plain, other, atol=1e-5, predictions=True):
+def compare(plain, other, atol=1e-5):
+  """Asserts that losses, gradients and the weights after a step are equal."""
   np.testing.assert_allclose(other.loss, plain.loss, atol=atol)
   assert other.moments.keys() == plain.moments.keys()
-  assert max(np.abs(m).max() for m in plain.moments.values()) > 1e-3
+  assert max(np.abs(m).max() for m in plain.moments.values()) > 1e-2
   for name, moment in plain.moments.items():
-    np.testing.assert_allclose(
-      other.moments[name], moment, atol=atol / 10, err_msg=name
+    np.testing.assert_allclose(other.moments[name], moment, 0, atol / 10, name)
+  # A step is up to 0.3, whatever the size of the gradient. Where that is 0 but
+  # for rounding, so is nothing of the step.
+  for name, weight in plain.weights.items():
+    is_sure = np.abs(plain.moments.get(f"{name}/adam_m", 0.0)) > 1e-5
+    found, wanted = (
+      np.where(is_sure, w, 0) for w in (other.weights[name], weight)
     )
-  if predictions:
-    for name, values in plain.predictions.items():
-      np.testing.assert_allclose(
-        other.predictions[name], values, atol=atol, err_msg=name
-      )
+    np.testing.assert_allclose(found, wanted, 0, 10 * atol, name)
 
 
 @pytest.mark.parametrize("name", [n for n in TASKS if n != "questions"])
 def test_a_packed_step_is_the_step_of_the_same_sequences(name):
-  plain, other = both(name)
+  task, batch = inputs_of(name)
+  plain, other = step(task, batch), step(task, {**batch, **PACKED})
   compare(plain, other)
-  # Adam divides by the root of tiny gradients; a hundredth of a step is left.
-  for key, weight in plain.weights.items():
+  for key, values in plain.predictions.items():
+    np.testing.assert_allclose(other.predictions[key], values, 0, 1e-5, key)
+
+
+class OneByOne(Answering):
+  """Windows that are computed one after the other, without padding."""
+
+  def build(self, config, features, **options):
+    windows = []
+    for i, length in enumerate(LENGTHS):
+      one = {
+        key: value[i : i + 1, :length] if value.shape.rank == 2 else value[i]
+        for key, value in features.items()
+      }
+      with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        found = super().build(config, one, **{**options, "scope": "bert"})
+      windows.append(
+        {
+          key: tf.pad(v, [[0, 0], [0, LENGTH - length]], constant_values=-1e4)
+          for key, v in found.items()
+        }
+      )
+    return {
+      key: tf.concat([window[key] for window in windows], axis=0)
+      for key in windows[0]
+    }
+
+
+def test_packed_questions_are_those_without_padding():
+  task, batch = inputs_of("questions")
+  plain = step(OneByOne(task.note), batch)
+  other = step(task, {**batch, **PACKED})
+  compare(plain, other)
+  is_token = batch["input_mask"] > 0
+  for key in ("start_logits", "end_logits"):
     np.testing.assert_allclose(
-      other.weights[key], weight, atol=1e-4, err_msg=key
+      *(found.predictions[key][is_token] for found in (other, plain)),
+      atol=1e-5,
     )
+    assert other.predictions[key][~is_token].max() < -9999
+
+
+# The same sequences in two parts of three rows each.
+IN_PARTS = np.full([8, 3], -1)
+for sequence, row, start in (
+  *((3, 0, 0), (1, 1, 0), (0, 1, 11), (2, 2, 0)),
+  *((7, 0, 0), (5, 0, 9), (4, 1, 0), (6, 2, 5)),
+):
+  IN_PARTS[sequence, row] = start
+
+
+@pytest.mark.parametrize(
+  ("starts", "options", "atol"),
+  [
+    (IN_PARTS, {"slices": 2}, 1e-5),
+    (STARTS, {"recompute_layers": True}, 1e-5),
+    (STARTS, {"compiled": True}, 1e-5),
+    (STARTS, {"use_one_hot_embeddings": True}, 1e-5),
+    (STARTS, {"trained_layers": 1}, 1e-5),
+    (STARTS, {"compute_dtype": tf.bfloat16}, 5e-3),
+  ],
+)
+def test_a_packed_step_goes_with_other_options(starts, options, atol):
+  task, batch = inputs_of("classification")
+  plain = step(task, batch, False, **{**options, "slices": 1})
+  batch = {**batch, "packed_starts": starts}
+  compare(plain, step(task, batch, False, **options), atol)
+
+
+def test_packing_needs_static_shapes():
+  ids = tf.zeros([8, LENGTH], tf.int32)
+  with pytest.raises(ValueError, match="packing needs static shapes, not"):
+    modeling.BertModel(
+      *(modeling.BertConfig.from_dict(CONFIG), False, ids, ids),
+      packed_starts=tf.placeholder(tf.int32, [8, None]),
+    )
+
+
+# ----------------------------------------------------------------- scripts
+
+WORDS = [
+  "good",
+  "fine",
+  "happy",
+  "bad",
+  "sad",
+  "awful",
+  "day",
+  "week",
+  "one",
+  "two",
+]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  """64 sentences of 1 to 9 words to train on, and 20 to evaluate."""
+  folder = tmp_path_factory.mktemp("data")
+  tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+  tokens += [f"[unused{i}]" for i in range(len(tokens), CONFIG["vocab_size"])]
+  helpers.write(folder / "vocab.txt", "\n".join(tokens) + "\n")
+  helpers.write(folder / "bert_config.json", json.dumps(CONFIG))
+  rng = np.random.RandomState(0)
+  for name, count in (("train", 64), ("dev", 20), ("test", 20)):
+    lines = [
+      f"{' '.join(rng.choice(WORDS, rng.randint(1, 10)))}\t{'ab'[i % 2]}"
+      for i in range(count)
+    ]
+    text = "\n".join(["text\tlabel", *lines]) + "\n"
+    helpers.write(folder / f"{name}.tsv", text)
+  return folder
+
+
+def run(script, data_dir, output_dir, *flags):
+  return helpers.run(
+    script,
+    f"--data_dir={data_dir}",
+    f"--vocab_file={data_dir}/vocab.txt",
+    f"--bert_config_file={data_dir}/bert_config.json",
+    f"--output_dir={output_dir}",
+    *("--do_train", "--max_seq_length=12", "--learning_rate=1e-2"),
+    *flags,
+  )
+
+
+def run_classifier_on(data_dir, output_dir, *flags):
+  """Four steps, each on all of the sentences."""
+  return run(
+    *(run_classifier, data_dir, output_dir, "--task_name=custom"),
+    *("--train_batch_size=64", "--num_train_epochs=4", "--log_steps=1"),
+    *flags,
+  )
+
+
+def losses(output_dir):
+  """The loss of each step, from the event files."""
+  found = {}
+  for path in sorted(output_dir.glob("events*")):
+    for event in tf.train.summary_iterator(str(path)):
+      for value in event.summary.value:
+        if value.tag == "train/loss":
+          found[event.step] = value.simple_value
+  return [found[step] for step in sorted(found)]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("distribution")
+def test_two_devices_train_and_predict_with_packed_sequences(
+  data_dir, tmp_path
+):
+  padded, folder = tmp_path / "padded", tmp_path / "packed"
+  predict = "--do_eval", "--do_predict"
+  done = run_classifier_on(data_dir, padded, "--length_buckets=none", *predict)
+  assert done.returncode == 0, done.stderr
+  done = run_classifier_on(
+    *(data_dir, folder, "--pack_sequences", "--distribution=mirrored"),
+    *("--gradient_accumulation_steps=2", *predict),
+  )
+  assert done.returncode == 0, done.stderr
+  assert "train: 64 examples, 7.0 tokens on average, packed (42" in done.stderr
+  assert "packed: 64 sequences in 44 rows of 12 positions, 16" in done.stderr
+  assert done.stderr.count("predicted 20 examples") == 2
+  assert len(losses(padded)) == 4
+  np.testing.assert_allclose(losses(folder), losses(padded), rtol=1e-5)
+  scores, wanted = (
+    json.loads((each / "eval_results.json").read_text())
+    for each in (folder, padded)
+  )
+  assert scores["eval_loss"] == pytest.approx(wanted["eval_loss"], rel=1e-5)
+  found, wanted = (
+    np.loadtxt(each / "test_results.tsv") for each in (folder, padded)
+  )
+  np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    (("--packed_rows=9",), "--packed_rows needs --pack_sequences"),
+    (
+      ("--pack_sequences", "--length_buckets=8"),
+      "--length_buckets=8 and --pack_sequences are two ways to have less pad",
+    ),
+    (
+      ("--pack_sequences", "--packed_rows=9"),
+      "--packed_rows=9: a batch of 64 sequences needs at least 40 rows of 12",
+    ),
+  ],
+)
+def test_rows_and_flags_that_do_not_fit_are_named(
+  data_dir, tmp_path, flags, message
+):
+  done = run_classifier_on(data_dir, tmp_path / "out", *flags)
+  assert done.returncode == 1
+  assert message in done.stderr
+
+
+def test_a_batch_that_its_rows_do_not_hold_ends_in_one_sentence(
+  data_dir, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(packed_batches, "rows_needed", lambda *_: 2)
+  done = run_classifier_on(data_dir, tmp_path / "out", "--pack_sequences")
+  assert done.returncode == 1
+  assert done.stderr.splitlines()[-1] == (
+    "error: --pack_sequences: 2 rows of 12 positions do not hold the 64"
+    " sequences of a batch, or of a part of it: give a higher"
+    " --packed_rows"
+  )
+
+
+def test_records_of_several_sequences_are_not_packed(data_dir, tmp_path):
+  rows = ["context,response,label"]
+  rows += [f"{word} day,{word},{n % 2}" for n, word in enumerate(WORDS)]
+  helpers.write(tmp_path / "train.csv", "\n".join(rows) + "\n")
+  done = run(
+    *(run_ranker, data_dir, tmp_path / "out", f"--data_dir={tmp_path}"),
+    *("--model=representation", "--pack_sequences", "--train_batch_size=2"),
+  )
+  assert done.returncode == 1
+  assert "--pack_sequences is for records of one sequence each" in done.stderr

@@ -479,7 +479,11 @@ def replica_shares(dataset, batch_size, context):
   def parts(batch):
     def part(replica):
       rows = slice(replica * size, (replica + 1) * size)
-      return {name: value[rows] for name, value in batch.items()}
+      parts = {name: value[rows] for name, value in batch.items()}
+      for name, value in batch.items():
+        if value.shape.is_fully_defined():
+          parts[name].set_shape([size, *value.shape[1:]])
+      return parts
 
     return tf.data.Dataset.range(first, first + replicas).map(part)
 

@@ -30,10 +30,10 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 
 POOL_EXAMPLES = 8192
-# By how much the lengths of a pool may differ from those of all examples, in
-# quantiles times the root of the pool's size. 1.5 is over 5 standard deviations
+# By how much the lengths of a pool may differ from those that are known, in
+# quantiles times the root of its size. 1.25 is over 4 standard deviations
 # of the mean of evenly spread lengths.
-_CHANCE = 1.5
+_CHANCE = 1.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +120,10 @@ class Packer:
         f" least {least * self.parts} rows of {self.row_length} positions"
         f"{several}"
       )
-    share = 1 - np.mean(self.lengths) * places / (rows * self.row_length)
+    share = 1 - np.mean(expected) * places / (rows * self.row_length)
     logging.info(
       f"packed: {batch_size} sequences in {rows * self.parts} rows of"
-      f" {self.row_length} positions, {share:.1%} of what is computed is padding"
+      f" {self.row_length} positions: {share:.1%} of them are padding"
     )
     return rows
 
@@ -139,13 +139,13 @@ class Packer:
     Returns:
       Two of int [1, size].
     """
-    ascending = np.sort(self.lengths)
-    middle = (np.arange(size) + 0.5) / size
-    pools = []
-    for quantiles in (middle, middle + _CHANCE / math.sqrt(size)):
-      places = (quantiles * len(ascending)).astype(int)
-      pools.append(ascending[np.minimum(places, len(ascending) - 1)][None])
-    return pools
+    ascending, known = np.sort(self.lengths), len(self.lengths)
+    of_pool = 1 / size - 1 / (2 * self.num_examples)  # it is in two epochs
+    of_sample = 1 / known - 1 / self.num_examples
+    chance = _CHANCE * math.sqrt(max(of_pool, 0.0) + of_sample)
+    quantiles = (np.arange(size) + 0.5) / size + [[0.0], [chance]]
+    places = np.minimum((quantiles * known).astype(int), known - 1)
+    return np.split(ascending[places], 2)
 
 
 def rows_needed(pools, places: int, row_length: int) -> int:
@@ -207,7 +207,7 @@ def place(lengths, num_parts: int, num_rows: int, row_length: int):
   filled, examples, starts = tf.scan(add, groups, start)
   problem = (
     f"--pack_sequences: {num_rows} rows of {row_length} positions do not hold"
-    f" the {groups.shape[0]} sequences of a batch, or of a device's part of it:"
+    f" the {groups.shape[0]} sequences of a batch, or of a part of it:"
     " give a higher --packed_rows"
   )
   check = tf.debugging.Assert(tf.reduce_max(filled) <= row_length, [problem])
