@@ -51,8 +51,9 @@ class PackedRows:
       )
     self._shape = [rows, length]
     self._is_token = tf.cast(input_mask, tf.float32)  # [B, S]
-    self._places = self._token_places(tf.cast(starts, tf.float32))
-    self._is_filled, self._sources = self._find_sources()
+    places = self._token_places(tf.cast(starts, tf.float32))
+    self._places = tf.cast(places, tf.int32)
+    self._is_filled, self._sources = self._find_sources(places)
     positions = tf.tile(tf.range(length)[tf.newaxis], [batch, 1])
     self.position_ids = self.pack(positions)
     numbers = tf.tile(tf.range(1.0, batch + 1)[:, tf.newaxis], [1, length])
@@ -79,7 +80,7 @@ class PackedRows:
       for each in (self._is_token, self._is_filled)
     )
     matrix = tf.reshape(vectors, [-1, width])
-    output = tf.gather(matrix, tf.cast(self._places, tf.int32)) * is_token
+    output = tf.gather(matrix, self._places) * is_token
 
     def gradient(upstream):
       upstream = tf.reshape(upstream, [-1, width])
@@ -88,14 +89,14 @@ class PackedRows:
     return with_gradient(output, [vectors], gradient)
 
   def _token_places(self, starts):
-    """The place of each token in the rows' [R*S]; 0 for padding."""
+    """The place of each token in the rows' [R*S], 0 for padding: [B, S]."""
     rows, length = self._shape
     before = tf.range(rows, dtype=tf.float32) * length
     is_row = tf.cast(starts >= 0, tf.float32)
     first = tf.reduce_sum(is_row * (starts + before), axis=1, keepdims=True)
     return (first + tf.range(length, dtype=tf.float32)) * self._is_token
 
-  def _find_sources(self):
+  def _find_sources(self, places):
     """Whether a position of the rows has a token, and its place in [B*S].
 
     Returns:
@@ -104,7 +105,7 @@ class PackedRows:
     rows, length = self._shape
     size = rows * length
     # Padding goes to one place more, which is then cut off.
-    to = self._places + size * (1.0 - self._is_token)
+    to = places + size * (1.0 - self._is_token)
     to = tf.reshape(tf.cast(to, tf.int32), [-1, 1])
     numbers = 1.0 + tf.range(to.shape.as_list()[0], dtype=tf.float32)
     sources = tf.scatter_nd(to, numbers, [size + 1])[:size]

@@ -75,22 +75,21 @@ class Packer:
     places = batch_size * hosts // self.parts
     size = self.pool_size(batch_size, is_training)
 
-    def pool_batches(pool):
+    def packed(pool):
       lengths = tf.reduce_sum(pool["input_mask"], axis=1)
       examples, starts = place(lengths, size // places, rows, self.row_length)
+      examples = tf.reshape(examples, [-1, batch_size])
+      return pool, examples, tf.reshape(starts, [-1, batch_size, rows])
 
+    def pool_batches(pool, *packed):
       def batch(examples, starts):
         batch = {name: tf.gather(v, examples) for name, v in pool.items()}
         return {**batch, "packed_starts": starts}
 
-      return tf.data.Dataset.from_tensor_slices(
-        (
-          tf.reshape(examples, [-1, batch_size]),
-          tf.reshape(starts, [-1, batch_size, rows]),
-        )
-      ).map(batch)
+      return tf.data.Dataset.from_tensor_slices(packed).map(batch)
 
-    return dataset.batch(size, drop_remainder=True).flat_map(pool_batches)
+    pools = dataset.batch(size, drop_remainder=True).map(packed)
+    return pools.prefetch(1).flat_map(pool_batches)
 
   def pool_size(self, batch_size: int, is_training: bool) -> int:
     """How many examples are packed at a time, a multiple of the batch."""
@@ -106,9 +105,10 @@ class Packer:
     """The rows of each part; ValueError if `rows` are too few or uneven."""
     size = self.pool_size(batch_size, is_training)
     places = batch_size // self.parts
-    expected = longer = self._pools_in_order(size)
     if is_training:
       expected, longer = self._pools_by_chance(size)
+    else:
+      expected = longer = self._pools_in_order(size)
     rows = self.rows // self.parts
     if not rows:
       rows = rows_needed(longer, places, self.row_length)

@@ -492,7 +492,6 @@ def make_input_fn(
       "--pack_sequences is for records of one sequence each, and these have"
       f" {schema['input_ids'].shape[0]}: leave it out"
     )
-  lengths = records.lengths
   return input_pipeline.batch_input_fn(
     records,
     schema,
@@ -502,7 +501,9 @@ def make_input_fn(
     drop_remainder=options.use_tpu,
     random_seed=options.random_seed,
     first_batch=checkpoints.current_step(options.output_dir),
-    packer=make_packer(options, lengths, len(lengths), is_training),
+    packer=make_packer(
+      options, records.lengths, records.num_examples, is_training
+    ),
   )
 
 
