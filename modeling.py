@@ -29,6 +29,7 @@ from bert.ops.config_values import check_values
 from bert.ops.dropout import draw_seed, dropout
 from bert.ops.gradients import recomputed
 from bert.ops.layer_norm import add_and_norm, layer_norm
+from bert.ops.packed_rows import PackedRows
 from bert.ops.shapes import (
   assert_rank,
   get_shape_list,
@@ -195,6 +196,7 @@ class BertModel:
     recompute_layers=False,
     compiled=False,
     trained_layers=None,
+    packed_starts=None,
   ):
     """Builds the graph.
 
@@ -213,6 +215,11 @@ class BertModel:
       recompute_layers: as `Build` has it.
       compiled: as `Build` has it.
       trained_layers: as `Build` has it; with 0 the pooler gets none either.
+      packed_starts: int32 [B, R]; the layers compute R rows of S positions, in
+        which several sequences stand. The position in its row where a sequence
+        begins, -1 for all other rows. All outputs are those of the sequences;
+        the vectors of padding are 0. Needs static shapes and a mask [B, S] of
+        tokens before padding. None: each sequence has a row of its own.
 
     Raises:
       ValueError: a size or a rank is wrong, or S is over the limit.
@@ -225,11 +232,24 @@ class BertModel:
     self._build = Build(
       *(is_training, compiled, dropout_seed, recompute_layers, trained_layers)
     )
+    input_ids = tf.convert_to_tensor(input_ids)
+    assert_rank(input_ids, 2, "input_ids")
+    if token_type_ids is None:
+      token_type_ids = tf.zeros_like(input_ids)
+    rows, position_ids = None, None
+    if packed_starts is not None:
+      rows = PackedRows(packed_starts, input_mask)
+      input_ids, token_type_ids = map(rows.pack, (input_ids, token_type_ids))
+      position_ids, input_mask = rows.position_ids, rows.attention_mask
     with tf.variable_scope(scope, default_name="bert"):
       with tf.variable_scope("embeddings"):
-        tokens = self._embed(input_ids, token_type_ids, use_one_hot_embeddings)
+        tokens = self._embed(
+          input_ids, token_type_ids, position_ids, use_one_hot_embeddings
+        )
       with tf.variable_scope("encoder"):
         layers = self._encode(tokens, input_mask)
+      if rows:
+        tokens, *layers = map(rows.unpack, (tokens, *layers))
       self.embedding_output = tf.cast(tokens, tf.float32)
       self.all_encoder_layers = [tf.cast(x, tf.float32) for x in layers]
       self.sequence_output = self.all_encoder_layers[-1]
@@ -263,17 +283,15 @@ class BertModel:
     seed = self._build.dropout_seed
     return dropout(tensor, dropout_prob, seed, self.compiled)
 
-  def _embed(self, input_ids, token_type_ids, use_one_hot_embeddings):
+  def _embed(
+    self, input_ids, token_type_ids, position_ids, use_one_hot_embeddings
+  ):
     """The sum of word, segment and position embeddings, [B, S, D]."""
     config = self.config
     is_fixed = self.is_training and self._build.trained_layers is not None
     build = dataclasses.replace(
       self._build, is_training=self.is_training and not is_fixed
     )
-    input_ids = tf.convert_to_tensor(input_ids)
-    assert_rank(input_ids, 2, "input_ids")
-    if token_type_ids is None:
-      token_type_ids = tf.zeros_like(input_ids)
     words, self.embedding_table = embedding_lookup(
       input_ids,
       config.vocab_size,
@@ -290,6 +308,7 @@ class BertModel:
       max_position_embeddings=config.max_position_embeddings,
       dropout_prob=self._rate(config.hidden_dropout_prob),
       build=build,
+      position_ids=position_ids,
     )
     tokens = tf.cast(tokens, self.compute_dtype)
     return tf.stop_gradient(tokens) if is_fixed else tokens
@@ -372,6 +391,7 @@ def embedding_postprocessor(
   max_position_embeddings=512,
   dropout_prob=0.1,
   build=PLAIN,
+  position_ids=None,
 ):
   """Adds vectors of segments and positions, then LayerNorm and dropout.
 
@@ -387,6 +407,8 @@ def embedding_postprocessor(
     max_position_embeddings: the longest S.
     dropout_prob: float below 1.
     build: Build.
+    position_ids: int32 [B, S], the place of each token in its sequence; None:
+      0 to S - 1.
 
   Returns:
     float32 [B, S, W].
@@ -415,7 +437,10 @@ def embedding_postprocessor(
     positions = variable(
       position_embedding_name, [max_position_embeddings, width], initializer
     )
-    output += tf.slice(positions, [0, 0], [length, -1])
+    if position_ids is None:
+      output += tf.slice(positions, [0, 0], [length, -1])
+    else:
+      output += tf.gather(positions, position_ids)
   return layer_norm_and_dropout(output, dropout_prob, None, build)
 
 

@@ -114,6 +114,7 @@ class Corpus:
 
   shards: Sequence[corpora.Shard]
   bounds: Sequence[int]  # lengths that batches are cut to; empty: never cut
+  lengths: Sequence[int]  # the tokens of some of the records
 
   @property
   def num_examples(self) -> int:
@@ -157,8 +158,10 @@ def read_corpus(
   bounds = runs.length_buckets(options)
   if bounds == "auto":
     bounds = input_pipeline.bucket_bounds(lengths, longest, min_examples)
-  corpus = Corpus(shards, bounds)
-  described = input_pipeline.describe(lengths, longest, bounds)
+  corpus = Corpus(shards, bounds, lengths)
+  described = input_pipeline.describe(
+    lengths, longest, bounds, options.pack_sequences
+  )
   sampled = ""
   if len(lengths) < corpus.num_examples:
     sampled = f" {corpus.num_examples} examples; looked at"
@@ -410,6 +413,12 @@ def get_input_fn(job: Job, is_training: bool):
   """Reads the records to train on, or those to evaluate on."""
   options = job.options
   corpus = job.train if is_training else job.dev
+  count = corpus.num_examples
+  lengths = corpus.lengths
+  if not is_training:
+    count = min(count, options.max_eval_steps * options.eval_batch_size)
+  if options.pack_sequences and not is_training:
+    lengths = corpora.first_lengths(corpus.shards, count)
   step = checkpoints.current_step(options.output_dir)
   masker = job.masker
   if masker and not is_training:  # the same masks in all evaluations
@@ -422,8 +431,9 @@ def get_input_fn(job: Job, is_training: bool):
     bounds=corpus.bounds,
     random_seed=options.random_seed,
     first_example=step * options.train_batch_size,
-    num_examples=options.max_eval_steps * options.eval_batch_size,
+    num_examples=count,
     transform=masker,
+    packer=runs.make_packer(options, lengths, count, is_training),
   )
 
 

@@ -328,6 +328,29 @@ def test_the_originals_input_fn_trains_in_whole_batches(data):
   assert shapes["next_sentence_labels"].as_list() == [8, 1]
 
 
+@pytest.mark.slow
+def test_a_packed_run_is_the_run_without_packing(data, tmp_path):
+  found = []
+  for name, more in (
+    ("padded", "--length_buckets=none"),
+    ("packed", "--pack_sequences"),
+  ):
+    command = arguments(
+      *(data, tmp_path / name, "--do_eval", more),
+      f"--eval_input_file={data}/dev.tfrecord",
+      *("--train_batch_size=40", "--num_train_steps=4"),  # all, four times
+    )
+    done = helpers.run(run_pretraining, *command)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / name / "eval_results.json").read_text())
+    steps = summaries(tmp_path / name, "train/loss")
+    found.append(pytest.approx({**scores, **steps}, rel=1e-5))
+  assert "packed: 40 sequences in" in done.stderr
+  assert "packed: 8 sequences in" in done.stderr
+  assert len(steps) == 4
+  assert found[0] == found[1].expected
+
+
 # -------------------------------------------------------------- bad input
 
 
@@ -335,6 +358,10 @@ def test_the_originals_input_fn_trains_in_whole_batches(data):
   ("options", "message"),
   [
     (("--max_seq_length=12",), "16 values of 'input_ids'.*12.*--max_seq_len"),
+    (
+      ("--max_seq_length=12", "--pack_sequences"),
+      "16 values of 'input_ids'.*12.*--max_seq_len",
+    ),
     (
       ("--max_predictions_per_seq=3",),
       "4 values of 'masked_lm_positions', .*3.*--max_predictions_per_seq",

@@ -102,6 +102,12 @@ TAGGER = tagging.Tagging(
 )
 
 
+PRETRAINING_SHOWN = (
+  "masked_lm_loss",
+  "masked_lm_accuracy",
+  "next_sentence_loss",
+  "next_sentence_accuracy",
+)
 POOLER = ("bert/pooler/dense/kernel", "bert/pooler/dense/bias")
 SCRIPTS = {
   "pretraining": Script(
@@ -109,12 +115,18 @@ SCRIPTS = {
     Pretraining(PretrainingNote(LENGTH, 3)).schema(is_training=True),
     {"input_ids": 20, "masked_lm_positions": LENGTH, "masked_lm_ids": 20},
     num_weights=2,
-    shown=(
-      "masked_lm_loss",
-      "masked_lm_accuracy",
-      "next_sentence_loss",
-      "next_sentence_accuracy",
-    ),
+    shown=PRETRAINING_SHOWN,
+  ),
+  "packed pretraining": Script(
+    pretraining,
+    {
+      **Pretraining(PretrainingNote(LENGTH, 3)).schema(is_training=True),
+      # Each sequence has a row of its own: -1 elsewhere.
+      "packed_starts": tf.FixedLenFeature([BATCH], tf.int64),
+    },
+    {"input_ids": 20, "masked_lm_positions": LENGTH, "masked_lm_ids": 20},
+    num_weights=2,
+    shown=PRETRAINING_SHOWN,
   ),
   "classifier": Script(
     classifier, classification((), LENGTH).schema(True), {"input_ids": 20}
@@ -173,6 +185,8 @@ def batch_of(script):
   for name, spec in script.schema.items():
     shape = [BATCH, *spec.shape]
     values = rng.randint(0, script.largest.get(name, 2), shape)
+    if name == "packed_starts":
+      values = np.eye(BATCH) - 1
     is_number = spec.dtype == tf.float32
     batch[name] = tf.constant(values, tf.float32 if is_number else tf.int32)
   return batch

@@ -18,7 +18,7 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 
 from bert.files import kept_files, reading
-from bert.records import input_pipeline
+from bert.records import input_pipeline, packed_batches
 
 _THREADS = 8  # files that are read at the same time to count their records
 _SAMPLE = 10000  # records of a corpus that are checked before training
@@ -150,6 +150,29 @@ def sample_lengths(
   return lengths
 
 
+def first_lengths(shards: Sequence[Shard], count: int) -> list[int]:
+  """The tokens of the first records, in the order of the files.
+
+  Args:
+    shards: the files, whose records `sample_lengths` has checked.
+    count: how many records; fewer, if there are not so many.
+  """
+  records = itertools.chain.from_iterable(
+    itertools.islice(
+      tf.python_io.tf_record_iterator(shard.path), shard.num_examples
+    )
+    for shard in shards
+  )
+  return [
+    sum(
+      tf.train.Example.FromString(record)
+      .features.feature["input_mask"]
+      .int64_list.value
+    )
+    for record in itertools.islice(records, count)
+  ]
+
+
 def corpus_input_fn_builder(
   shards: Sequence[Shard],
   schema: Mapping,
@@ -160,6 +183,7 @@ def corpus_input_fn_builder(
   first_example: int = 0,
   num_examples: int | None = None,
   transform: Callable | None = None,
+  packer: packed_batches.Packer | None = None,
 ):
   """An `input_fn` of a corpus of record files.
 
@@ -179,6 +203,7 @@ def corpus_input_fn_builder(
     first_example: the number of examples that training used before.
     num_examples: how many to read when not training; None: all.
     transform: `(example's number, int64 scalar, example) -> example`.
+    packer: as in `input_pipeline.input_fn_builder`.
 
   Returns:
     `input_fn(params, input_context=None)`, as of `input_fn_builder`.
@@ -193,12 +218,13 @@ def corpus_input_fn_builder(
     if not is_training:
       dataset, count = _examples_in_order(shards, example, num_examples)
       dataset = input_pipeline.batch_in_order(
-        dataset, count, batch_size, drop_remainder, bounds, schema
+        *(dataset, count, batch_size, drop_remainder, bounds, schema),
+        packer,
       )
       return input_pipeline.ahead(dataset, tf.data.AUTOTUNE)
     dataset = _training_batches(
       *(shards, example, schema, params.get("context"), batch_size),
-      *(bounds, random_seed, first_example),
+      *(bounds, random_seed, first_example, packer),
     )
     if input_context:
       share = input_pipeline.replica_shares
@@ -226,21 +252,28 @@ def _training_batches(
   bounds,
   random_seed,
   first_example,
+  packer,
 ):
   """The batches from `first_example` on, a host's share of them."""
+  hosts = input_pipeline.num_hosts(context)
   start = first_example
-  if bounds:  # a pool is made again from its first example on
+  if packer:  # a pool is made again from its first example on
+    start -= start % (packer.pool_size(batch_size, True) * hosts)
+  elif bounds:
     start -= start % _pool_size(batch_size)
   dataset = _endless(shards, random_seed, start)
   dataset = input_pipeline.host_share(dataset, context).map(
     example, tf.data.AUTOTUNE
   )
-  if not bounds:
-    return dataset.batch(batch_size, drop_remainder=True)
-  dataset = _batch_pools(
-    dataset, schema, bounds, batch_size, random_seed, start
-  )
-  return dataset.skip((first_example - start) // batch_size)
+  if packer:
+    dataset = packer.batches(dataset, batch_size, True, hosts)
+  elif bounds:
+    dataset = _batch_pools(
+      dataset, schema, bounds, batch_size, random_seed, start
+    )
+  else:
+    dataset = dataset.batch(batch_size, drop_remainder=True)
+  return dataset.skip((first_example - start) // (batch_size * hosts))
 
 
 def _columns(shards):

@@ -22,7 +22,7 @@ from absl import logging
 from google.protobuf.message import DecodeError
 
 from bert.files import reading
-from bert.records import record_files
+from bert.records import packed_batches, record_files
 
 _MAX_BUCKETS = 8
 BOUND_MULTIPLE = 8  # bounds are multiples of 8, which suit vector units
@@ -81,11 +81,16 @@ def bucket_bounds(
 
 
 def describe(
-  lengths: Sequence[int], max_seq_length: int, bounds: Sequence[int]
+  lengths: Sequence[int],
+  max_seq_length: int,
+  bounds: Sequence[int],
+  is_packed: bool = False,
 ) -> str:
   """Describes the number of examples, their lengths and the padding."""
   text = f"{len(lengths)} examples, {np.mean(lengths):.1f} tokens on average"
   padded = _padding_share(lengths, [max_seq_length])
+  if is_packed:
+    return f"{text}, packed ({padded:.1%} would be padding otherwise)"
   if not bounds:
     return f"{text}, {padded:.1%} of what is computed is padding"
   return (
@@ -193,6 +198,7 @@ def input_fn_builder(
   bounds: Sequence[int] = (),
   random_seed: int | None = None,
   first_batch: int = 0,
+  packer: packed_batches.Packer | None = None,
 ):
   """Makes an `input_fn` from TFRecord files.
 
@@ -206,6 +212,8 @@ def input_fn_builder(
     bounds: ascending lengths to cut batches to; empty: no cutting.
     random_seed: the seed of the order of examples.
     first_batch: how many batches training has taken before; they are skipped.
+    packer: packs the sequences of a batch in rows, instead of `bounds`; None:
+      each sequence is padded.
 
   Returns:
     `input_fn(params, input_context=None)` -> tf.data.Dataset.
@@ -220,15 +228,22 @@ def input_fn_builder(
     if is_training:
       dataset = host_share(dataset, params.get("context"))
       dataset = dataset.shuffle(num_examples, seed=random_seed).repeat()
-      dataset = _batch_records(
-        dataset, batch_size, drop_remainder, bounds, schema, first_batch
-      )
+      if packer:
+        dataset = _packed_records(
+          *(dataset, packer, batch_size, schema, first_batch),
+          hosts=num_hosts(params.get("context")),
+        )
+      else:
+        dataset = _batch_records(
+          dataset, batch_size, drop_remainder, bounds, schema, first_batch
+        )
     else:
       dataset = dataset.map(
         lambda record: decode_record(record, schema), tf.data.AUTOTUNE
       )
       dataset = batch_in_order(
-        dataset, num_examples, batch_size, drop_remainder, bounds, schema
+        *(dataset, num_examples, batch_size, drop_remainder, bounds, schema),
+        packer,
       )
     if is_training and input_context:
       dataset = replica_shares(dataset, batch_size, input_context)
@@ -271,6 +286,7 @@ def batch_input_fn(
   random_seed: int | None = None,
   first_batch: int = 0,
   bucket_price: float = 0.0,
+  packer: packed_batches.Packer | None = None,
 ):
   """Makes an `input_fn` from one file, with bounds that suit its examples.
 
@@ -286,6 +302,7 @@ def batch_input_fn(
     random_seed: the seed of the order of examples.
     first_batch: as in `input_fn_builder`.
     bucket_price: as in `bucket_bounds`.
+    packer: as in `input_fn_builder`.
   """
   longest = schema["input_ids"].shape[-1]
   if buckets == "auto":
@@ -295,7 +312,8 @@ def batch_input_fn(
       records.lengths, longest, fewest, bucket_price=bucket_price
     )
   name = os.path.basename(records.path).partition(".")[0]
-  logging.info(f"{name}: {describe(records.lengths, longest, buckets)}")
+  described = describe(records.lengths, longest, buckets, packer is not None)
+  logging.info(f"{name}: {described}")
   return input_fn_builder(
     [records.path],
     schema,
@@ -305,6 +323,7 @@ def batch_input_fn(
     buckets,
     random_seed,
     first_batch,
+    packer,
   )
 
 
@@ -336,10 +355,23 @@ def array_input_fn(
 
 
 def batch_in_order(
-  dataset, num_examples, batch_size, drop_remainder, bounds, schema
+  dataset,
+  num_examples,
+  batch_size,
+  drop_remainder,
+  bounds,
+  schema,
+  packer=None,
 ):
-  """Makes batches with `example_index`; `drop_remainder` fills up the last."""
+  """Makes batches with `example_index`.
+
+  `drop_remainder` or a packer fill up the last one.
+  """
   dataset = dataset.enumerate().map(_with_index)
+  if packer:
+    missing = -num_examples % packer.pool_size(batch_size, False)
+    dataset = dataset.concatenate(_padding(dataset, missing))
+    return packer.batches(dataset, batch_size, False)
   if drop_remainder:
     dataset = dataset.concatenate(_padding(dataset, -num_examples % batch_size))
   return _batch(dataset, batch_size, drop_remainder, bounds, schema)
@@ -383,6 +415,17 @@ def _batch_records(
   return batches.skip(first_batch).map(parsed, tf.data.AUTOTUNE)
 
 
+def _packed_records(records, packer, batch_size, schema, first_batch, hosts):
+  """Packed batches of endless serialised records, from `first_batch` on."""
+  size = packer.pool_size(batch_size, True)
+  used = first_batch * batch_size
+  examples = records.skip(used - used % size).map(
+    lambda record: decode_record(record, schema), tf.data.AUTOTUNE
+  )
+  batches = packer.batches(examples, batch_size, True, hosts)
+  return batches.skip(used % size // batch_size)
+
+
 def decode_record(record, name_to_features):
   """Parses a serialised example to {name: tensor}; casts int64 to int32."""
   return _narrow(tf.io.parse_single_example(record, dict(name_to_features)))
@@ -421,9 +464,14 @@ def _padding(dataset, count):
   return tf.data.Dataset.from_tensors(zeros).repeat(count)
 
 
+def num_hosts(context) -> int:
+  """How many hosts of a TPU pod share a batch; 1 elsewhere."""
+  return context.num_hosts if context else 1
+
+
 def host_share(dataset, context):
   """Returns the share of records that this host of a TPU pod reads."""
-  if context is None or context.num_hosts == 1:
+  if num_hosts(context) == 1:
     return dataset
   return dataset.shard(context.num_hosts, context.current_host)
 
@@ -441,7 +489,11 @@ def replica_shares(dataset, batch_size, context):
   def parts(batch):
     def part(replica):
       rows = slice(replica * size, (replica + 1) * size)
-      return {name: value[rows] for name, value in batch.items()}
+      parts = {name: value[rows] for name, value in batch.items()}
+      for name, value in batch.items():
+        if value.shape.is_fully_defined():
+          parts[name].set_shape([size, *value.shape[1:]])
+      return parts
 
     return tf.data.Dataset.range(first, first + replicas).map(part)
 

@@ -148,10 +148,16 @@ class Answering(task.Task):
     }
 
   def layers(self, encoder, features):
-    """`start_logits` and `end_logits` [B, S]."""
-    del features
-    start_logits, end_logits = spans(encoder.get_sequence_output())
-    return {"start_logits": start_logits, "end_logits": end_logits}
+    """`start_logits` and `end_logits` [B, S].
+
+    Packed rows have no padding that could have logits, so those of padding get
+    the lowest score: the softmax is that of each window without padding.
+    """
+    logits = spans(encoder.get_sequence_output())
+    if "packed_starts" in features:
+      is_padding = 1.0 - tf.cast(features["input_mask"], tf.float32)
+      logits = [each + is_padding * modeling.MASKED_SCORE for each in logits]
+    return dict(zip(("start_logits", "end_logits"), logits))
 
   def scored(self, tensors, features):
     predictions = {"unique_ids": features["unique_ids"], **tensors}

@@ -307,9 +307,10 @@ class Ranking(task.Task):
 
 
 def _one_by_one(features):
-  """The encoder's inputs, [B, S] or [B, N, S], as [B * N, S]."""
+  """The features; inputs of the encoder, [B, S] or [B, N, S], as [B * N, S]."""
   length = modeling.get_shape_list(features["input_ids"])[-1]
-  return {
+  one_by_one = {
     name: tf.reshape(features[name], [-1, length])
     for name in task.ENCODER_INPUTS
   }
+  return {**features, **one_by_one}

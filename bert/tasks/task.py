@@ -80,6 +80,9 @@ class Task:
   ) -> modeling.BertModel:
     """Builds the encoder over the features' three inputs, int32 [B, S].
 
+    With `packed_starts` among the features, it computes packed rows; see
+    `modeling.BertModel`.
+
     Args:
       config: sizes of the encoder.
       features: {name: tensor}, a batch of records.
@@ -92,6 +95,7 @@ class Task:
       is_training,
       *(features[name] for name in ENCODER_INPUTS),
       dropout_seed=dropout_seed,
+      packed_starts=features.get("packed_starts"),
       **encoder_options,
     )
 

@@ -23,6 +23,8 @@ from bert.training import cluster, endings, flags, messages
 _PROJECT = os.path.abspath(os.path.join(__file__, "../../.."))
 # What TensorFlow says of a file on a full disk.
 _FULL = re.compile(r"([^\s;]+); No space left on device")
+# What our input pipeline refuses while it runs.
+_REFUSED = re.compile(r"assertion failed: \[(--\w+: [^\]]+)\]")
 _NO_ROOM = "no room left on the disk"
 # TensorFlow's errors about files that are missing, locked, folders, or damaged.
 _FILE_ERRORS = (
@@ -79,6 +81,8 @@ def _is_for_user(error):
   """Whether our own code raised `error`, or the file system did."""
   if _FULL.search(str(error)):  # a RuntimeError of TensorFlow's event files
     return True
+  if _REFUSED.search(str(error)):
+    return True
   if isinstance(error, (OSError, UnicodeEncodeError, *_FILE_ERRORS)):
     return True
   if isinstance(error, tf.errors.OpError) and error.op is None:
@@ -127,6 +131,9 @@ def _sentence(error, options):
   full = _FULL.search(str(error))
   if full:
     return f"{full[1]}: {_NO_ROOM}"
+  refused = _REFUSED.search(str(error))
+  if refused:
+    return refused[1]
   if isinstance(error, OSError) and error.filename:
     return f"{error.filename}: {error.strerror}"
   if isinstance(error, UnicodeEncodeError):  # of a name on the command line

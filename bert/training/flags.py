@@ -363,6 +363,18 @@ class RunOptions(ModelOptions, DeviceOptions):
     " all examples to --max_seq_length; or give ascending lengths, such as"
     " 32,64,128.",
   )
+  pack_sequences: bool = flag(
+    False,
+    "Put several sequences in one row of --max_seq_length positions, with"
+    " attention within each: the same losses and predictions with little"
+    " padding, in static shapes. For TPU and GPU, instead of --length_buckets.",
+  )
+  packed_rows: int = flag(
+    0,
+    "With --pack_sequences: rows of a training batch. 0: chosen by the lengths"
+    " of the training data.",
+    lower_bound=0,
+  )
   gradient_accumulation_steps: int = flag(
     1,
     "Split each training batch into N parts and compute them one after the"

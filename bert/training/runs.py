@@ -19,7 +19,7 @@ import modeling
 import optimization
 import tokenization
 from bert.files import clock, reading, writing
-from bert.records import input_pipeline
+from bert.records import input_pipeline, packed_batches
 from bert.tasks import task as tasks
 from bert.training import (
   checkpoints,
@@ -34,7 +34,7 @@ from bert.training import (
 
 # How many positions could be trained in the time that XLA takes to compile for
 # one more length. On two cores: 0.45 s, at 3,500 a second with the 6-layer
-# model in bfloat16. A GPU was not measured: 5 s at 100,000 a second are assumed,
+# model in bfloat16. A GPU was not measured: 5 s at 100,000 a second is a guess,
 # and 20 s where the whole step is compiled.
 _CPU_LENGTH, _GPU_LENGTH, _GPU_STEP_LENGTH = 1_600, 500_000, 2_000_000
 _LEAST_OF_VOCAB = 0.9  # of vocab_size; below, it may be another model's
@@ -69,6 +69,7 @@ def check_options(
       f"--use_xla compiles the step of one device: leave it out with"
       f" --distribution={options.distribution}"
     )
+  _check_packing(options)
   check_precision(options)
   _check_optimizer(options)
   _check_reinit(options)
@@ -124,6 +125,18 @@ def _check_reinit(options):
       f"--reinit_layers={count} gives layers new weights that"
       f" --trainable={options.trainable} would not train: give"
       f" --trainable=last:{count} or more"
+    )
+
+
+def _check_packing(options):
+  if options.packed_rows and not options.pack_sequences:
+    raise ValueError("--packed_rows needs --pack_sequences")
+  if not options.pack_sequences:
+    return
+  if "length_buckets" in options.given and options.length_buckets != "none":
+    raise ValueError(
+      f"--length_buckets={options.length_buckets} and --pack_sequences are two"
+      " ways to have less padding: give one of them"
     )
 
 
@@ -526,7 +539,16 @@ def record_path(options: flags.RunOptions, name: str) -> str:
 def make_input_fn(
   options: flags.RunOptions, records, schema: Mapping, is_training: bool
 ) -> Callable:
-  """Reads records as `input_pipeline.batch_input_fn` does."""
+  """Reads records as `input_pipeline.batch_input_fn` does.
+
+  Raises:
+    ValueError: the records can't be packed, and should be.
+  """
+  if options.pack_sequences and len(schema["input_ids"].shape) > 1:
+    raise ValueError(
+      "--pack_sequences is for records of one sequence each, and these have"
+      f" {schema['input_ids'].shape[0]}: leave it out"
+    )
   price = 0.0  # evaluation and prediction compile nothing on a CPU
   if is_training and devices.can_compile(options.use_tpu):
     price = _CPU_LENGTH
@@ -543,17 +565,45 @@ def make_input_fn(
     random_seed=options.random_seed,
     first_batch=checkpoints.current_step(options.output_dir),
     bucket_price=price,
+    packer=make_packer(
+      options, records.lengths, records.num_examples, is_training
+    ),
+  )
+
+
+def make_packer(
+  options: flags.RunOptions,
+  lengths: Sequence[int],
+  num_examples: int,
+  is_training: bool,
+) -> packed_batches.Packer | None:
+  """What packs examples with --pack_sequences; None without.
+
+  Args:
+    options: of the script.
+    lengths: tokens of each example, in order; in training, of some.
+    num_examples: how many there are.
+    is_training: whether they are to be trained on.
+  """
+  if not options.pack_sequences:
+    return None
+  parts, rows = options.num_tpu_cores if options.use_tpu else 1, 0
+  if is_training:
+    parts = options.gradient_accumulation_steps * cluster.num_replicas(options)
+    rows = options.packed_rows
+  return packed_batches.Packer(
+    lengths, num_examples, options.max_seq_length, parts, rows
   )
 
 
 def length_buckets(options: flags.RunOptions) -> str | list[int]:
-  """--length_buckets as "auto" or a list of bounds; [] on TPU.
+  """--length_buckets as "auto" or a list of bounds; [] if batches are not cut.
 
   Raises:
     ValueError: the option holds something else.
   """
   text = options.length_buckets
-  if options.use_tpu or text == "none":
+  if options.use_tpu or options.pack_sequences or text == "none":
     return []
   if text == "auto":
     return "auto"
