@@ -215,11 +215,9 @@ class BertModel:
       recompute_layers: as `Build` has it.
       compiled: as `Build` has it.
       trained_layers: as `Build` has it; with 0 the pooler gets none either.
-      packed_starts: int32 [B, R]; the layers compute R rows of S positions, in
-        which several sequences stand. The position in its row where a sequence
-        begins, -1 for all other rows. All outputs are those of the sequences;
-        the vectors of padding are 0. Needs static shapes and a mask [B, S] of
-        tokens before padding. None: each sequence has a row of its own.
+      packed_starts: as `PackedRows` takes it: the layers compute R rows with
+        several sequences each. Outputs are [B, ...] all the same, and 0 for
+        padding. None: each sequence has a row of its own.
 
     Raises:
       ValueError: a size or a rank is wrong, or S is over the limit.
@@ -232,31 +230,36 @@ class BertModel:
     self._build = Build(
       *(is_training, compiled, dropout_seed, recompute_layers, trained_layers)
     )
+    inputs = input_ids, input_mask, token_type_ids
+    with tf.variable_scope(scope, default_name="bert"):
+      self._compute(*inputs, use_one_hot_embeddings, packed_starts)
+
+  def _compute(
+    self, input_ids, input_mask, token_type_ids, use_one_hot, packed_starts
+  ):
+    """Sets the attributes that hold the model's tensors."""
     input_ids = tf.convert_to_tensor(input_ids)
     assert_rank(input_ids, 2, "input_ids")
     if token_type_ids is None:
       token_type_ids = tf.zeros_like(input_ids)
-    rows, position_ids = None, None
+    rows = position_ids = None
     if packed_starts is not None:
       rows = PackedRows(packed_starts, input_mask)
       input_ids, token_type_ids = map(rows.pack, (input_ids, token_type_ids))
       position_ids, input_mask = rows.position_ids, rows.attention_mask
-    with tf.variable_scope(scope, default_name="bert"):
-      with tf.variable_scope("embeddings"):
-        tokens = self._embed(
-          input_ids, token_type_ids, position_ids, use_one_hot_embeddings
-        )
-      with tf.variable_scope("encoder"):
-        layers = self._encode(tokens, input_mask)
-      if rows:
-        tokens, *layers = map(rows.unpack, (tokens, *layers))
-      self.embedding_output = tf.cast(tokens, tf.float32)
-      self.all_encoder_layers = [tf.cast(x, tf.float32) for x in layers]
-      self.sequence_output = self.all_encoder_layers[-1]
-      with tf.variable_scope("pooler"):
-        self.pooled_output = self._pool(self.sequence_output)
-      if is_training and trained_layers == 0:
-        self.pooled_output = tf.stop_gradient(self.pooled_output)
+    with tf.variable_scope("embeddings"):
+      tokens = self._embed(input_ids, token_type_ids, position_ids, use_one_hot)
+    with tf.variable_scope("encoder"):
+      layers = self._encode(tokens, input_mask)
+    if rows:
+      tokens, *layers = map(rows.unpack, (tokens, *layers))
+    self.embedding_output = tf.cast(tokens, tf.float32)
+    self.all_encoder_layers = [tf.cast(x, tf.float32) for x in layers]
+    self.sequence_output = self.all_encoder_layers[-1]
+    with tf.variable_scope("pooler"):
+      self.pooled_output = self._pool(self.sequence_output)
+    if self.is_training and self._build.trained_layers == 0:
+      self.pooled_output = tf.stop_gradient(self.pooled_output)
 
   def get_pooled_output(self):
     return self.pooled_output
@@ -407,8 +410,7 @@ def embedding_postprocessor(
     max_position_embeddings: the longest S.
     dropout_prob: float below 1.
     build: Build.
-    position_ids: int32 [B, S], the place of each token in its sequence; None:
-      0 to S - 1.
+    position_ids: int32 [B, S]; None: 0 to S - 1.
 
   Returns:
     float32 [B, S, W].
@@ -429,19 +431,23 @@ def embedding_postprocessor(
     vectors = lookup(types, token_type_ids, use_one_hot=True)
     output += tf.reshape(vectors, shape)
   if use_position_embeddings:
-    if isinstance(length, int) and length > max_position_embeddings:
-      raise ValueError(
-        f"sequences of length {length} are over max_position_embeddings="
-        f"{max_position_embeddings} of the model's configuration: shorten them"
-      )
-    positions = variable(
-      position_embedding_name, [max_position_embeddings, width], initializer
-    )
+    _check_length(length, max_position_embeddings)
+    places = [max_position_embeddings, width]
+    table = variable(position_embedding_name, places, initializer)
     if position_ids is None:
-      output += tf.slice(positions, [0, 0], [length, -1])
+      output += tf.slice(table, [0, 0], [length, -1])
     else:
-      output += tf.gather(positions, position_ids)
+      output += tf.gather(table, position_ids)
   return layer_norm_and_dropout(output, dropout_prob, None, build)
+
+
+def _check_length(length, limit):
+  """Raises ValueError if sequences are too long for the position vectors."""
+  if isinstance(length, int) and length > limit:
+    raise ValueError(
+      f"sequences of length {length} are over max_position_embeddings={limit}"
+      " of the model's configuration: shorten them"
+    )
 
 
 def lookup(table, ids, use_one_hot):

@@ -228,15 +228,10 @@ def input_fn_builder(
     if is_training:
       dataset = host_share(dataset, params.get("context"))
       dataset = dataset.shuffle(num_examples, seed=random_seed).repeat()
-      if packer:
-        dataset = _packed_records(
-          *(dataset, packer, batch_size, schema, first_batch),
-          hosts=num_hosts(params.get("context")),
-        )
-      else:
-        dataset = _batch_records(
-          dataset, batch_size, drop_remainder, bounds, schema, first_batch
-        )
+      dataset = _batch_records(
+        *(dataset, batch_size, drop_remainder, bounds, schema, first_batch),
+        *(packer, num_hosts(params.get("context"))),
+      )
     else:
       dataset = dataset.map(
         lambda record: decode_record(record, schema), tf.data.AUTOTUNE
@@ -389,13 +384,24 @@ def _batch(dataset, batch_size, drop_remainder, bounds, schema):
 
 
 def _batch_records(
-  records, batch_size, drop_remainder, bounds, schema, first_batch
+  records,
+  batch_size,
+  drop_remainder,
+  bounds,
+  schema,
+  first_batch,
+  packer,
+  hosts,
 ):
   """Batches of endless serialised records, from `first_batch` on.
 
   What is skipped is not parsed, except for its length where that decides the
   batch.
   """
+  if packer:
+    return _packed_records(
+      records, packer, batch_size, schema, first_batch, hosts
+    )
   is_cut = bounds and not drop_remainder
   if is_cut:
     mask = {"input_mask": schema["input_mask"]}
