@@ -24,7 +24,7 @@ from bert.tasks.answering import Answering
 from bert.tasks.answering_data import answering
 from bert.tasks.classification_data import classification
 from bert.tasks.pretraining import Pretraining, PretrainingNote
-from bert.training import estimators
+from bert.training import devices, estimators
 
 LENGTH = 16
 CONFIG = {
@@ -356,7 +356,7 @@ def step(task, batch, predicts=True, slices=1, compiled=False, **encoder):
     tf.Session() as session,
     pytest.MonkeyPatch.context() as monkeypatch,
   ):
-    monkeypatch.setattr(estimators, "can_compile", lambda use_tpu: compiled)
+    monkeypatch.setattr(devices, "can_compile", lambda use_tpu: compiled)
     tf.set_random_seed(1)
     features = {
       name: tf.constant(
