@@ -4,10 +4,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 from absl import flags as absl_flags
 
+import extract_features
+import optimization
+import run_classifier
+import run_ranker
+import run_tagger
+from bert.records import vectors
+from bert.tasks import classification_data, metrics, ranking, tagging
 from bert.training import flags
 
 
@@ -121,3 +129,30 @@ def test_the_files_of_a_checkpoint_are_read_and_not_those_beside_a_text(
   path = str(tmp_path / "a")
   found = flags.inputs(Reads(texts=path))["texts"]
   assert sorted(found) == [path, *sorted(f"{path}.{part}" for part in parts)]
+
+
+@pytest.mark.parametrize(
+  ("options", "name", "table"),
+  [
+    (run_ranker.Options, "model", ranking.LOSSES),
+    (run_ranker.Options, "loss", sum(ranking.LOSSES.values(), ())),
+    (run_tagger.Options, "birnn_cell", tagging.RNN_CELLS),
+    (run_tagger.Options, "tag_scheme", ("auto", *metrics.TAG_SCHEMES)),
+    (extract_features.Options, "output_format", vectors.FORMATS),
+    (flags.RunOptions, "optimizer", optimization.OPTIMIZERS),
+    (flags.RunOptions, "lr_schedule", optimization.SCHEDULES),
+  ],
+)
+def test_a_flag_has_the_values_of_the_table_that_it_chooses_from(
+  options, name, table
+):
+  # Flags are read before the tables can be imported.
+  assert set(options.__dataclass_fields__[name].metadata["choices"]) == set(
+    table
+  )
+
+
+def test_the_classifiers_help_names_the_tasks():
+  field = run_classifier.Options.__dataclass_fields__["task_name"]
+  named = set(re.findall(r"[a-z0-9-]+(?=,| or )", field.metadata["help"]))
+  assert set(classification_data.GLUE_TASKS) <= named
