@@ -105,23 +105,24 @@ def _start(run, environment, records_dir):
   words = [*run.words]
   if records_dir:
     words.append(f"--records_dir={records_dir}")
-  libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+  prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
-  def end_with_parent():
-    if libc:
-      libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+  def prepare():
+    os.setpgrp()  # Ctrl-C reaches it through this process only
+    if prctl:
+      prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
   with open(os.path.join(run.folder, LOG), "ab") as log:
+    log_start = log.tell()
     process = subprocess.Popen(
       [sys.executable, *words],
       stdin=subprocess.DEVNULL,
       stdout=log,
       stderr=log,
       env=environment,
-      start_new_session=True,  # Ctrl-C reaches it through this process only
-      preexec_fn=end_with_parent,
+      preexec_fn=prepare,
     )
-    return _Child(run, process, time.monotonic(), log.tell())
+    return _Child(run, process, time.monotonic(), log_start)
 
 
 def _end(children):

@@ -227,6 +227,7 @@ def markdown_lines(
 # -------------------------------------------------------------------- plot
 
 _ROW, _TOP, _WIDTH, _LETTER = 22, 40, 420, 7  # in pixels
+_ROUNDING = 1e-9  # 0.9 / 0.05 is a little over 18
 
 
 def svg_lines(rows: Sequence[Row]) -> Iterator[str]:
@@ -278,7 +279,8 @@ def nice_ticks(low: float, high: float) -> list[float]:
   spread = high - low or abs(low) or 1.0
   step = 10 ** math.floor(math.log10(spread))
   step *= next(part for part in (0.2, 0.5, 1, 2) if spread / step / part <= 5)
-  first, last = math.floor(low / step), math.ceil(high / step)
+  first = math.floor(low / step + _ROUNDING)
+  last = math.ceil(high / step - _ROUNDING)
   if first == last:
     first, last = first - 1, last + 1
   return [i * step for i in range(first, last + 1)]
