@@ -262,15 +262,15 @@ def svg_lines(rows: Sequence[Row]) -> Iterator[str]:
   for i, (name, row) in enumerate(zip(names, shown)):
     y = _TOP + _ROW * i + _ROW // 3
     yield _text(left - 10, y + 4, name, "end")
-    yield (
-      f'<rect x="{x(row.mean) - 1.5:.1f}" y="{y - 8}" width="3" height="16"'
-      ' fill="#c33"/>'
-    )
     for value in row.values:
       yield (
         f'<circle cx="{x(value):.1f}" cy="{y}" r="4" fill="#27b"'
         ' fill-opacity="0.6"/>'
       )
+    yield (
+      f'<rect x="{x(row.mean) - 1.5:.1f}" y="{y - 8}" width="3" height="16"'
+      ' fill="#c33"/>'
+    )
   yield "</svg>"
 
 
