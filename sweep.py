@@ -192,15 +192,26 @@ def report(options: Options, sweep, state) -> None:
   """Says which setting is the best, and how to get its best run.
 
   Raises:
-    ValueError: all runs have failed.
+    ValueError: a run has failed, or all have diverged.
   """
   rows = compare(options, sweep, state)
-  if not rows:
-    result = state.result(sweep.runs[0])
+  if rows:
+    report_best(options, rows)
+  results = [state.result(run) for run in sweep.runs]
+  failed = [r for r in results if r.status == sweeps.FAILED]
+  if failed:
     raise ValueError(
-      f"all {len(sweep.runs)} runs failed, the first with: {result.message}"
-      " (after mending this, give --retry_failed)"
+      f"{len(failed)} of {len(results)} runs failed, the first with:"
+      f" {failed[0].message} (after mending this, add --retry_failed)"
     )
+  if not rows:
+    raise ValueError(
+      f"all {len(results)} runs diverged, the first with: {results[0].message}"
+    )
+
+
+def report_best(options: Options, rows: Sequence) -> None:
+  """Logs the best setting, and prints the command of its best run."""
   best, score = rows[0], rows[0].score
   way = "lowest" if metrics.lower_is_better(score) else "highest"
   spread = "" if best.deviation is None else f" +- {best.deviation:.2g}"
@@ -208,16 +219,11 @@ def report(options: Options, sweep, state) -> None:
     f"best setting, with the {way} {score}: {sweeps.title_of(best.setting)}:"
     f" {best.mean:.4g}{spread}"
   )
-  failed = sum(row.failed for row in rows)
-  if failed:
-    logging.info(
-      f"{failed} of {len(sweep.runs)} runs failed; results.tsv says why"
-    )
   logging.info(
     f"tables: {os.path.join(options.output_dir, 'summary.md')}, summary.tsv,"
     " results.tsv, sweep.svg; the best run of the best setting:"
   )
-  print(command_of(best.best_run()))
+  print(command_of(best.best_run()), flush=True)
 
 
 if __name__ == "__main__":

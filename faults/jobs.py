@@ -201,7 +201,6 @@ JOBS = (
     },
     ("out/summary.tsv", "out/*/seed_1/eval_results.txt"),
     20,
-    has_workers=True,
   ),
   Job(
     "search_responses.py",

@@ -23,7 +23,7 @@ from bert.training import sweeps
 LOG = "log.txt"
 RECORDS = "records"  # folder of shared records, in that of the sweep
 _SECONDS_BETWEEN_LOOKS = 0.05
-_SECONDS_TO_END = 4  # after SIGTERM; what a kill leaves half done is resumed
+_SECONDS_TO_END = 8  # after SIGTERM; what a kill leaves half done is resumed
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 _NAN = re.compile(r"\bnan\b", re.IGNORECASE)
 

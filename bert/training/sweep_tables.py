@@ -208,7 +208,8 @@ def markdown_lines(
   yield ""
   yield (
     f"Sorted by the mean over seeds, the {'lowest' if is_low else 'highest'}"
-    " first; settings with a failed run come last."
+    " first; settings with a run that failed or diverged"
+    " come last."
   )
   yield ""
   heading, *cells = summary_table(sweep, rows, digits=4)
