@@ -71,6 +71,7 @@ if __name__ == "__main__":
   entry.check_first(make_plan, Options)  # a wrong grid ends here
 
 import contextlib
+import math
 import os
 import re
 import shlex
@@ -141,7 +142,7 @@ def in_words(result: sweeps.Result, rows: Sequence) -> str:
   if not result.scores:
     return f"{result.status} after {took}: {result.message}"
   score = rows[0].score
-  return f"{score} {result.scores[score]:.4g} in {took}"
+  return f"{score} {result.scores.get(score, math.nan):.4g} in {took}"
 
 
 # ----------------------------------------------------------------- compare
@@ -153,14 +154,16 @@ def compare(options: Options, sweep, state) -> list[sweep_tables.Row]:
   Returns:
     A row for each setting, the best first; none if there is no score yet.
   """
+  sweep_tables.write_results(options.output_dir, sweep, state)
   results = filter(None, map(state.result, sweep.runs))
   scores = next((r.scores for r in results if r.scores), None)
   if not scores:
     return []
-  score = sweep_tables.find_score(options.score, scores)
+  names = [name for name in scores if name != "global_step"]
+  score = sweep_tables.find_score(options.score, names)
   rows = sweep_tables.summarise(sweep, state, score)
   command = command_of(rows[0].best_run())
-  sweep_tables.write_all(options.output_dir, sweep, state, rows, command)
+  sweep_tables.write_summary(options.output_dir, sweep, rows, command)
   remove_checkpoints(options.keep, rows)
   return rows
 

@@ -199,7 +199,7 @@ JOBS = (
       "in/data/train.csv": "sample_data/ranking/train.csv:31",
       "in/data/valid.csv": "sample_data/ranking/valid.csv:6",
     },
-    ("out/summary.tsv", "out/*/seed_1/eval_results.txt"),
+    ("out/*/seed_1/eval_results.txt",),
     20,
   ),
   Job(

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import re
+import shutil
 import time
 from xml.etree import ElementTree
 
@@ -258,8 +259,9 @@ def test_a_setting_with_a_failed_run_comes_after_those_without():
   plan = sweeps.plan(COMMAND, ["learning_rate=1,2"], 2, "out")
   os.mkdir("out")
   state = sweeps.State("out", plan)
-  for found in zip(plan.runs, results):
-    state.keep(*found)
+  for run, result in zip(plan.runs, results):
+    os.makedirs(run.folder)
+    state.keep(run, result)
   rows = sweep_tables.summarise(plan, state, "eval_accuracy")
   assert [row.setting[0][1] for row in rows] == ["2", "1"]
   assert [row.mean for row in rows] == [0.75, 0.9]
@@ -289,7 +291,7 @@ def test_a_loss_is_sorted_with_the_lowest_first():
   assert done.returncode == 1
   assert done.stderr.splitlines()[-1] == (
     "error: --score=f1 is not a score of this script: give one of loss,"
-    " eval_accuracy, global_step"
+    " eval_accuracy"
   )
   assert starts("learning_rate=1/seed_1") == 2
 
@@ -324,6 +326,7 @@ def test_failed_runs_are_run_again_when_asked():
   done = run("--grid=learning_rate=8,9")
   assert done.returncode == 1
   assert "error: 1 of 2 runs failed, the first with: no data" in done.stderr
+  assert [row[2] for row in table("results.tsv")[1:]] == ["failed", "diverged"]
   assert starts("learning_rate=8/seed_1") == 2
   run("--grid=learning_rate=8,9")
   assert starts("learning_rate=8/seed_1") == 2
@@ -341,6 +344,9 @@ def test_a_larger_grid_runs_only_what_is_new():
   assert "[3 of 6] learning_rate=1, seed 2: eval_accuracy 0.12" in done.stderr
   assert starts("learning_rate=1/seed_1") == 2
   assert table("summary.tsv")[1][:2] == ["4", "0.415"]
+  shutil.rmtree("out/learning_rate=3/seed_2")
+  done = run("--grid=learning_rate=1,4,3", "--seeds=2")
+  assert "[6 of 6] learning_rate=3, seed 2: eval_accuracy 0.32" in done.stderr
 
 
 def test_another_command_in_the_folder_is_refused():

@@ -120,8 +120,8 @@ def parse(options_class: type, arguments: Sequence[str], flag_values=None):
     flag_values: where the flags are defined; None: apart from absl's FLAGS.
 
   Returns:
-    An options_class, and the words that are no flags; a field `words` takes
-    them, if there is one.
+    An options_class, and the words that are no flags; a field `words` that is
+    no flag takes them, if there is one.
 
   Raises:
     absl.flags.Error: a flag is unknown, is missing, or has a wrong value.
@@ -131,7 +131,8 @@ def parse(options_class: type, arguments: Sequence[str], flag_values=None):
   define(options_class, flag_values)
   _, *words = flag_values(["", *arguments])
   options = read(options_class, flag_values)
-  if hasattr(options, "words"):
+  fields = dataclasses.fields(options_class)
+  if any(f.name == "words" and not f.metadata for f in fields):
     return dataclasses.replace(options, words=tuple(words)), []
   return options, words
 

@@ -11,6 +11,7 @@ import ctypes
 import dataclasses
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ RECORDS = "records"  # folder of shared records, in that of the sweep
 _SECONDS_BETWEEN_LOOKS = 0.05
 _SECONDS_TO_END = 8  # after SIGTERM; what a kill leaves half done is resumed
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
+_LEAST_ROOM = 1 << 16  # bytes
 _NAN = re.compile(r"\bnan\b", re.IGNORECASE)
 
 
@@ -176,6 +178,8 @@ def _message(child, status):
   """What a process that failed has said last."""
   if status == -signal.SIGKILL:
     return "it was killed, perhaps because memory ran out"
+  if shutil.disk_usage(child.run.folder).free < _LEAST_ROOM:
+    return f"{child.run.folder}: no room left on the disk"  # for its log, too
   with open(os.path.join(child.run.folder, LOG), "rb") as reader:
     reader.seek(child.log_start)
     lines = reader.read().decode("utf-8", "replace").split("\n")

@@ -44,7 +44,7 @@ class Row:
   @property
   def values(self) -> list[float]:
     """The scores of the runs that have one."""
-    return [r.scores[self.score] for _, r in self.ended if r.scores]
+    return [value for _, value in self._scored()]
 
   @property
   def failed(self) -> int:
@@ -65,9 +65,16 @@ class Row:
 
   def best_run(self) -> sweeps.Run:
     """The run with the best score, the first of equal ones."""
-    scored = [(run, r.scores[self.score]) for run, r in self.ended if r.scores]
     sign = -1 if metrics.lower_is_better(self.score) else 1
-    return max(scored, key=lambda pair: sign * pair[1])[0]
+    return max(self._scored(), key=lambda pair: sign * pair[1])[0]
+
+  def _scored(self):
+    """(run, score) pairs of the runs that have one."""
+    return [
+      (run, result.scores[self.score])
+      for run, result in self.ended
+      if self.score in result.scores
+    ]
 
 
 def find_score(wanted: str | None, scores) -> str:
@@ -123,24 +130,26 @@ def summarise(
 # ------------------------------------------------------------------ tables
 
 
-def write_all(
-  folder: str,
-  sweep: sweeps.Sweep,
-  state: sweeps.State,
-  rows: Sequence[Row],
-  command: str,
+def write_results(
+  folder: str, sweep: sweeps.Sweep, state: sweeps.State
 ) -> None:
-  """Writes all tables and the plot to a folder.
+  """Writes results.tsv to a sweep's folder."""
+  path = os.path.join(folder, "results.tsv")
+  writing.write_lines(path, result_lines(folder, sweep, state))
+
+
+def write_summary(
+  folder: str, sweep: sweeps.Sweep, rows: Sequence[Row], command: str
+) -> None:
+  """Writes summary.tsv, summary.md and sweep.svg to a sweep's folder.
 
   Args:
     folder: of the sweep.
     sweep: of `sweeps.plan`.
-    state: how the runs ended.
-    rows: of `summarise`, at least one.
+    rows: of `summarise`, at least one with a score.
     command: of the best run.
   """
   for name, lines in (
-    ("results.tsv", result_lines(folder, sweep, state)),
     ("summary.tsv", ("\t".join(row) for row in summary_table(sweep, rows))),
     ("summary.md", markdown_lines(sweep, rows, command)),
     ("sweep.svg", svg_lines(rows)),
@@ -208,8 +217,7 @@ def markdown_lines(
   yield ""
   yield (
     f"Sorted by the mean over seeds, the {'lowest' if is_low else 'highest'}"
-    " first; settings with a run that failed or diverged"
-    " come last."
+    " first; settings with a run that failed or diverged come last."
   )
   yield ""
   heading, *cells = summary_table(sweep, rows, digits=4)

@@ -31,6 +31,7 @@ _OWN = {
   "random_seed": "give --seeds=N for the seeds 1 to N",
   "records_dir": "its runs share their records",
 }
+_GIVEN = {"output_dir", "random_seed"}  # those of them in `Run.words`
 _LONGEST_NAME = 120  # of a folder
 _STATE = {
   "command": dict,
@@ -238,9 +239,6 @@ def _check_run(options_class, run, name):
   return options
 
 
-_GIVEN = {"output_dir", "random_seed"}  # those of _OWN in `Run.words`
-
-
 # ------------------------------------------------------------------ state
 
 
@@ -272,7 +270,9 @@ class State:
     }
 
   def result(self, run: Run) -> Result | None:
-    """How a run ended; None if it has not."""
+    """How a run ended; None if it has not, or its folder was removed."""
+    if not os.path.isdir(run.folder):
+      return None
     return self._results.get(os.path.relpath(run.folder, self._folder))
 
   def keep(self, run: Run, result: Result) -> None:
