@@ -33,7 +33,7 @@ import json, os, pathlib, sys, time
 options = entry.parse(Options)
 folder = pathlib.Path(options.output_dir)
 with open(folder / "starts.txt", "a") as writer:
-  print(os.getpid(), os.environ.get("OMP_NUM_THREADS"), file=writer)
+  print(os.getpid(), file=writer)
 print("noise", file=sys.stderr)
 if options.learning_rate == 9:
   sys.exit("error: the loss became NaN")
@@ -250,6 +250,16 @@ def test_runs_become_tables_and_failures_are_rows():
   assert log == "noise\nerror: no data\n"
 
 
+def test_runs_at_once_share_the_cores(monkeypatch):
+  monkeypatch.setattr(sweep_runs, "num_cores", lambda: 8)
+  monkeypatch.delenv("OMP_NUM_THREADS")
+  monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")  # the user's own
+  environment = sweep_runs.child_environment(3)
+  assert environment["OMP_NUM_THREADS"] == "2"
+  assert environment["TF_NUM_INTRAOP_THREADS"] == "5"
+  assert "OMP_NUM_THREADS" not in sweep_runs.child_environment(1)
+
+
 def test_a_setting_with_a_failed_run_comes_after_those_without():
   results = [
     sweeps.Result("done", 1.0, {"eval_accuracy": value}) if value else
@@ -371,7 +381,7 @@ def start_of(run):
   while not path.exists() or not path.read_text().endswith("\n"):
     assert time.monotonic() < latest
     time.sleep(0.05)
-  return int(path.read_text().split()[-2])
+  return int(path.read_text().split()[-1])
 
 
 def wait_for_end(process):
