@@ -607,6 +607,7 @@ def _make_input_fn(job, examples, name, is_training):
       note.label_type,
       num_features,
     ),
+    job.options.records_dir,
   )
   schema = Classification(note).schema(is_training)
   return runs.make_input_fn(job.options, records, schema, is_training)

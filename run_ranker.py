@@ -396,6 +396,7 @@ def get_input_fn(job: Job, name: str, texts, rows: Callable, is_training: bool):
     output_file,
     mark,
     lambda: record_files.write_records(rows(), schema, output_file),
+    job.options.records_dir,
   )
   job.input_fns[name] = runs.make_input_fn(
     job.options, records, schema, is_training

@@ -481,6 +481,7 @@ def train(job: Job) -> None:
     runs.record_path(job.options, "train"),
     mark,
     lambda: write_windows(job, job.train, "train"),
+    job.options.records_dir,
   )
   evaluator = make_estimator(job)
   runs.train(

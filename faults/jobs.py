@@ -190,6 +190,19 @@ JOBS = (
     trains=True,
   ),
   Job(
+    "sweep.py",
+    "--output_dir=out --grid num_train_epochs=1,2 -- run_ranker.py"
+    " --model=representation --data_dir=in/data --do_train --do_eval"
+    f" {TRAINING.replace(' --output_dir=out', '')} --save_checkpoints_steps=2",
+    {
+      **_MODEL,
+      "in/data/train.csv": "sample_data/ranking/train.csv:31",
+      "in/data/valid.csv": "sample_data/ranking/valid.csv:6",
+    },
+    ("out/*/seed_1/eval_results.txt",),
+    20,
+  ),
+  Job(
     "search_responses.py",
     "--model_dir=in/model --response_file=out/responses.txt --num_answers=2",
     {

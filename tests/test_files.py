@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -174,6 +175,23 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
   assert (tmp_path / ".lock").exists()
   with locks.locked(str(tmp_path)):
     pass
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_run_can_wait_for_another(tmp_path):
+  path, found = str(tmp_path / "file"), []
+
+  def wait():
+    with locks.locked(path, wait=True):
+      found.append("waited")
+
+  with locks.locked(path):
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive() and not found
+  thread.join(10)
+  assert found == ["waited"]
   assert not list(tmp_path.iterdir())
 
 

@@ -68,6 +68,20 @@ def test_a_flag_that_is_given_with_its_default_is_given():
   assert options.given == {"path", "size"}
 
 
+def test_a_flag_may_come_repeatedly_and_words_may_be_taken():
+  @dataclasses.dataclass(frozen=True)
+  class Taking(flags.Options):
+    grid: tuple = flags.flag((), "A grid.", repeated=True)
+    words: tuple = ()
+
+  options, words = flags.parse(
+    Taking, ["--grid", "a=1,2", "--grid=b=3", "--", "run.py", "--grid=c"]
+  )
+  assert options.grid == ("a=1,2", "b=3")
+  assert options.words == ("run.py", "--grid=c") and words == []
+  assert flags.parse(Taking, [])[0] == Taking()
+
+
 def test_a_script_can_have_another_default_within_the_same_bounds():
   assert flags.parse(Longer, ["--path=a"])[0].size == 5
   with pytest.raises(absl_flags.Error, match="size=10"):

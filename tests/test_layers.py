@@ -27,6 +27,7 @@ CORE = {"modeling", "optimization", "tokenization"}
 # TensorFlow.
 LIGHT = {
   "bert/files/clock",
+  "bert/files/kept_files",
   "bert/files/locks",
   "bert/files/reading",
   "bert/files/writing",
@@ -38,6 +39,7 @@ LIGHT = {
   "bert/training/endings",
   "bert/training/entry",
   "bert/training/flags",
+  "bert/training/sweeps",
 }
 MAX_LIBRARY_LINES, MAX_SCRIPT_LINES = 800, 700
 

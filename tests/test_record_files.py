@@ -85,6 +85,40 @@ def test_records_are_made_again_only_if_their_source_changes(tmp_path):
   assert written == [[1, 2], [3], [3], [3]]
 
 
+def test_runs_share_records_of_one_source(tmp_path):
+  shared, written = str(tmp_path / "shared"), []
+
+  def records_of(run, mark, length):
+    def write():
+      written.append(run)
+      return record_files.write_records([row(length)], SCHEMA, path)
+
+    (tmp_path / run).mkdir(exist_ok=True)
+    path = str(tmp_path / run / "a.tf_record")
+    found = record_files.cached_records(path, mark, write, shared)
+    assert found == record_files.RecordFile(path, [length])
+
+  records_of("first", "x", 1)
+  records_of("second", "x", 1)
+  records_of("third", "y", 2)  # of another text
+  records_of("first", "x", 1)
+  assert written == ["first", "third"]
+  first, second = (
+    tmp_path / run / "a.tf_record" for run in ("first", "second")
+  )
+  assert first.samefile(second)
+  # A damaged file is made again, also for the runs to come.
+  second.write_bytes(b"cut short")
+  records_of("second", "x", 1)
+  records_of("fourth", "x", 1)
+  assert written == ["first", "third", "second"]
+  names = {path.name for path in (tmp_path / "shared").iterdir()}
+  assert names == {f"{n}.tf_record{end}" for n in "xy" for end in ("", ".json")}
+  # A run that had other records takes those that are there.
+  records_of("third", "x", 1)
+  assert written == ["first", "third", "second"]
+
+
 def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path, monkeypatch):
   class Full:
     def __init__(self, path):

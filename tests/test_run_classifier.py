@@ -766,12 +766,14 @@ def test_a_run_with_a_seed_repeats_to_the_bit(data_dir, tmp_path):
       data_dir,
       tmp_path / name,
       *("--do_train", "--num_train_epochs=1", "--log_steps=1"),
-      f"--random_seed={seed}",
+      *(f"--random_seed={seed}", f"--records_dir={tmp_path}/records"),
     )
     assert done.returncode == 0, done.stderr
     losses.append(re.findall(r"step \d+/8, loss ([\d.]+)", done.stderr))
   assert len(losses[0]) == 8
   assert losses[0] == losses[1] != losses[2]
+  used = [tmp_path / name / "train.tf_record" for name in "abc"]
+  assert used[0].samefile(used[1]) and used[0].samefile(used[2])
   first, second, third = (
     tf.train.load_checkpoint(str(tmp_path / name)) for name in "abc"
   )

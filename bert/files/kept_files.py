@@ -8,8 +8,10 @@ that tells whether the file is still as it was written.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 
 from bert.files import locks, reading, writing
@@ -110,6 +112,29 @@ def forget(path: str) -> None:
 
   if tf.io.gfile.exists(path + ".json"):
     tf.io.gfile.remove(path + ".json")
+
+
+def share(path: str, other: str) -> None:
+  """Puts a kept file and its note in another place, too.
+
+  On one disk it takes no room: the two places are links to one file, which is
+  only ever replaced, never changed.
+
+  Args:
+    path: of the file.
+    other: the other place; a file there is replaced.
+  """
+  import tensorflow.compat.v1 as tf
+
+  forget(other)
+  for ending in ("", ".json"):
+    with writing.whole(other + ending) as partial:
+      with contextlib.suppress(FileNotFoundError):  # one that a kill left
+        os.remove(partial)
+      try:
+        os.link(path + ending, partial)
+      except OSError:  # another disk, or no file system with links
+        tf.io.gfile.copy(path + ending, partial, overwrite=True)
 
 
 def changed(kept: Mapping, mark: Mapping) -> list[str]:

@@ -21,7 +21,7 @@ except ImportError:  # Windows has no such locks
 
 
 @contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
+def locked(path: str, wait: bool = False) -> Iterator[None]:
   """Holds the lock of an output while the block runs.
 
   The lock is a file: .lock in a folder, or the file's path followed by .lock.
@@ -31,6 +31,7 @@ def locked(path: str) -> Iterator[None]:
 
   Args:
     path: a folder (or what will be one, if it ends in "/"), or a file.
+    wait: whether to wait while another process holds the lock.
 
   Raises:
     ValueError: another process holds the lock; the message says which.
@@ -41,7 +42,7 @@ def locked(path: str) -> Iterator[None]:
     return
   made = _make_folders(os.path.dirname(lock)) if _is_folder(path) else []
   try:
-    handle = _open_locked(lock, path)
+    handle = _open_locked(lock, path, wait)
     try:
       yield
     finally:
@@ -68,7 +69,7 @@ def _make_folders(folder):
   return new
 
 
-def _open_locked(lock, path):
+def _open_locked(lock, path, wait):
   """Opens and locks a file; None if the file system has no locks."""
   while True:
     try:
@@ -76,7 +77,7 @@ def _open_locked(lock, path):
     except FileNotFoundError:
       return None  # no such folder, which the script itself reports
     try:
-      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
       holder = os.read(handle, 1000).decode("utf-8", "replace").strip()
       os.close(handle)

@@ -14,11 +14,12 @@ import contextlib
 import dataclasses
 import errno
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from bert.files import clock, kept_files, writing
+from bert.files import clock, kept_files, locks, writing
 from bert.records import tf_example
 
 
@@ -170,7 +171,10 @@ def write_records(
 
 @clock.part("records")
 def cached_records(
-  output_file: str, mark: str, write: Callable[[], RecordFile]
+  output_file: str,
+  mark: str,
+  write: Callable[[], RecordFile],
+  shared_dir: str | None = None,
 ) -> RecordFile:
   """Reuses `output_file` if it was made from the same input, or writes it.
 
@@ -179,11 +183,36 @@ def cached_records(
       and the lengths.
     mark: `fingerprint` of everything that the records are made from.
     write: called without arguments, writes the file.
+    shared_dir: a folder where runs share records: if it has a file with this
+      mark, `output_file` becomes that file, and otherwise the file that is made
+      is put there, too. A run that needs what another one is making waits.
 
   Returns:
     The file, found or made.
   """
+  if not shared_dir:
+    return _cached_records(output_file, mark, write)
+  shared = os.path.join(shared_dir, f"{mark}.tf_record")
 
+  def write_and_share():
+    records = write()
+    made.append(records)
+    return records
+
+  made = []
+  tf.io.gfile.makedirs(shared_dir)
+  with locks.locked(shared, wait=True):
+    note = kept_files.read_note(output_file + ".json")
+    is_shared = tf.io.gfile.exists(shared + ".json")
+    if is_shared and kept_files.changed(note, {"fingerprint": mark}):
+      kept_files.share(shared, output_file)
+    records = _cached_records(output_file, mark, write_and_share)
+    if made or not is_shared:
+      kept_files.share(output_file, shared)
+  return records
+
+
+def _cached_records(output_file, mark, write):
   def make():
     kept_files.forget(output_file)
     records = write()

@@ -20,6 +20,12 @@ import numpy as np
 # SQuAD's scores ignore punctuation and articles.
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
+
+
+def lower_is_better(name: str) -> bool:
+  """Whether a score is a loss or an error, by its name."""
+  return bool(_LOWER_IS_BETTER.search(name))
 
 
 def classification_scores(labels, predictions, names):

@@ -20,6 +20,7 @@ from absl import logging
 
 import modeling
 from bert.files import reading, writing
+from bert.tasks import metrics
 
 # Variables that belong to the optimiser or the run, not to the model.
 _NOT_WEIGHTS = re.compile(
@@ -30,7 +31,6 @@ _NOT_WEIGHTS = re.compile(
 _RENEWED = re.compile(r"/adam_[mv]$|/adafactor_v[rc]?$|^loss_scale/")
 _SAVED = re.compile(r"model\.ckpt-(\d+)\.index$")
 _LAYER = re.compile(r"bert/encoder/layer_(\d+)/")
-_LOWER_IS_BETTER = re.compile(r"(loss|mse|perplexity)$")
 _WORDS = "bert/embeddings/word_embeddings"
 _POSITIONS = "bert/embeddings/position_embeddings"
 
@@ -577,7 +577,7 @@ class BestCheckpoint:
     self._folder = os.path.join(output_dir, "best")
     self._note = os.path.join(self._folder, "best.json")
     self._score = score
-    self._sign = -1 if _LOWER_IS_BETTER.search(score) else 1
+    self._sign = -1 if metrics.lower_is_better(score) else 1
     self._patience = patience
     self._kept = _read_best(self._folder)
     if self._kept and self._kept["score"] != score:

@@ -12,10 +12,13 @@ are answered at once.
 
 from __future__ import annotations
 
+import ast
 import functools
 import logging as python_logging
 import os
+import re
 import sys
+import types
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -28,10 +31,12 @@ if not (3, 9) <= sys.version_info[:2] <= (3, 11):  # TensorFlow can't say so
 from absl import app, logging
 from absl import flags as absl_flags
 
-from bert.files import clock
+from bert.files import clock, reading
 from bert.training import endings, flags
 
 _TENSORFLOW = "2.15"
+# Where a script's command line is read, and by which class.
+_PARSE = re.compile(r"if __name__ == '__main__':\n\s+entry\.parse\((\w+)\)")
 
 
 @functools.cache
@@ -58,6 +63,55 @@ def parse(options_class: type):
       sys.exit(0)
     refuse(words)
   return options
+
+
+def check_first(check, options_class: type) -> None:
+  """Has a script's options checked before its slow imports.
+
+  A command line that is wrong ends the script, as in `parse`.
+
+  Args:
+    check: takes an options_class; a ValueError of it ends the script with its
+      sentence and status 1.
+    options_class: of `flags.Options`.
+  """
+  options = parse(options_class)
+  with endings.clean():
+    try:
+      check(options)
+    except ValueError as error:
+      sys.exit(f"error: {error}")
+
+
+def options_class_of(path: str) -> type:
+  """The class of a script's options, without what is slow to import.
+
+  Args:
+    path: of a script that begins as this file says.
+
+  Raises:
+    ValueError: it does not, or can't be read.
+  """
+  text = reading.read_text(path, "script")
+  try:
+    statements = ast.parse(text).body
+  except (SyntaxError, ValueError) as error:
+    raise ValueError(f"{path} is not Python: {error}") from None
+  found = map(_PARSE.fullmatch, map(ast.unparse, statements))
+  place, called = next((p for p in enumerate(found) if p[1]), (0, None))
+  if not called:
+    raise ValueError(
+      f"{path} does not declare its flags as the scripts here do: no"
+      " entry.parse(Options) under if __name__ == '__main__'"
+    )
+  module = types.ModuleType(f"options_of_{len(sys.modules)}")
+  sys.modules[module.__name__] = module  # where dataclasses look
+  head = ast.Module(statements[:place], type_ignores=[])
+  try:
+    exec(compile(head, path, "exec"), module.__dict__)
+    return getattr(module, called[1])
+  except (AttributeError, ImportError, NameError) as error:
+    raise ValueError(f"{path} can't be loaded: {error}") from None
 
 
 def flag_error(error: absl_flags.Error) -> str:

@@ -35,6 +35,7 @@ def flag(
   reads: bool = False,
   writes: str | None = None,
   choices: Sequence[str] | None = None,
+  repeated: bool = False,
   lower_bound=None,
   upper_bound=None,
 ):
@@ -52,6 +53,7 @@ def flag(
     writes: "files" or "folder" if it names what the script writes, where one
       run at a time may write.
     choices: the values that a str may have.
+    repeated: whether a tuple's flag gives one value, and may come repeatedly.
     lower_bound: of a number.
     upper_bound: of a number.
   """
@@ -61,6 +63,7 @@ def flag(
     "reads": reads,
     "writes": writes,
     "choices": choices,
+    "repeated": repeated,
     "bounds": {"lower_bound": lower_bound, "upper_bound": upper_bound},
   }
   return dataclasses.field(default=default, metadata=metadata)
@@ -117,7 +120,8 @@ def parse(options_class: type, arguments: Sequence[str], flag_values=None):
     flag_values: where the flags are defined; None: apart from absl's FLAGS.
 
   Returns:
-    An options_class, and the words that are no flags.
+    An options_class, and the words that are no flags; a field `words` that is
+    no flag takes them, if there is one.
 
   Raises:
     absl.flags.Error: a flag is unknown, is missing, or has a wrong value.
@@ -125,8 +129,12 @@ def parse(options_class: type, arguments: Sequence[str], flag_values=None):
   if flag_values is None:
     flag_values = absl_flags.FlagValues()
   define(options_class, flag_values)
-  words = flag_values(["", *arguments])
-  return read(options_class, flag_values), words[1:]
+  _, *words = flag_values(["", *arguments])
+  options = read(options_class, flag_values)
+  fields = dataclasses.fields(options_class)
+  if any(f.name == "words" and not f.metadata for f in fields):
+    return dataclasses.replace(options, words=tuple(words)), []
+  return options, words
 
 
 def inputs(options) -> dict[str, list[str]]:
@@ -195,6 +203,9 @@ def _define_one(field, flag_values):
     given.update(field.metadata["bounds"])
   if kind == "tuple" and default is not None:
     default = list(default)
+  if field.metadata["repeated"]:
+    absl_flags.DEFINE_multi_string(name, default, help_text, **given)
+    return
   define_kind = {
     "int": absl_flags.DEFINE_integer,
     "float": absl_flags.DEFINE_float,
@@ -513,6 +524,11 @@ class FineTuningOptions(RunOptions, TextOptions):
     " last:N, the head, the pooler and the top N layers. The others stay as"
     " they are, and no gradients are computed for them. Dropout stays on in all"
     " layers.",
+  )
+  records_dir: str | None = flag(
+    None,
+    "Folder in which runs share the training and evaluation records that they"
+    " make: a run whose records would be the same takes those that are there.",
   )
 
 

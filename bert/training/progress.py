@@ -165,7 +165,7 @@ class ProgressHook(tf.train.SessionRunHook):
       parts = [f"{name} {_number(value)}" for name, value in values.items()]
       logging.info(
         f"step {self._step}/{self._total}, {', '.join(parts)},"
-        f" {_duration(left)} left"
+        f" {duration(left)} left"
       )
 
 
@@ -319,7 +319,7 @@ def _how_far(done, total, seconds):
   rate = done / seconds
   if not total:
     return f"example {done}, {rate:.1f} examples/s"
-  left = _duration((total - done) / max(rate, 1e-9))
+  left = duration((total - done) / max(rate, 1e-9))
   return f"example {done}/{total}, {rate:.1f} examples/s, {left} left"
 
 
@@ -328,7 +328,7 @@ def _number(value):
   return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
-def _duration(seconds):
+def duration(seconds):
   """Formats seconds as h:mm:ss or m:ss."""
   minutes, seconds = divmod(int(seconds + 0.5), 60)
   hours, minutes = divmod(minutes, 60)
