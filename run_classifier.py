@@ -586,13 +586,14 @@ def label_histogram(job: Job) -> str:
   if job.note.label_type == "number":
     values = [example.label for example in job.train]
     return f"{min(values)} to {max(values)}, mean {np.mean(values):.4g}"
-  counts = Counter()
+  counts, unknown = Counter(), "(none)"
   for example in job.train:
-    label = example.label
-    counts.update([label] if isinstance(label, str) else label or ())
+    label = example.label or unknown
+    counts.update([label] if isinstance(label, str) else label)
+  labels = [*job.note.labels, *{unknown} & set(counts)]
   return ", ".join(
     f"{label} {counts[label]} ({counts[label] / len(job.train):.1%})"
-    for label in job.note.labels
+    for label in labels
   )
 
 
