@@ -21,7 +21,7 @@ from bert.records import packing, record_files, tables
 from bert.tasks import layers, task
 
 DROPOUT = 0.1
-_SMALLEST = 1e-30  # instead of a probability of 0, which has no logarithm
+_SMALLEST = 1e-30  # instead of 0, which has no logarithm and no root's slope
 _COLUMN = re.compile(r"\{([^{}]+)\}")  # of a template
 
 
@@ -295,6 +295,9 @@ class Classification(task.Task):
       )
     else:
       losses = LOSSES[self.note.label_type](tensors["logits"], labels)
+    trained = losses
+    if self._training:
+      trained = self._training_losses(tensors["logits"], features)
     is_real = tf.ones_like(losses)
     if "is_real_example" in features:
       is_real = tf.cast(features["is_real_example"], tf.float32)
@@ -305,13 +308,7 @@ class Classification(task.Task):
         "per_example_loss": losses,
         "label_ids": labels,
       },
-      loss_sums=[
-        tf.reduce_sum(
-          self._training_losses(tensors["logits"], features)
-          if self._training
-          else losses
-        )
-      ],
+      loss_sums=[tf.reduce_sum(trained)],
       metric_fn=(
         _single_label_metrics
         if self.note.label_type == "single"
