@@ -4,7 +4,8 @@
 In: a .safetensors file, a Hugging Face folder or a TensorFlow checkpoint.
 Out: a folder with the model in the other format: weights, configuration and
 vocabulary. Or a TensorFlow checkpoint without the optimiser's state (--strip),
-or with another vocabulary, to continue training from (--new_vocab_file).
+or with another vocabulary (--new_vocab_file) or fewer layers (--layers), to
+continue training from.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ class Options(flags.Options):
   )
   strip: bool = flags.flag(
     False, "Only drop the optimiser's state from a TensorFlow checkpoint."
+  )
+  layers: tuple = flags.flag(
+    (),
+    "Keep only these layers of a TensorFlow checkpoint, such as 0,5 for the"
+    " first and the sixth: a smaller model to train on, for example towards the"
+    " predictions of the whole one. Drops the optimiser's state too.",
   )
   new_vocab_file: str | None = flags.flag(
     None,
@@ -67,6 +74,7 @@ import functools
 import json
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import safetensors
@@ -77,6 +85,7 @@ import modeling
 import tokenization
 from bert.files import reading, writing
 from bert.training import checkpoints
+from bert.training.vocabularies import average_rows, old_rows, report_rows
 
 # The sizes of the tensors, by their names in the configuration.
 V, T, P = "vocab_size", "type_vocab_size", "max_position_embeddings"
@@ -470,6 +479,46 @@ def strip(path: str, config_file: str):
   return files, [f"kept: {len(variables)} variables", left_out]
 
 
+def keep_layers(path: str, config_file: str, numbers: Sequence[str]):
+  """Returns ({file: content}, [lines to show]) with some of the layers.
+
+  Args:
+    path: prefix of a TensorFlow checkpoint.
+    config_file: its bert_config.json.
+    numbers: of the layers to keep, from 0, in their new order.
+
+  Raises:
+    ValueError: the model has no such layer, or one is named twice.
+  """
+  if is_pytorch(path):
+    raise ValueError(f"--layers: first convert {path} to TensorFlow")
+  config = modeling.BertConfig.from_json_file(config_file).to_dict()
+  size = config["num_hidden_layers"]
+  for text in numbers:
+    if not re.fullmatch(r"\s*\d{1,9}\s*", text) or int(text) >= size:
+      raise ValueError(
+        f"--layers: there is no layer {text!r} in {config_file}, which has"
+        f" {size}: give numbers from 0 to {size - 1}"
+      )
+  kept = [int(text) for text in numbers]
+  if len(set(kept)) < len(kept):
+    raise ValueError(f"--layers={','.join(numbers)} names a layer twice")
+  all_variables, left_out = read_tensorflow(path)
+  variables = {}
+  for name, variable in all_variables.items():
+    layer = re.match(r"bert/encoder/layer_(\d+)(/.*)", name)
+    if layer and int(layer[1]) not in kept:
+      continue
+    if layer:
+      name = f"bert/encoder/layer_{kept.index(int(layer[1]))}{layer[2]}"
+    variables[name] = variable
+  files = {
+    CHECKPOINT: variables,
+    "bert_config.json": to_json({**config, "num_hidden_layers": len(kept)}),
+  }
+  return files, [f"layers: {size} -> {len(kept)}", left_out]
+
+
 def change_vocabulary(
   path: str, config_file: str, old_file: str, new_file: str, do_lower_case=None
 ):
@@ -511,69 +560,6 @@ def change_vocabulary(
   config = {**config, V: num_tokens}
   files = {CHECKPOINT: variables, "bert_config.json": to_json(config)}
   return files, [*report_rows(rows, old, new), left_out]
-
-
-def old_rows(old: dict, new: dict, do_lower_case=None) -> dict[int, list[int]]:
-  """Returns {new id: old ids of the same token, or of its pieces}.
-
-  Args:
-    old, new: {token: id}.
-    do_lower_case: the old tokenizer's; None: judged by the capitals in `old`.
-  """
-  if do_lower_case is None:
-    do_lower_case = not tokenization.vocab_is_cased(old)
-  basic = tokenization.BasicTokenizer(do_lower_case)
-  wordpiece = tokenization.WordpieceTokenizer(old)
-  rows = {}
-  for token, index in new.items():
-    pieces = [token]
-    if token not in old:
-      pieces = _old_pieces(token, basic, wordpiece)
-    rows[index] = [old[piece] for piece in pieces]
-  return rows
-
-
-def _old_pieces(token, basic, wordpiece) -> list[str]:
-  """Returns the pieces of a token's text, without the unknown ones."""
-  if re.fullmatch(r"\[.+\]", token):  # [unused7] is a name, not a text
-    return []
-  continues = token.startswith("##") and len(token) > len("##")
-  words = basic.tokenize(token[len("##") :] if continues else token)
-  pieces = []
-  for number, word in enumerate(words):
-    pieces += wordpiece.split_word(word, continues and number == 0)
-  return [piece for piece in pieces if piece != wordpiece.unk_token]
-
-
-def average_rows(values: np.ndarray, rows: dict, num_tokens: int) -> np.ndarray:
-  """Returns means of rows of `values`, float32 [num_tokens, ...].
-
-  Args:
-    values: [old tokens, ...], float32.
-    rows: {new id: rows to take the mean of}; no rows: the mean of all.
-    num_tokens: size of the new vocabulary.
-  """
-  mean = np.mean(values, axis=0, dtype=np.float64)
-  averaged = np.repeat(mean[None], num_tokens, axis=0).astype(np.float32)
-  for index, old in rows.items():
-    if old:
-      averaged[index] = np.mean(values[old], axis=0)
-  return averaged
-
-
-def report_rows(rows: dict, old: dict, new: dict) -> list[str]:
-  """Returns lines that say where the vectors of how many tokens came from."""
-  others = {token: rows[new[token]] for token in new if token not in old}
-  sizes = [len(pieces) for pieces in others.values() if pieces]
-  none = [token for token, pieces in others.items() if not pieces]
-  mean = f", {np.mean(sizes):.1f} each" if sizes else ""
-  listed = f" ({', '.join(none[:10])}{', ...' * (len(none) > 10)})"
-  return [
-    f"vocabulary: {max(old.values()) + 1} -> {max(new.values()) + 1} tokens",
-    f"copied: {len(new) - len(others)} tokens",
-    f"mean of their old pieces: {len(sizes)} tokens{mean}",
-    f"mean of all, without a piece: {len(none)} tokens{listed if none else ''}",
-  ]
 
 
 def report(parts, missing, unmapped, old_config, config) -> list[str]:
@@ -647,6 +633,15 @@ def choose_conversion(options: Options, path: str, vocab_file: str):
   Raises:
     ValueError: options contradict each other.
   """
+  if "layers" in options.given and not options.layers:
+    raise ValueError("--layers is empty: give numbers, such as 0,5")
+  if options.layers:
+    if options.strip or options.new_vocab_file:
+      raise ValueError(
+        "--layers also does what --strip does, and can't be combined with"
+        " --new_vocab_file: omit them, or convert once more"
+      )
+    return functools.partial(keep_layers, numbers=options.layers)
   if options.new_vocab_file:
     if options.strip:
       raise ValueError("--new_vocab_file also does what --strip does: omit it")

@@ -90,6 +90,7 @@ from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
 )
 from bert.tasks import task as tasks
+from bert.tasks.layers import pool
 from bert.training import checkpoints, cluster, devices, estimators, runs
 
 PAIR_MARK = " ||| "
@@ -345,28 +346,6 @@ def _without_pooler(getter, name, *args, **options):
   if name.startswith("bert/pooler/"):
     options["trainable"] = False
   return getter(name, *args, **options)
-
-
-def pool(layer, input_mask, pooling: str):
-  """Makes one vector per text from the vectors of its tokens.
-
-  Args:
-    layer: float32 [B, S, D].
-    input_mask: int32 [B, S], 0 for padding, which does not count.
-    pooling: "cls", the first token's; "mean" or "max" over the tokens; or
-      "none", to keep all vectors.
-
-  Returns:
-    float32 [B, D]; [B, S, D] with "none".
-  """
-  if pooling == "none":
-    return layer
-  if pooling == "cls":
-    return layer[:, 0, :]
-  mask = tf.cast(input_mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
-  if pooling == "mean":
-    return tf.reduce_sum(layer * mask, 1) / tf.reduce_sum(mask, 1)
-  return tf.reduce_max(tf.where_v2(mask > 0.0, layer, layer.dtype.min), 1)
 
 
 # ------------------------------------------------------------------- main

@@ -12,58 +12,17 @@ from __future__ import annotations
 import dataclasses
 
 from bert.training import entry, flags
-
-_COLUMN = "custom: the column (its name, or its number from 0) that holds "
-
-
-@dataclasses.dataclass(frozen=True)
-class CustomOptions(flags.Options):
-  """How your own files are read."""
-
-  text_a_column: str = flags.flag("text", _COLUMN + "the text.")
-  text_b_column: str | None = flags.flag(
-    None, _COLUMN + "the second text, if any."
-  )
-  label_column: str = flags.flag("label", _COLUMN + "the label.")
-  id_column: str | None = flags.flag(None, _COLUMN + "an id for predictions.")
-  feature_columns: tuple = flags.flag(
-    (),
-    "custom: columns of numbers to join to the text's pooled vector. They are"
-    " standardised by their mean and deviation in the training data.",
-  )
-  text_template: str | None = flags.flag(
-    None,
-    "custom: make the text from several columns, as in 'I am {age}."
-    " {profile}'.",
-  )
-  has_header: bool = flags.flag(
-    True, "custom: the first line of TSV and CSV files names the columns."
-  )
-  label_type: str = flags.flag(
-    "single",
-    "custom: what to predict for each row. single: one label; multi: several"
-    " labels (sigmoid); number: a number (regression).",
-    choices=("single", "multi", "number"),
-  )
-  label_separator: str = flags.flag(
-    ",", "custom: with --label_type=multi, what separates the labels in a row."
-  )
-  thresholds: tuple | None = flags.flag(
-    None,
-    "custom: with --label_type=multi, predict each label whose probability"
-    " reaches this value. Give one value for all labels, or one per label."
-    " Default: 0.5, or the values of the trained model.",
-  )
-  labels_file: str | None = flags.flag(
-    None,
-    "custom: file with the labels, one per line in the order of their ids."
-    " Default: the labels of the training data, sorted.",
-    reads=True,
-  )
+from bert.training.classifier_flags import (
+  check_loss,
+  CustomOptions,
+  LossOptions,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(flags.FineTuningOptions, flags.EvaluationOptions, CustomOptions):
+class Options(
+  flags.FineTuningOptions, flags.EvaluationOptions, CustomOptions, LossOptions
+):
   """This script's flags."""
 
   data_dir: str | None = flags.flag(
@@ -77,6 +36,13 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions, CustomOptions):
     required=True,
   )
   xnli_language: str = flags.flag("zh", "xnli: language of the files.")
+  pooling: str = flags.flag(
+    "cls",
+    "What is classified. cls: the pooler's vector of [CLS]; mean or max: of the"
+    " last layer's vectors, over all tokens but padding; first_last_mean: the"
+    " mean over the tokens of the first and the last layer.",
+    choices=("cls", "mean", "max", "first_last_mean"),
+  )
   max_train_examples: int | None = flags.flag(
     None, "Train on only N examples, drawn at random.", lower_bound=1
   )
@@ -95,7 +61,7 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -109,7 +75,7 @@ from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
 )
 from bert.tasks import classification as classifier
-from bert.tasks import metrics
+from bert.tasks import classification_targets as targets
 from bert.tasks.classification import Classification, ClassifierNote
 from bert.tasks.classification_data import (  # noqa: F401  (the original's)
   classification,
@@ -134,6 +100,7 @@ from bert.tasks.classification_data import (  # noqa: F401  (the original's)
   xnli_task,
   XnliProcessor,
 )
+from bert.tasks.classification_scores import compute_scores, prediction_lines
 from bert.training import cluster, estimators, runs
 
 # --------------------------------------------------------------- examples
@@ -167,11 +134,16 @@ def custom_task(options: Options, kept: ClassifierNote | None) -> Dataset:
   labels = kept.labels if kept else ()
   if options.labels_file:
     labels = read_labels(options.labels_file)
+  if options.label_columns:
+    labels = _label_columns(options)
+    columns = dataclasses.replace(
+      columns, label=None, label_probabilities=labels
+    )
   return Dataset(
     columns=columns,
     # Only predictions need an id, and they need no label.
     test_columns=dataclasses.replace(
-      columns, label=None, guid=options.id_column
+      columns, label=None, label_probabilities=(), guid=options.id_column
     ),
     labels=labels,
     has_even_rows=True,
@@ -181,6 +153,22 @@ def custom_task(options: Options, kept: ClassifierNote | None) -> Dataset:
     dev_files={"": _custom_file(options.data_dir, "dev")},
     test_files={"": _custom_file(options.data_dir, "test")},
   )
+
+
+def _label_columns(options):
+  """The names in --label_columns, which are the labels."""
+  names = [name.strip() for name in options.label_columns]
+  for other in ("label_column", "labels_file", "label_type"):
+    if other in options.given:
+      raise ValueError(
+        f"--label_columns gives each label a column of its own, so leave out"
+        f" --{other}"
+      )
+  if len(names) < 2 or len(set(names)) < len(names) or not all(names):
+    raise ValueError(
+      f"--label_columns={','.join(names)}: give two columns or more, each once"
+    )
+  return names
 
 
 def _custom_file(data_dir, name):
@@ -289,66 +277,6 @@ def model_fn_builder(
   )
 
 
-# ----------------------------------------------------------------- scores
-
-
-def compute_scores(
-  note: ClassifierNote, names: Sequence[str], arrays: Mapping, batch_size: int
-) -> tuple[dict, dict]:
-  """The task's scores, and for classes a report.
-
-  Args:
-    note: of the model.
-    names: official scores of a single-label task.
-    arrays: `predicted` and `label_ids` [N] or [N, L], and `per_example_loss`
-      [N], in input order.
-    batch_size: `loss` is the mean over batches of this size, as the original
-      gave it; `eval_loss` the mean over examples.
-
-  Returns:
-    {name: float}, and what eval_results.json holds besides.
-  """
-  labels, predictions = arrays["label_ids"], arrays["predicted"]
-  report = {}
-  if note.label_type == "single":
-    scores = metrics.classification_scores(labels, predictions, names)
-    report = metrics.classification_report(labels, predictions, note.labels)
-  elif note.label_type == "multi":
-    labels = labels.astype(int)
-    scores = metrics.multilabel_scores(labels, predictions)
-    report = metrics.multilabel_report(labels, predictions, note.labels)
-  else:
-    scores = metrics.regression_scores(labels, predictions)
-  losses = arrays["per_example_loss"].astype(np.float64)
-  batches = [
-    losses[i : i + batch_size] for i in range(0, len(losses), batch_size)
-  ]
-  scores["loss"] = float(np.mean(losses))
-  scores = {f"eval_{name}": value for name, value in scores.items()}
-  scores["loss"] = float(np.mean([np.mean(batch) for batch in batches]))
-  return scores, report
-
-
-def prediction_lines(
-  note: ClassifierNote, guids: Sequence[str], arrays: Mapping
-) -> Iterator[str]:
-  """The lines of predictions.tsv: id, label, a probability for each label."""
-  if note.label_type == "number":
-    yield "id\tprediction"
-    for guid, value in zip(guids, arrays["predicted"]):
-      yield f"{guid}\t{value}"
-    return
-  yield "\t".join(["id", "label", *note.labels])
-  for guid, predicted, row in zip(
-    guids, arrays["predicted"], arrays["probabilities"]
-  ):
-    if note.label_type == "single":
-      label = note.labels[predicted]
-    else:
-      label = ",".join(np.asarray(note.labels)[predicted == 1])
-    yield "\t".join([guid, label, *(str(value) for value in row)])
-
-
 # ------------------------------------------------------------------- main
 
 
@@ -363,6 +291,7 @@ class Job:
   train: Sequence[InputExample]  # empty without --do_train
   dev: Mapping  # {suffix of the file: examples}, empty if not needed
   test: Mapping
+  training: classifier.TrainingLoss | None = None
   num_train_steps: int = 0
   input_fns: dict = dataclasses.field(default_factory=dict)  # made once each
 
@@ -395,13 +324,9 @@ def prepare(options: Options) -> Job:
       f"the trained model has --label_type={kept.label_type}, and not"
       f" {task.label_type}: give the same, or another --output_dir"
     )
+  check_loss(options, task.label_type)
   options = runs.check_evaluation(options, score_names(task))
-  train_examples = []
-  if options.do_train:
-    train_examples = DatasetProcessor(task).get_train_examples(options.data_dir)
-  if task.label_type != "number" and (options.do_train or not task.labels):
-    found = labels_of(train_examples)  # checks that there are several
-    task = dataclasses.replace(task, labels=task.labels or found)
+  task, train_examples = _read_train(options, task)
   train_examples = _sample(options, train_examples)
   note = make_note(options, task, kept, train_examples)
   runs.warn_of_other_labels(options, Classification, model, note.labels)
@@ -413,6 +338,7 @@ def prepare(options: Options) -> Job:
     train_examples,
     _read_dev(options, task),
     _read_test(options, task),
+    targets.training_loss(options, note.labels, train_examples),
   )
   for examples in (train_examples, *job.dev.values(), *job.test.values()):
     standardise(examples, note)
@@ -420,6 +346,31 @@ def prepare(options: Options) -> Job:
     job.num_train_steps = runs.num_train_steps(options, len(train_examples))
   tf.io.gfile.makedirs(options.output_dir)
   return job
+
+
+def _read_train(options, task):
+  """The task with all its labels, and its training examples."""
+  if not options.do_train:
+    if task.label_type != "number" and not task.labels:
+      labels_of([])  # says what to do
+    return task, []
+  teacher = None
+  if options.teacher_predictions:
+    teacher = targets.read_teacher(options.teacher_predictions)
+    labels = task.labels or teacher.labels
+    targets.check_labels(teacher, labels)
+    columns = dataclasses.replace(
+      task.columns_of("train"), guid=options.id_column, label_is_optional=True
+    )
+    task = dataclasses.replace(task, labels=labels, train_columns=columns)
+  examples = DatasetProcessor(task).get_train_examples(options.data_dir)
+  if teacher:
+    has_ids = options.id_column is not None
+    targets.add_teacher(examples, teacher, task.labels, has_ids)
+  elif task.label_type != "number" and not options.label_columns:
+    found = labels_of(examples)  # checks that there are several
+    task = dataclasses.replace(task, labels=task.labels or found)
+  return task, examples
 
 
 def score_names(task: Dataset) -> list[str]:
@@ -484,6 +435,7 @@ def make_note(
     do_lower_case=options.do_lower_case,
     max_seq_length=options.max_seq_length,
     second_text=task.columns.text_b is not None,
+    pooling=options.pooling,
   )
   if not kept:
     if columns and not has_values:
@@ -492,6 +444,7 @@ def make_note(
       )
     return note
   compared = ["labels", "feature_columns", "text_template", "do_lower_case"]
+  compared += ["pooling"]
   if options.do_train:
     compared.append("task_name")
   if kept.second_text is not None:
@@ -572,7 +525,7 @@ def make_estimator(job: Job, predict_batch_size: int):
   """The run's estimator, with this many examples per prediction batch."""
   return runs.make_estimator(
     job.options,
-    Classification(job.note),
+    Classification(job.note, job.training),
     job.model,
     job.num_train_steps,
     predict_batch_size,
@@ -590,6 +543,8 @@ def _make_input_fn(job, examples, name, is_training):
   note, tokenizer = job.note, job.model.tokenizer
   output_file = runs.record_path(job.options, name)
   num_features = len(note.feature_columns)
+  distributions = targets.distributions_of(examples)
+  schema = Classification(note, None, distributions).schema(is_training)
   mark = kept_files.fingerprint(
     [dataclasses.astuple(example) for example in examples],
     [note.labels, note.label_type, num_features],
@@ -606,9 +561,9 @@ def _make_input_fn(job, examples, name, is_training):
       output_file,
       note.label_type,
       num_features,
+      schema,
     ),
   )
-  schema = Classification(note).schema(is_training)
   return runs.make_input_fn(job.options, records, schema, is_training)
 
 
@@ -631,13 +586,14 @@ def label_histogram(job: Job) -> str:
   if job.note.label_type == "number":
     values = [example.label for example in job.train]
     return f"{min(values)} to {max(values)}, mean {np.mean(values):.4g}"
-  counts = Counter()
+  counts, unknown = Counter(), "(none)"
   for example in job.train:
-    label = example.label
+    label = example.label or unknown
     counts.update([label] if isinstance(label, str) else label)
+  labels = [*job.note.labels, *{unknown} & set(counts)]
   return ", ".join(
     f"{label} {counts[label]} ({counts[label] / len(job.train):.1%})"
-    for label in job.note.labels
+    for label in labels
   )
 
 

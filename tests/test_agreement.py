@@ -68,12 +68,18 @@ def ranker_rows(folder):
 
 
 CASES = {
-  "classifier": (
-    run_classifier,
-    ("--task_name=custom", f"--data_dir={DATA}", "--max_seq_length=48"),
-    classifier_rows,
-    lambda answer: list(answer["probabilities"].values()),
-  ),
+  **{
+    f"classifier-{pooling}": (
+      run_classifier,
+      (
+        *("--task_name=custom", f"--data_dir={DATA}", "--max_seq_length=48"),
+        f"--pooling={pooling}",
+      ),
+      classifier_rows,
+      lambda answer: list(answer["probabilities"].values()),
+    )
+    for pooling in ("cls", "mean")
+  },
   "squad": (
     run_squad,
     (

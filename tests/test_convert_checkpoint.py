@@ -620,6 +620,64 @@ def test_strip_keeps_the_weights_only(tmp_path, convert):
   ]
 
 
+def write_layers(folder, size):
+  """A TensorFlow checkpoint whose layer i holds i, with a head and a slot."""
+  os.makedirs(folder)
+  variables = {
+    "bert/pooler/dense/bias": np.ones(2, np.float32),
+    "output_bias": np.zeros(2, np.float32),
+    "output_bias/adam_m": np.zeros(2, np.float32),
+    "global_step": np.int64(7),
+  }
+  for layer in range(size):
+    name = f"bert/encoder/layer_{layer}/output/dense/bias"
+    variables[name] = np.full(2, layer, np.float32)
+  convert_checkpoint.save_checkpoint(str(folder / "model.ckpt"), variables)
+  config = {**CONFIG, "num_hidden_layers": size, "language": "xx"}
+  write(folder / "bert_config.json", json.dumps(config))
+  write(folder / "vocab.txt", "[PAD]\n")
+
+
+def test_some_layers_make_a_smaller_model(tmp_path, convert):
+  write_layers(tmp_path / "in", 12)
+  said = convert(tmp_path / "in", tmp_path / "out", layers=("0", " 11", "5"))
+  assert "layers: 12 -> 3" in said
+  assert "left out: 2 variables of the optimiser and the step" in said
+  found = read_variables(tmp_path / "out" / "bert_model.ckpt")
+  assert {name: values.tolist() for name, values in found.items()} == {
+    "bert/encoder/layer_0/output/dense/bias": [0.0, 0.0],
+    "bert/encoder/layer_1/output/dense/bias": [11.0, 11.0],
+    "bert/encoder/layer_2/output/dense/bias": [5.0, 5.0],
+    "bert/pooler/dense/bias": [1.0, 1.0],
+    "output_bias": [0.0, 0.0],
+  }
+  config = read_json(tmp_path / "out" / "bert_config.json")
+  assert config["num_hidden_layers"] == 3
+  assert config["language"] == "xx"
+  assert (tmp_path / "out" / "vocab.txt").read_text() == "[PAD]\n"
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"layers": ("0", "2")}, "no layer '2' in .*, which has 2: .* from 0 to 1"),
+    ({"layers": ("-1",)}, "there is no layer '-1'"),
+    ({"layers": ("x",)}, "there is no layer 'x'"),
+    ({"layers": ("1", "1")}, "--layers=1,1 names a layer twice"),
+    ({"given": frozenset({"layers"})}, "--layers is empty: give numbers"),
+    ({"layers": ("0",), "strip": True}, "--layers also does what --strip"),
+    ({"layers": ("0",), "new_vocab_file": "v"}, "--new_vocab_file: omit"),
+  ],
+)
+def test_layers_that_do_not_exist_are_refused(
+  tmp_path, convert, options, message
+):
+  write_layers(tmp_path / "in", 2)
+  with pytest.raises(ValueError, match=message):
+    convert(tmp_path / "in", tmp_path / "out", **options)
+  assert not (tmp_path / "out").exists()
+
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TABLES = ("bert/embeddings/word_embeddings", "cls/predictions/output_bias")
 

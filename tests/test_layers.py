@@ -35,6 +35,7 @@ LIGHT = {
   "bert/records/pretraining_instances",
   "bert/records/tf_example",
   "bert/tasks/metrics",
+  "bert/training/classifier_flags",
   "bert/training/endings",
   "bert/training/entry",
   "bert/training/flags",

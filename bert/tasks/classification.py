@@ -21,6 +21,7 @@ from bert.records import packing, record_files, tables
 from bert.tasks import layers, task
 
 DROPOUT = 0.1
+_SMALLEST = 1e-30  # instead of 0, which has no logarithm and no root's slope
 _COLUMN = re.compile(r"\{([^{}]+)\}")  # of a template
 
 
@@ -40,11 +41,16 @@ class ClassifierNote:
   text_template: str | None = None
   task_name: str = ""
   second_text: bool | None = None  # a row has two texts; None: not known
+  pooling: str = "cls"  # one of POOLINGS
 
   def __post_init__(self):
     if self.label_type not in LOSSES:
       raise ValueError(
         f"label_type {self.label_type!r} is none of {', '.join(LOSSES)}"
+      )
+    if self.pooling not in POOLINGS:
+      raise ValueError(
+        f"pooling {self.pooling!r} is none of {', '.join(POOLINGS)}"
       )
 
   @property
@@ -52,7 +58,117 @@ class ClassifierNote:
     return len(self.labels) or 1
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingLoss:
+  """What training minimises for single labels, instead of the cross entropy.
+
+  Evaluation and prediction do not depend on it.
+  """
+
+  class_weights: Sequence[float] = ()  # one per label; none: all are 1
+  label_smoothing: float = 0.0
+  focal_gamma: float = 0.0
+  # The teacher's share of the loss of a text with a label; None: no teacher.
+  distillation_weight: float | None = None
+  temperature: float = 1.0
+
+
+# ----------------------------------------------------------------- pooling
+
+
+def _first_last_mean(encoder, input_mask):
+  """The mean over the tokens of the first and the last layer, [B, D]."""
+  found = encoder.get_all_encoder_layers()
+  return layers.pool((found[0] + found[-1]) / 2.0, input_mask, "mean")
+
+
+# {name: function of the encoder and the mask [B, S] that gives [B, D]}.
+POOLINGS = {
+  "cls": lambda encoder, _: encoder.get_pooled_output(),
+  "mean": lambda encoder, mask: layers.pool(
+    encoder.get_sequence_output(), mask, "mean"
+  ),
+  "max": lambda encoder, mask: layers.pool(
+    encoder.get_sequence_output(), mask, "max"
+  ),
+  "first_last_mean": _first_last_mean,
+}
+
+
 # ------------------------------------------------------------------ losses
+
+
+def label_loss(logits, targets, loss: TrainingLoss):
+  """The cross entropy with weights, smoothing and focus.
+
+  -sum_l w_l q_l (1 - p_l)^gamma log p_l, where p is the softmax of the logits,
+  w the class weights and q the targets after smoothing: (1 - s) q_l + s / L.
+  The power is the focal loss (Lin et al. 2017, arXiv:1708.02002).
+
+  Args:
+    logits: float32 [B, L].
+    targets: float32 [B, L], a distribution, or zeros where there is no label.
+    loss: the weights, s and gamma.
+
+  Returns:
+    float32 [B], 0 where there is no label.
+  """
+  logs = tf.nn.log_softmax(logits)
+  if loss.label_smoothing:
+    even = tf.reduce_mean(targets, axis=-1, keepdims=True)
+    targets += loss.label_smoothing * (even - targets)
+  terms = targets * logs
+  if loss.focal_gamma:
+    others = tf.maximum(-tf.math.expm1(logs), _SMALLEST)
+    terms *= tf.pow(others, loss.focal_gamma)
+  if loss.class_weights:
+    terms *= tf.constant(loss.class_weights, tf.float32)
+  return -tf.reduce_sum(terms, axis=-1)
+
+
+def row_weights(targets, class_weights: Sequence[float]):
+  """What each row weighs in the mean over a batch, float32 [B].
+
+  sum_l w_l q_l, without smoothing; 1 for a row without a label.
+  """
+  has_label = tf.reduce_sum(targets, axis=-1) > 0.0
+  weights = tf.reduce_sum(targets * tf.constant(class_weights), axis=-1)
+  return tf.where(has_label, weights, tf.ones_like(weights))
+
+
+def distillation_loss(logits, teacher, temperature: float):
+  """The cross entropy against a teacher's softened distribution.
+
+  T^2 times the cross entropy of softmax(log(teacher) / T) and softmax(logits /
+  T), so that the size of the gradient does not depend on T (Hinton et al. 2015,
+  arXiv:1503.02531).
+
+  Args:
+    logits: float32 [B, L], the student's.
+    teacher: float32 [B, L], the teacher's probabilities.
+    temperature: T.
+
+  Returns:
+    float32 [B].
+  """
+  logs = tf.math.log(tf.maximum(teacher, _SMALLEST)) / temperature
+  losses = distribution_loss(logits / temperature, tf.nn.softmax(logs))
+  return temperature**2 * losses
+
+
+def distribution_loss(logits, targets):
+  """The cross entropy against a distribution over the labels.
+
+  Args:
+    logits: float32 [B, L].
+    targets: float32 [B, L].
+
+  Returns:
+    float32 [B].
+  """
+  return tf.nn.softmax_cross_entropy_with_logits_v2(
+    labels=targets, logits=logits
+  )
 
 
 def multi_label_loss(logits, labels):
@@ -98,14 +214,33 @@ ACTIVATIONS = {
 
 
 class Classification(task.Task):
-  """A text or a pair to its label, labels or number."""
+  """A text or a pair to its label, labels or number.
+
+  Args:
+    note: of the model.
+    training: what training minimises; None: the cross entropy, or the loss of
+      several labels or a number.
+    distributions: names of what the records hold besides, one probability per
+      label each: label_probabilities, teacher_probabilities.
+  """
 
   name = "classifier"
   Note = ClassifierNote
 
+  def __init__(
+    self,
+    note,
+    training: TrainingLoss | None = None,
+    distributions: Sequence[str] = (),
+  ):
+    super().__init__(note)
+    self._training, self._distributions = training, distributions
+
   def schema(self, is_training):
     """`label_ids` is int64 [], or float32 [L] of several labels or [] of a
-    number; `features` float32 [F] where there are numbers beside the text."""
+    number; `features` float32 [F] where there are numbers beside the text.
+    `label_probabilities` [L], zeros for a text without a label, and
+    `teacher_probabilities` [L] are float32."""
     note = self.note
     label_shape = [len(note.labels)] if note.label_type == "multi" else []
     label_dtype = tf.int64 if note.label_type == "single" else tf.float32
@@ -117,6 +252,8 @@ class Classification(task.Task):
     if note.feature_columns:
       size = len(note.feature_columns)
       schema["features"] = tf.FixedLenFeature([size], tf.float32)
+    for name in self._distributions:
+      schema[name] = tf.FixedLenFeature([len(note.labels)], tf.float32)
     return schema
 
   def layers(self, encoder, features):
@@ -127,7 +264,8 @@ class Classification(task.Task):
     Recipes that freeze a graph know the logits as the operation `loss/BiasAdd`
     and the probabilities of single labels as `loss/Softmax`.
     """
-    vectors = encoder.dropout(encoder.get_pooled_output(), DROPOUT)
+    pooled = POOLINGS[self.note.pooling](encoder, features["input_mask"])
+    vectors = encoder.dropout(pooled, DROPOUT)
     if features.get("features") is not None:
       vectors = tf.concat([vectors, features["features"]], axis=1)
     with tf.name_scope("loss"):  # the original's names of operations
@@ -149,8 +287,17 @@ class Classification(task.Task):
     return probabilities[:, 0]
 
   def scored(self, tensors, features):
+    """Scores are of the plain losses, whatever training minimises."""
     labels = features["label_ids"]
-    losses = LOSSES[self.note.label_type](tensors["logits"], labels)
+    if "label_probabilities" in features:
+      losses = distribution_loss(
+        tensors["logits"], features["label_probabilities"]
+      )
+    else:
+      losses = LOSSES[self.note.label_type](tensors["logits"], labels)
+    trained = losses
+    if self._training:
+      trained = self._training_losses(tensors["logits"], features)
     is_real = tf.ones_like(losses)
     if "is_real_example" in features:
       is_real = tf.cast(features["is_real_example"], tf.float32)
@@ -161,7 +308,7 @@ class Classification(task.Task):
         "per_example_loss": losses,
         "label_ids": labels,
       },
-      loss_sums=[tf.reduce_sum(losses)],
+      loss_sums=[tf.reduce_sum(trained)],
       metric_fn=(
         _single_label_metrics
         if self.note.label_type == "single"
@@ -169,6 +316,32 @@ class Classification(task.Task):
       ),
       metric_inputs=(losses, labels, tensors["predicted"], is_real),
     )
+
+  def _targets(self, features):
+    """The distribution over the labels of each row, float32 [B, L]."""
+    if "label_probabilities" in features:
+      return features["label_probabilities"]
+    return tf.one_hot(features["label_ids"], len(self.note.labels))
+
+  def _training_losses(self, logits, features):
+    """The loss of each row, float32 [B]: of its label and of its teacher."""
+    targets = self._targets(features)
+    losses = label_loss(logits, targets, self._training)
+    if "teacher_probabilities" not in features:
+      return losses
+    share = self._training.distillation_weight
+    has_label = tf.reduce_sum(targets, axis=-1) > 0.0
+    shares = tf.where_v2(has_label, share, 1.0)
+    return (1.0 - shares) * losses + shares * distillation_loss(
+      logits, features["teacher_probabilities"], self._training.temperature
+    )
+
+  def loss_weights(self, features):
+    """The number of examples, or with class weights the sum of theirs."""
+    if not self._training or not self._training.class_weights:
+      return super().loss_weights(features)
+    weights = self._training.class_weights
+    return (tf.reduce_sum(row_weights(self._targets(features), weights)),)
 
   def inputs(self):
     """`features`, float32 [B, F], holds the numbers as they are."""

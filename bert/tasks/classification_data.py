@@ -19,6 +19,7 @@ from absl import logging
 
 from bert.files import writing
 from bert.records import input_pipeline, packing, record_files, tables
+from bert.tasks import classification_targets as targets
 from bert.tasks.classification import (
   Classification,
   ClassifierNote,
@@ -37,6 +38,9 @@ class InputExample:
   text_b: str | None = None
   label: str | Sequence[str] | None = None  # several: a sequence
   features: Sequence[float] = ()  # numbers that stand beside the text
+  # One per label where labels are probabilities or a teacher has them.
+  label_probabilities: Sequence[float] = ()
+  teacher_probabilities: Sequence[float] = ()
 
 
 class PaddingInputExample:
@@ -56,6 +60,8 @@ class Columns:
   template: str | None = None  # makes text_a of named columns
   features: Sequence[int | str] = ()
   label_separator: str | None = None  # a row has several labels
+  label_probabilities: Sequence[int | str] = ()  # instead of label
+  label_is_optional: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +90,9 @@ class Dataset:
     if set_type == "train":
       return self.train_columns or self.columns
     if set_type == "test":
-      without_label = dataclasses.replace(self.columns, label=None)
+      without_label = dataclasses.replace(
+        self.columns, label=None, label_probabilities=()
+      )
       return self.test_columns or without_label
     return self.columns
 
@@ -219,18 +227,38 @@ def _create_example(where, value_of, columns, task):
     text_a = text_of(columns.text_a)
   else:
     text_a = fill_template(columns.template, text_of)
+  probabilities = _read_probabilities(where, value_of, columns)
+  if columns.label_probabilities:
+    best = np.argmax(probabilities) if probabilities else None
+    label = None if best is None else task.labels[best]
+  else:
+    label = _read_label(where, value_of(columns.label), columns, task)
   return InputExample(
     guid=" ".join(guid.split()),
     text_a=text_a,
     text_b=text_b,
-    label=_read_label(where, value_of(columns.label), columns, task),
+    label=label,
     features=[_number(where, value_of(c), c) for c in columns.features],
+    label_probabilities=probabilities,
   )
+
+
+def _read_probabilities(where, value_of, columns):
+  """The labels' probabilities in a row; none if there need be none."""
+  names = columns.label_probabilities
+  values = [value_of(name) for name in names]
+  if columns.label_is_optional and all(map(_is_empty, values)):
+    return []
+  return targets.distribution(where, values, names) if names else []
+
+
+def _is_empty(value):
+  return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _read_label(where, value, columns, task):
   """A row's label, or list of labels, checked against the task's."""
-  if columns.label is None:
+  if columns.label is None or (columns.label_is_optional and _is_empty(value)):
     return None
   if value is None:
     raise ValueError(f"{where}: the label is empty")
@@ -456,6 +484,8 @@ class InputFeatures:
   label_id: int | float | Sequence[float]
   is_real_example: bool = True
   features: Sequence[float] = ()
+  label_probabilities: Sequence[float] = ()
+  teacher_probabilities: Sequence[float] = ()
 
 
 def convert_single_example(
@@ -491,8 +521,12 @@ def convert_single_example(
     packed.input_mask,
     packed.segment_ids,
     _label_id(example, label_list, label_type),
-    features=getattr(example, "features", ()),
+    **{name: getattr(example, name, ()) for name in _OPTIONAL},
   )
+
+
+# Numbers that not all tasks have; a program's own class may lack them.
+_OPTIONAL = ("features", "label_probabilities", "teacher_probabilities")
 
 
 def _label_id(example, label_list, label_type):
@@ -540,9 +574,8 @@ def record_of(features: InputFeatures) -> dict:
     "input_mask": features.input_mask,
     "segment_ids": features.segment_ids,
     "label_ids": features.label_id,
-    # A program's own class may lack the last two.
     "is_real_example": int(getattr(features, "is_real_example", True)),
-    "features": getattr(features, "features", ()),
+    **{name: getattr(features, name, ()) for name in _OPTIONAL},
   }
 
 
@@ -566,8 +599,12 @@ def file_based_convert_examples_to_features(
   output_file: str,
   label_type: str = "single",
   num_features: int = 0,
+  schema: Mapping | None = None,
 ) -> record_files.RecordFile:
-  """Writes the examples' records to a TFRecord file."""
+  """Writes the examples' records to a TFRecord file.
+
+  `schema` is the layout; None: that of a task with these labels.
+  """
 
   def rows():
     for i, example in enumerate(examples):
@@ -577,8 +614,9 @@ def file_based_convert_examples_to_features(
         )
       )
 
-  task = classification(label_list, max_seq_length, label_type, num_features)
-  schema = task.schema(is_training=True)
+  if schema is None:
+    task = classification(label_list, max_seq_length, label_type, num_features)
+    schema = task.schema(is_training=True)
   return record_files.write_records(rows(), schema, output_file)
 
 

@@ -38,6 +38,28 @@ def labels_product(vectors, num_labels: int, stddev: float = HEAD_STDDEV):
   return tf.nn.bias_add(tf.matmul(vectors, weights, transpose_b=True), bias)
 
 
+def pool(layer, input_mask, pooling: str):
+  """Makes one vector per text from the vectors of its tokens.
+
+  Args:
+    layer: float32 [B, S, D].
+    input_mask: int32 [B, S], 0 for padding, which does not count.
+    pooling: "cls", the first token's; "mean" or "max" over the tokens; or
+      "none", to keep all vectors.
+
+  Returns:
+    float32 [B, D]; [B, S, D] with "none".
+  """
+  if pooling == "none":
+    return layer
+  if pooling == "cls":
+    return layer[:, 0, :]
+  mask = tf.cast(input_mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
+  if pooling == "mean":
+    return tf.reduce_sum(layer * mask, 1) / tf.reduce_sum(mask, 1)
+  return tf.reduce_max(tf.where_v2(mask > 0.0, layer, layer.dtype.min), 1)
+
+
 def cross_entropy(logits, labels):
   """The cross entropy of one label per row.
 
