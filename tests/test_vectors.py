@@ -25,6 +25,7 @@ class Text:
 
   unique_id: int
   tokens: list
+  num_windows: int = 1
   spans: list | None = None
   words: list | None = None
 

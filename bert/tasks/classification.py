@@ -430,7 +430,7 @@ class Classification(task.Task):
 
   def text_signatures(self):
     """None but for texts that are cut, which is all that the graph does."""
-    return ("text", "text_pair") if self.note.reading == packing.CUT else ()
+    return ("text", "text_pair") if self.note.long_texts == "cut" else ()
 
   def texts(self, row):
     template = self.note.text_template
