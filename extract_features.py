@@ -13,12 +13,15 @@ from __future__ import annotations
 import dataclasses
 
 from bert.training import entry, flags
+from bert.training.long_text_flags import find_long_texts, LongTextOptions
 
 POOLINGS = ("none", "cls", "mean", "max", "pooled")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(flags.ModelOptions, flags.TextOptions, flags.DeviceOptions):
+class Options(
+  flags.ModelOptions, flags.TextOptions, flags.DeviceOptions, LongTextOptions
+):
   """This script's flags."""
 
   init_checkpoint: str | None = flags.flag(
@@ -72,6 +75,7 @@ if __name__ == "__main__":
   entry.parse(Options)  # --help ends here, before the slow imports
 
 import bisect
+import functools
 import itertools
 import os
 import re
@@ -156,7 +160,8 @@ class InputFeatures:
   input_ids: list[int]
   input_mask: list[int]
   input_type_ids: list[int]
-  is_cut: bool = False  # whether tokens were left out
+  is_long: bool = False  # whether the text is over the length
+  num_windows: int = 1  # of its text
   # With alignment, one per token, None for [CLS] and [SEP]:
   spans: list | None = None  # (start, end) in the line, in characters
   words: list | None = None  # number of the word; those of B follow those of A
@@ -167,6 +172,7 @@ def convert_examples_to_features(
   seq_length: int,
   tokenizer: tokenization.FullTokenizer,
   align: bool = False,
+  long_texts: packing.LongTexts = packing.CUT,
 ) -> list[InputFeatures]:
   """Tokenizes, cuts and pads examples.
 
@@ -174,40 +180,50 @@ def convert_examples_to_features(
     examples: texts and pairs.
     seq_length: padded length, at least 3.
     tokenizer: its vocabulary has [CLS] and [SEP].
-    align: also find the place of each token in its line.
+    align: also find the place of each token in its line; not with windows.
+    long_texts: what is read of an example that is over the length.
 
   Returns:
-    Their features, in the same order.
+    Their features, in the same order; an example can be several windows.
   """
   convert = _convert_aligned if align else _convert
-  return [convert(example, seq_length, tokenizer) for example in examples]
+  return [
+    features
+    for example in examples
+    for features in convert(example, seq_length, tokenizer, long_texts)
+  ]
 
 
-def _convert(example, seq_length, tokenizer):
+def _convert(example, seq_length, tokenizer, long_texts):
   tokens_a = tokenizer.tokenize(example.text_a)
   # As in the original, a second text without tokens does not count.
   tokens_b = tokenizer.tokenize(example.text_b or "") or None
-  return _pack(example, tokens_a, tokens_b, seq_length, tokenizer)
+  return _pack(example, tokens_a, tokens_b, seq_length, tokenizer, long_texts)
 
 
-def _pack(example, tokens_a, tokens_b, seq_length, tokenizer):
-  packed = packing.pack(tokens_a, tokens_b, seq_length, tokenizer)
+def _pack(example, tokens_a, tokens_b, seq_length, tokenizer, long_texts):
   length = (
     len(tokens_a) + 2
     if tokens_b is None
     else (len(tokens_a) + len(tokens_b) + 3)
   )
-  return InputFeatures(
-    example.unique_id,
-    packed.tokens,
-    packed.input_ids,
-    packed.input_mask,
-    packed.segment_ids,
-    is_cut=length > seq_length,
-  )
+  parts = packing.fitting_texts(tokens_a, tokens_b, seq_length, long_texts)
+  windows = [packing.pack(*part, seq_length, tokenizer) for part in parts]
+  return [
+    InputFeatures(
+      example.unique_id,
+      packed.tokens,
+      packed.input_ids,
+      packed.input_mask,
+      packed.segment_ids,
+      is_long=length > seq_length,
+      num_windows=len(windows),
+    )
+    for packed in windows
+  ]
 
 
-def _convert_aligned(example, seq_length, tokenizer):
+def _convert_aligned(example, seq_length, tokenizer, long_texts):
   tokens_a, *places_a = _align(example.text_a, example.start_a, 0, tokenizer)
   tokens_b, *places_b = _align(
     example.text_b or "",
@@ -215,17 +231,23 @@ def _convert_aligned(example, seq_length, tokenizer):
     len(example.text_a.split()),
     tokenizer,
   )
-  found = _pack(example, tokens_a, tokens_b or None, seq_length, tokenizer)
+  (found,) = _pack(
+    example, tokens_a, tokens_b or None, seq_length, tokenizer, long_texts
+  )
   size = len(found.tokens)
   if tokens_b:
     kept_a = size - sum(found.input_type_ids) - 2
   else:
     kept_a = size - 2
+  kept = functools.partial(packing.kept_pieces, kind=long_texts.kind)
   found.spans, found.words = (
-    [None, *a[:kept_a], None, *b[: size - kept_a - 3], *([None] if b else [])]
+    [
+      *(None, *kept(a, kept_a), None),
+      *([*kept(b, size - kept_a - 3), None] if b else []),
+    ]
     for a, b in zip(places_a, places_b)
   )
-  return found
+  return [found]
 
 
 def _align(text, start, num_words, tokenizer):
@@ -360,6 +382,7 @@ class Job:
   tokenizer: tokenization.FullTokenizer
   init_checkpoint: str
   layers: Sequence[int]
+  long_texts: packing.LongTexts
   num_examples: int | None  # None: lines come one by one
 
   @property
@@ -389,7 +412,7 @@ class FeatureStream:
   """The features of the examples; each is kept until it is written.
 
   Attributes:
-    waiting: {place: InputFeatures}.
+    waiting: {place among the rows: InputFeatures}.
     error: what reading raised. Reading runs in a thread of TensorFlow's, so
       the stream ends there, and the error is raised again elsewhere.
     is_over: set this to end a stream that waits for lines.
@@ -400,7 +423,7 @@ class FeatureStream:
     self.waiting = {}
     self.error = None
     self.is_over = False
-    self.num_texts = self.num_tokens = self.num_cut = 0
+    self.num_rows = self.num_texts = self.num_tokens = self.num_long = 0
 
   def rows(self) -> Iterator[list[dict]]:
     """Yields the inputs of the encoder, window by window."""
@@ -423,13 +446,22 @@ class FeatureStream:
         options.max_seq_length,
         self._job.tokenizer,
         options.align_to_words,
+        self._job.long_texts,
       )
-      self.num_texts += len(features)
+      self.num_texts += len(window)
+      self.num_long += len({f.unique_id for f in features if f.is_long})
       for feature in features:
-        self.waiting[feature.unique_id] = feature
+        self.waiting[self.num_rows] = feature
+        self.num_rows += 1
         self.num_tokens += len(feature.tokens)
-        self.num_cut += feature.is_cut
       yield features
+
+
+_READ = {
+  "cut": "cut",
+  "head_tail": "cut in the middle",
+  "windows": "read in windows",
+}
 
 
 def main(options: Options) -> None:
@@ -441,8 +473,9 @@ def main(options: Options) -> None:
     extract(job, stream, writer)
   logging.info(
     f"wrote {path}: {stream.num_texts} texts, {stream.num_tokens} tokens;"
-    f" {stream.num_cut} texts were longer than"
-    f" --max_seq_length={options.max_seq_length} and were cut"
+    f" {stream.num_long} texts were longer than"
+    f" --max_seq_length={options.max_seq_length} and were"
+    f" {_READ[job.long_texts.kind]}"
   )
 
 
@@ -451,13 +484,27 @@ def prepare(options: Options) -> Job:
   cluster.check_devices(options)
   runs.check_precision(options)
   _check_output(options)
+  long_texts = find_long_texts(options)
+  if long_texts.kind == "windows" and options.pooling == "none":
+    raise ValueError(
+      "--long_texts=windows gives one vector per text: add --pooling=mean, or"
+      " another"
+    )
   config, tokenizer = runs.load_config_and_tokenizer(options)
   layers = find_layers(options, config)
   init_checkpoint = checkpoints.find_checkpoint(
     options.init_checkpoint, config, options.bert_config_file
   )
   num_examples = _count_examples(options.input_file)
-  return Job(options, config, tokenizer, init_checkpoint, layers, num_examples)
+  return Job(
+    options,
+    config,
+    tokenizer,
+    init_checkpoint,
+    layers,
+    long_texts,
+    num_examples,
+  )
 
 
 def _count_examples(path):
@@ -537,11 +584,17 @@ def extract(job: Job, stream: FeatureStream, writer) -> None:
   with tempfile.TemporaryDirectory() as no_checkpoints:
     estimator = make_estimator(job, no_checkpoints)
     batches = estimators.predict(
-      estimator, make_input_fn(job, stream), job.num_examples
+      estimator,
+      make_input_fn(job, stream),
+      None if job.long_texts.kind == "windows" else job.num_examples,
     )
     try:
       vectors.write_in_order(
-        batches, stream.waiting, writer, job.options.output_file
+        batches,
+        stream.waiting,
+        writer,
+        job.options.output_file,
+        job.long_texts.pooling,
       )
     finally:
       stream.is_over = True

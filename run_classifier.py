@@ -17,11 +17,16 @@ from bert.training.classifier_flags import (
   CustomOptions,
   LossOptions,
 )
+from bert.training.long_text_flags import find_long_texts, LongTextOptions
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(
-  flags.FineTuningOptions, flags.EvaluationOptions, CustomOptions, LossOptions
+  flags.FineTuningOptions,
+  flags.EvaluationOptions,
+  CustomOptions,
+  LossOptions,
+  LongTextOptions,
 ):
   """This script's flags."""
 
@@ -70,12 +75,13 @@ from absl import logging
 import modeling
 import optimization
 from bert.files import clock, kept_files, writing
-from bert.records import record_files, streams
+from bert.records import packing, record_files, streams
 from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
 )
 from bert.tasks import classification as classifier
 from bert.tasks import classification_targets as targets
+from bert.tasks import windows
 from bert.tasks.classification import Classification, ClassifierNote
 from bert.tasks.classification_data import (  # noqa: F401  (the original's)
   classification,
@@ -293,7 +299,7 @@ class Job:
   test: Mapping
   training: classifier.TrainingLoss | None = None
   num_train_steps: int = 0
-  input_fns: dict = dataclasses.field(default_factory=dict)  # made once each
+  inputs: dict = dataclasses.field(default_factory=dict)  # made once each
 
 
 def main(options: Options) -> None:
@@ -343,9 +349,18 @@ def prepare(options: Options) -> Job:
   for examples in (train_examples, *job.dev.values(), *job.test.values()):
     standardise(examples, note)
   if options.do_train:
-    job.num_train_steps = runs.num_train_steps(options, len(train_examples))
+    job.num_train_steps = _num_train_steps(job)
   tf.io.gfile.makedirs(options.output_dir)
   return job
+
+
+def _num_train_steps(job):
+  """The number of steps; windows have to be made to be counted."""
+  if not job.note.has_windows:
+    return runs.num_train_steps(job.options, len(job.train))
+  tf.io.gfile.makedirs(job.options.output_dir)
+  records, _ = get_input(job, job.train, "train", is_training=True)
+  return runs.num_train_steps(job.options, records.num_examples, "windows")
 
 
 def _read_train(options, task):
@@ -406,6 +421,10 @@ def find_task(options: Options, kept: ClassifierNote | None) -> Dataset:
   return GLUE_TASKS[name]
 
 
+# What the note keeps of LongTextOptions.
+_LONG_TEXTS = ("long_texts", "doc_stride", "window_pooling")
+
+
 def make_note(
   options: Options,
   task: Dataset,
@@ -421,6 +440,7 @@ def make_note(
   columns = task.columns.features
   values = np.array([example.features for example in train_examples])
   has_values = values.size > 0
+  long_texts = find_long_texts(options, kept.reading if kept else packing.CUT)
   std = values.std(axis=0) if has_values else np.ones(len(columns))
   note = ClassifierNote(
     task=Classification.name,
@@ -436,6 +456,9 @@ def make_note(
     max_seq_length=options.max_seq_length,
     second_text=task.columns.text_b is not None,
     pooling=options.pooling,
+    long_texts=long_texts.kind,
+    doc_stride=long_texts.doc_stride,
+    window_pooling=long_texts.pooling,
   )
   if not kept:
     if columns and not has_values:
@@ -446,13 +469,13 @@ def make_note(
   compared = ["labels", "feature_columns", "text_template", "do_lower_case"]
   compared += ["pooling"]
   if options.do_train:
-    compared.append("task_name")
+    compared += ["task_name", *_LONG_TEXTS]
   if kept.second_text is not None:
     compared.append("second_text")
   runs.compare_notes(kept, note, compared)
-  return dataclasses.replace(
-    kept, thresholds=note.thresholds, max_seq_length=note.max_seq_length
-  )
+  names = ("thresholds", "max_seq_length", *_LONG_TEXTS)
+  changed = {name: getattr(note, name) for name in names}
+  return dataclasses.replace(kept, **changed)
 
 
 def _thresholds(options, task, kept):
@@ -532,14 +555,18 @@ def make_estimator(job: Job, predict_batch_size: int):
   )
 
 
-def get_input_fn(job: Job, examples, name: str, is_training: bool):
-  """Writes the records, unless they exist already, and reads them."""
-  if name not in job.input_fns:
-    job.input_fns[name] = _make_input_fn(job, examples, name, is_training)
-  return job.input_fns[name]
+def get_input(job: Job, examples, name: str, is_training: bool):
+  """Writes the records, unless they exist already, and reads them.
+
+  Returns:
+    The `record_files.RecordFile`, and the input_fn.
+  """
+  if name not in job.inputs:
+    job.inputs[name] = _make_input(job, examples, name, is_training)
+  return job.inputs[name]
 
 
-def _make_input_fn(job, examples, name, is_training):
+def _make_input(job, examples, name, is_training):
   note, tokenizer = job.note, job.model.tokenizer
   output_file = runs.record_path(job.options, name)
   num_features = len(note.feature_columns)
@@ -549,6 +576,7 @@ def _make_input_fn(job, examples, name, is_training):
     [dataclasses.astuple(example) for example in examples],
     [note.labels, note.label_type, num_features],
     [note.max_seq_length, note.do_lower_case, tokenizer.vocab],
+    dataclasses.astuple(note.reading),
   )
   records = record_files.cached_records(
     output_file,
@@ -562,21 +590,28 @@ def _make_input_fn(job, examples, name, is_training):
       note.label_type,
       num_features,
       schema,
+      note.reading,
     ),
     job.options.records_dir,
   )
-  return runs.make_input_fn(job.options, records, schema, is_training)
+  if note.has_windows:
+    logging.info(
+      f"{name}: {len(examples)} texts, {records.num_examples} windows"
+    )
+  input_fn = runs.make_input_fn(job.options, records, schema, is_training)
+  return records, input_fn
 
 
 def train(job: Job, estimator, evaluator) -> None:
   """Trains to classify."""
   logging.info(f"labels of the training data: {label_histogram(job)}")
+  records, input_fn = get_input(job, job.train, "train", is_training=True)
   runs.train(
     job.options,
     estimator,
-    get_input_fn(job, job.train, "train", is_training=True),
+    input_fn,
     job.num_train_steps,
-    len(job.train),
+    records.num_examples,
     lambda checkpoint: evaluate(job, evaluator, checkpoint)[0],
     job.note,
   )
@@ -600,14 +635,21 @@ def label_histogram(job: Job) -> str:
 
 def predict_rows(job: Job, estimator, examples, name: str, checkpoint):
   """What the model predicts for the examples, {name: array [N, ...]}."""
-  input_fn = get_input_fn(job, examples, name, is_training=False)
+  records, input_fn = get_input(job, examples, name, is_training=False)
+  names = ["probabilities", "predicted", "per_example_loss", "label_ids"]
+  if job.note.has_windows:
+    names = ["logits", "label_ids", "text_index"]
   rows = list(
     streams.in_input_order(
-      estimators.predict(estimator, input_fn, len(examples), checkpoint),
-      ("probabilities", "predicted", "per_example_loss", "label_ids"),
+      estimators.predict(estimator, input_fn, records.num_examples, checkpoint),
+      names,
     )
   )
-  return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+  arrays = {name: np.stack([row[name] for row in rows]) for name in names}
+  if not job.note.has_windows:
+    return arrays
+  soft = [e.label_probabilities for e in examples if e.label_probabilities]
+  return windows.of_texts(job.note, arrays, soft)
 
 
 @clock.part("evaluation")

@@ -69,16 +69,22 @@ def ranker_rows(folder):
 
 CASES = {
   **{
-    f"classifier-{pooling}": (
+    f"classifier-{name}": (
       run_classifier,
       (
         *("--task_name=custom", f"--data_dir={DATA}", "--max_seq_length=48"),
-        f"--pooling={pooling}",
+        *options,
       ),
       classifier_rows,
       lambda answer: list(answer["probabilities"].values()),
     )
-    for pooling in ("cls", "mean")
+    for name, options in (
+      ("cls", ()),
+      ("mean", ("--pooling=mean",)),
+      # The texts have 18 tokens or so: of 10, most have several windows.
+      ("windows", ("--long_texts=windows", "--max_seq_length=10")),
+      ("head_tail", ("--long_texts=head_tail", "--max_seq_length=10")),
+    )
   },
   "squad": (
     run_squad,

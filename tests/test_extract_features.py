@@ -67,10 +67,10 @@ def test_texts_are_cut_and_padded(tokenizer):
   )
   assert [f.unique_id for f in features] == [7, 8, 9]
   assert features[0].tokens == ["[CLS]", "the", "cat", "##s", "sat", "[SEP]"]
-  assert features[0].is_cut
+  assert features[0].is_long
   assert features[1].tokens == ["[CLS]", "the", "cat", "[SEP]", "sat", "[SEP]"]
   assert features[1].input_type_ids == [0, 0, 0, 0, 1, 1]
-  assert not features[1].is_cut
+  assert not features[1].is_long
   assert features[2].input_ids == [2, 3, 0, 0, 0, 0]
   assert features[2].input_mask == [1, 1, 0, 0, 0, 0]
 

@@ -25,6 +25,7 @@ class Text:
 
   unique_id: int
   tokens: list
+  num_windows: int = 1
   spans: list | None = None
   words: list | None = None
 
@@ -226,7 +227,7 @@ def test_a_disk_that_fills_is_named_and_keeps_no_part(tmp_path, output_format):
 def fill(path, output_format):
   """Writes 8 MB of vectors; 0 if that raises the error of a full disk."""
   batch = {"example_index": np.arange(64)}
-  texts = dict.fromkeys(range(64), Text(0, ["a"]))
+  texts = {i: Text(i, ["a"]) for i in range(64)}
   one = layout(layers=[-1], width=1024, is_pooled=True, is_aligned=False)
   batch["layer_output_0"] = np.random.normal(size=[64, 1024]).astype("f4")
   try:

@@ -11,6 +11,10 @@ import bisect
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
+
+LONG_TEXTS = ("cut", "head_tail", "windows")
+WINDOW_POOLINGS = ("mean", "max")
 
 
 @dataclasses.dataclass
@@ -21,6 +25,23 @@ class PackedInputs:
   input_ids: list[int]  # vocabulary ids, 0 where padded
   input_mask: list[int]  # 1 for a token, 0 for padding
   segment_ids: list[int]  # 0 for [CLS] A [SEP], 1 for B [SEP]
+
+
+@dataclasses.dataclass(frozen=True)
+class LongTexts:
+  """What is read of texts that are over the length.
+
+  cut: the first pieces. head_tail: the first and the last pieces, a quarter of
+  them from the head, as 128 of 510 in Sun et al. 2019, arXiv:1905.05583.
+  windows: all pieces, in windows that are read one by one.
+  """
+
+  kind: str = "cut"  # one of LONG_TEXTS
+  doc_stride: int = 0  # of windows: pieces from the start of one to the next's
+  pooling: str = "mean"  # of windows: one of WINDOW_POOLINGS
+
+
+CUT = LongTexts()
 
 
 def pair_lengths(length_a: int, length_b: int, limit: int) -> tuple[int, int]:
@@ -42,6 +63,76 @@ def truncate_seq_pair(
   """Cuts the ends of a pair, in place, until it fits; see `pair_lengths`."""
   kept_a, kept_b = pair_lengths(len(tokens_a), len(tokens_b), max_length)
   del tokens_a[kept_a:], tokens_b[kept_b:]
+
+
+class Span(NamedTuple):
+  """The pieces of a text that a window holds."""
+
+  start: int
+  length: int
+
+
+def window_spans(num_pieces: int, room: int, doc_stride: int) -> list[Span]:
+  """The span of each window; the last one reaches the end of the text.
+
+  Args:
+    num_pieces: of the text; without any there is no window.
+    room: pieces that a window holds.
+    doc_stride: pieces from the start of one window to the start of the next;
+      over the room it counts as the room.
+  """
+  step = min(room, doc_stride)
+  over = max(num_pieces - room, 0)  # pieces beyond the first window
+  starts = range(0, -(-over // step) * step + 1 if num_pieces else 0, step)
+  return [Span(start, min(room, num_pieces - start)) for start in starts]
+
+
+def kept_pieces(pieces: Sequence, size: int, kind: str) -> list:
+  """The `size` pieces that "cut" or "head_tail" keeps of a text."""
+  tail = 0
+  if kind == "head_tail" and len(pieces) > size:
+    tail = size - (size + 2) // 4  # the head is a quarter, rounded
+  return [*pieces[: size - tail], *pieces[len(pieces) - tail :]]
+
+
+def fitting_texts(
+  tokens_a: Sequence, tokens_b: Sequence | None, max_seq_length: int, long_texts
+) -> list[tuple]:
+  """What is read of a text or a pair, in parts that fit into the length.
+
+  In a pair, both texts keep as many pieces as if they were cut. With windows,
+  those of the longer text, or of B on a tie, are moved along it, and the other
+  text stands in each of them.
+
+  Args:
+    tokens_a: pieces of the first text.
+    tokens_b: pieces of the second, or None.
+    max_seq_length: at least 3 with a pair, 2 without; 5 for windows.
+    long_texts: a `LongTexts`.
+
+  Returns:
+    (pieces of A, pieces of B or None) of each window; without windows of one.
+  """
+  limit = max_seq_length - (2 if tokens_b is None else 3)
+  sizes = len(tokens_a), len(tokens_b or ())
+  kept = pair_lengths(*sizes, limit)
+  if long_texts.kind != "windows" or sum(sizes) <= limit:
+    texts = zip((tokens_a, tokens_b), kept)
+    return [
+      tuple(
+        None if text is None else kept_pieces(text, size, long_texts.kind)
+        for text, size in texts
+      )
+    ]
+  kept_a, kept_b = kept
+  stride = long_texts.doc_stride
+  if sizes[0] > sizes[1]:
+    part_b = None if tokens_b is None else tokens_b[:kept_b]
+    spans = window_spans(sizes[0], kept_a, stride)
+    return [(tokens_a[start : start + size], part_b) for start, size in spans]
+  spans = window_spans(sizes[1], kept_b, stride)
+  part_a = tokens_a[:kept_a]
+  return [(part_a, tokens_b[start : start + size]) for start, size in spans]
 
 
 def pack(tokens_a, tokens_b, max_seq_length: int, tokenizer) -> PackedInputs:
@@ -80,6 +171,20 @@ def pack_texts(
   """`pack` for a text, or for a pair if text_b is not None."""
   tokens_b = None if text_b is None else tokenizer.tokenize(text_b)
   return pack(tokenizer.tokenize(text_a), tokens_b, max_seq_length, tokenizer)
+
+
+def pack_long_texts(
+  text_a: str, text_b: str | None, max_seq_length: int, tokenizer, long_texts
+) -> list[PackedInputs]:
+  """`pack` of each window of a text, or of a pair if text_b is not None.
+
+  `long_texts` is a `LongTexts`.
+  """
+  tokens_b = None if text_b is None else tokenizer.tokenize(text_b)
+  parts = fitting_texts(
+    tokenizer.tokenize(text_a), tokens_b, max_seq_length, long_texts
+  )
+  return [pack(*part, max_seq_length, tokenizer) for part in parts]
 
 
 @dataclasses.dataclass(frozen=True)

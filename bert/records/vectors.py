@@ -32,6 +32,7 @@ import tensorflow.compat.v1 as tf
 from bert.files import writing
 from bert.records import streams, tf_example
 
+_WINDOW_POOLINGS = {"mean": np.mean, "max": np.max}
 _BATCHES_TO_WRITE = 2  # that may wait for the disk
 
 # ---------------------------------------------------------------- numbers
@@ -112,6 +113,7 @@ class TextTokens(Protocol):
   """The tokens of a text, as a format takes them."""
 
   unique_id: int  # number of the line, from 0
+  num_windows: int  # how many rows of the batches give its vectors
   tokens: Sequence[str]  # with [CLS] and [SEP], without padding
   # One per token, None for [CLS] and [SEP]; None without alignment:
   spans: Sequence | None  # (start, end) in the line, in characters
@@ -415,18 +417,35 @@ def _room_on(path):
 
 
 def write_in_order(
-  batches: Iterable[Mapping], waiting: dict, writer, path: str
+  batches: Iterable[Mapping],
+  waiting: dict,
+  writer,
+  path: str,
+  window_pooling: str = "mean",
 ) -> None:
   """Writes batches of vectors while the next ones are predicted.
 
   Args:
     batches: {name: array [B, ...]}, with `example_index` [B] and, for each
       layer i, `layer_output_i` float32 [B, S, D], or [B, D] if pooled.
-    waiting: {place: TextTokens} of the texts; those that are written leave it.
+    waiting: {place: TextTokens} of the rows; those that are written leave it.
     writer: of `whole_output`.
     path: of the output, for errors.
+    window_pooling: mean or max, for texts of several windows.
   """
-  order = streams.InputOrder()
+  order, parts = streams.InputOrder(), {}
+
+  def of_text(text, place, values):
+    """The values of a text once all its windows are there, or None."""
+    if text.num_windows == 1:
+      return values
+    windows = parts.setdefault(text.unique_id, {})
+    windows[place] = values
+    if len(windows) < text.num_windows:
+      return None
+    del parts[text.unique_id]
+    found = [windows[place] for place in sorted(windows)]
+    return _WINDOW_POOLINGS[window_pooling](found, axis=0)
 
   def write(batch):
     names = sorted(
@@ -441,7 +460,10 @@ def write_in_order(
       if outputs[0].ndim == 2:  # [S, D] each
         outputs = [output[: len(text.tokens)] for output in outputs]
       values = np.stack(outputs, axis=-2)  # [T, L, D], or [L, D]
-      for encoded in order.add(place, writer.encode(text, values)):
+      values = of_text(text, place, values)
+      if values is None:
+        continue
+      for encoded in order.add(text.unique_id, writer.encode(text, values)):
         with _room_on(path):
           writer.write(encoded)
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 import tokenization
+from bert.records import packing
 
 # The narrow no-break space separates words too: SQuAD's contexts have it.
 _WORD = re.compile("[^ \t\r\n\u202f]+")
@@ -249,7 +250,7 @@ def _window_features(
   room = context_room(max_seq_length, len(query))
   head = ["[CLS]", *query, "[SEP]"]
   head_ids = tokenizer.convert_tokens_to_ids(head)
-  doc_spans = _doc_spans(len(context.pieces), room, doc_stride)
+  doc_spans = packing.window_spans(len(context.pieces), room, doc_stride)
   for index, (start, length) in enumerate(doc_spans):
     end = start + length
     positions = range(len(head), len(head) + length)
@@ -274,23 +275,8 @@ def _window_features(
     yield features
 
 
-class _DocSpan(NamedTuple):
-  """The pieces of a context that a window holds."""
-
-  start: int
-  length: int
-
-
-def _doc_spans(num_pieces, room, doc_stride):
-  """The span of each window; the last one reaches the end of the context."""
-  step = min(room, doc_stride)
-  over = max(num_pieces - room, 0)  # pieces beyond the first window
-  starts = range(0, -(-over // step) * step + 1 if num_pieces else 0, step)
-  return [_DocSpan(start, min(room, num_pieces - start)) for start in starts]
-
-
 def _check_is_max_context(
-  doc_spans: Sequence[_DocSpan], cur_span_index: int, position: int | None
+  doc_spans: Sequence[packing.Span], cur_span_index: int, position: int | None
 ) -> bool | list[bool]:
   """Whether no other window has more context around a piece.
 

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from bert.records import packing, record_files, tables
-from bert.tasks import layers, task
+from bert.tasks import layers, task, windows
 
 DROPOUT = 0.1
 _SMALLEST = 1e-30  # instead of 0, which has no logarithm and no root's slope
@@ -42,16 +42,38 @@ class ClassifierNote:
   task_name: str = ""
   second_text: bool | None = None  # a row has two texts; None: not known
   pooling: str = "cls"  # one of POOLINGS
+  # What is read of texts that are over the length: `packing.LongTexts`.
+  long_texts: str = packing.CUT.kind
+  doc_stride: int = packing.CUT.doc_stride
+  window_pooling: str = packing.CUT.pooling
 
   def __post_init__(self):
     if self.label_type not in LOSSES:
       raise ValueError(
         f"label_type {self.label_type!r} is none of {', '.join(LOSSES)}"
       )
-    if self.pooling not in POOLINGS:
-      raise ValueError(
-        f"pooling {self.pooling!r} is none of {', '.join(POOLINGS)}"
-      )
+    for name, known in (
+      ("pooling", POOLINGS),
+      ("long_texts", packing.LONG_TEXTS),
+      ("window_pooling", packing.WINDOW_POOLINGS),
+    ):
+      if getattr(self, name) not in known:
+        raise ValueError(
+          f"{name} {getattr(self, name)!r} is none of {', '.join(known)}"
+        )
+    if self.has_windows and self.doc_stride < 1:
+      raise ValueError(f"doc_stride {self.doc_stride} has to be at least 1")
+
+  @property
+  def has_windows(self) -> bool:
+    """Whether a text can be several windows, so several records."""
+    return self.long_texts == "windows"
+
+  @property
+  def reading(self) -> packing.LongTexts:
+    return packing.LongTexts(
+      self.long_texts, self.doc_stride, self.window_pooling
+    )
 
   @property
   def num_outputs(self) -> int:
@@ -239,6 +261,7 @@ class Classification(task.Task):
   def schema(self, is_training):
     """`label_ids` is int64 [], or float32 [L] of several labels or [] of a
     number; `features` float32 [F] where there are numbers beside the text.
+    Where texts have windows, `text_index` counts the texts from 0.
     `label_probabilities` [L], zeros for a text without a label, and
     `teacher_probabilities` [L] are float32."""
     note = self.note
@@ -249,6 +272,8 @@ class Classification(task.Task):
       "label_ids": tf.FixedLenFeature(label_shape, label_dtype),
       "is_real_example": tf.FixedLenFeature([], tf.int64),
     }
+    if note.has_windows:
+      schema["text_index"] = tf.FixedLenFeature([], tf.int64)
     if note.feature_columns:
       size = len(note.feature_columns)
       schema["features"] = tf.FixedLenFeature([size], tf.float32)
@@ -298,6 +323,12 @@ class Classification(task.Task):
     trained = losses
     if self._training:
       trained = self._training_losses(tensors["logits"], features)
+    of_windows = {}
+    if "text_index" in features:
+      of_windows = {
+        "text_index": features["text_index"],
+        "logits": tensors["logits"],
+      }
     is_real = tf.ones_like(losses)
     if "is_real_example" in features:
       is_real = tf.cast(features["is_real_example"], tf.float32)
@@ -307,6 +338,7 @@ class Classification(task.Task):
         "predicted": tensors["predicted"],
         "per_example_loss": losses,
         "label_ids": labels,
+        **of_windows,
       },
       loss_sums=[tf.reduce_sum(trained)],
       metric_fn=(
@@ -362,8 +394,15 @@ class Classification(task.Task):
 
   def served(self, tensors, inputs):
     """`probabilities` and `labels` [B, L], and `label` [B] or `is_given`
-    [B, L]; for a number, `prediction` [B]."""
-    del inputs
+    [B, L]; for a number, `prediction` [B]. Where texts have windows, B counts
+    windows, and there are `logits` [B, L], of which `answer` makes one row."""
+    outputs = self._named(tensors)
+    if self.note.has_windows:
+      outputs["logits"] = tensors["logits"]
+    return outputs
+
+  def _named(self, tensors):
+    """The probabilities and the choice, with the names of the labels."""
     probabilities, predicted = tensors["probabilities"], tensors["predicted"]
     if self.note.label_type == "number":
       return {"prediction": predicted}
@@ -390,7 +429,8 @@ class Classification(task.Task):
     return {**dict.fromkeys(texts, "..."), **dict.fromkeys(numbers, 0.5)}
 
   def text_signatures(self):
-    return ("text", "text_pair")
+    """None but for texts that are cut, which is all that the graph does."""
+    return ("text", "text_pair") if self.note.long_texts == "cut" else ()
 
   def texts(self, row):
     template = self.note.text_template
@@ -411,17 +451,18 @@ class Classification(task.Task):
     return text_a, text_b
 
   def prepare(self, row, tokenizer):
-    """The one window of a row; nothing is kept."""
+    """The windows of a row, mostly one; nothing is kept."""
     text_a, text_b = self.texts(row)
-    length = self.note.max_seq_length
-    packed = packing.pack_texts(text_a, text_b or None, length, tokenizer)
-    window = task.window(packed)
-    if self.note.feature_columns:
-      window["features"] = [
+    note, numbers = self.note, {}
+    if note.feature_columns:
+      numbers["features"] = [
         tables.number(self._value(row, name), repr(name))
-        for name in map(str, self.note.feature_columns)
+        for name in map(str, note.feature_columns)
       ]
-    return [window], None
+    found = packing.pack_long_texts(
+      text_a, text_b or None, note.max_seq_length, tokenizer, note.reading
+    )
+    return [{**task.window(packed), **numbers} for packed in found], None
 
   def _value(self, row, name):
     if name not in row:
@@ -434,20 +475,34 @@ class Classification(task.Task):
     """{"label", "probabilities"}, {"labels", "probabilities"} or
     {"prediction"}."""
     del kept
-    (output,) = outputs
+    labels = self.note.labels
+    output = self._of_windows(outputs) if self.note.has_windows else outputs[0]
     if "prediction" in output:
       return {"prediction": float(output["prediction"])}
     values = [float(value) for value in output["probabilities"]]
-    probabilities = dict(zip(self.note.labels, values))
+    probabilities = dict(zip(labels, values))
     if "label" in output:
       label = output["label"].decode()
       return {"label": label, "probabilities": probabilities}
     given = [
-      label
-      for label, is_given in zip(self.note.labels, output["is_given"])
-      if is_given
+      label for label, is_given in zip(labels, output["is_given"]) if is_given
     ]
     return {"labels": given, "probabilities": probabilities}
+
+  def _of_windows(self, outputs):
+    """What `served` would give for the windows of one text together."""
+    note = self.note
+    logits = np.stack([output["logits"] for output in outputs])
+    found = windows.predictions(
+      note, windows.pool(logits, [0], note.window_pooling)
+    )
+    (probabilities,), (predicted,) = found["probabilities"], found["predicted"]
+    if note.label_type == "number":
+      return {"prediction": predicted}
+    if note.label_type == "multi":
+      return {"probabilities": probabilities, "is_given": predicted}
+    label = note.labels[predicted].encode()
+    return {"probabilities": probabilities, "label": label}
 
 
 def _single_label_metrics(losses, label_ids, predicted, is_real):

@@ -486,6 +486,7 @@ class InputFeatures:
   features: Sequence[float] = ()
   label_probabilities: Sequence[float] = ()
   teacher_probabilities: Sequence[float] = ()
+  text_index: int = 0  # of the windows of a text
 
 
 def convert_single_example(
@@ -499,7 +500,7 @@ def convert_single_example(
   """Tokenizes, cuts and pads one example; the label None becomes 0.
 
   Args:
-    ex_index: not used; the original logged the first examples.
+    ex_index: number of the example.
     example: with text, or for padding.
     label_list: the labels in the order of their ids; none for a number.
     max_seq_length: padded length.
@@ -509,20 +510,48 @@ def convert_single_example(
   Raises:
     ValueError: the label is not in `label_list`, or is not a number.
   """
-  del ex_index
+  (features,) = convert_to_windows(
+    ex_index, example, label_list, max_seq_length, tokenizer, label_type
+  )
+  return features
+
+
+def convert_to_windows(
+  ex_index: int,
+  example: InputExample | PaddingInputExample,
+  label_list: Sequence[str],
+  max_seq_length: int,
+  tokenizer,
+  label_type: str = "single",
+  long_texts: packing.LongTexts = packing.CUT,
+) -> list[InputFeatures]:
+  """`convert_single_example`, but an example can be several windows.
+
+  Each has the example's label and its number.
+  """
   if isinstance(example, PaddingInputExample):
     zeros = [0] * max_seq_length
-    return InputFeatures(zeros, zeros, zeros, 0, is_real_example=False)
-  packed = packing.pack_texts(
-    example.text_a, example.text_b or None, max_seq_length, tokenizer
+    return [InputFeatures(zeros, zeros, zeros, 0, is_real_example=False)]
+  found = packing.pack_long_texts(
+    example.text_a,
+    example.text_b or None,
+    max_seq_length,
+    tokenizer,
+    long_texts,
   )
-  return InputFeatures(
-    packed.input_ids,
-    packed.input_mask,
-    packed.segment_ids,
-    _label_id(example, label_list, label_type),
-    **{name: getattr(example, name, ()) for name in _OPTIONAL},
-  )
+  label_id = _label_id(example, label_list, label_type)
+  numbers = {name: getattr(example, name, ()) for name in _OPTIONAL}
+  return [
+    InputFeatures(
+      packed.input_ids,
+      packed.input_mask,
+      packed.segment_ids,
+      label_id,
+      text_index=ex_index,
+      **numbers,
+    )
+    for packed in found
+  ]
 
 
 # Numbers that not all tasks have; a program's own class may lack them.
@@ -575,6 +604,7 @@ def record_of(features: InputFeatures) -> dict:
     "segment_ids": features.segment_ids,
     "label_ids": features.label_id,
     "is_real_example": int(getattr(features, "is_real_example", True)),
+    "text_index": getattr(features, "text_index", 0),
     **{name: getattr(features, name, ()) for name in _OPTIONAL},
   }
 
@@ -600,18 +630,26 @@ def file_based_convert_examples_to_features(
   label_type: str = "single",
   num_features: int = 0,
   schema: Mapping | None = None,
+  long_texts: packing.LongTexts = packing.CUT,
 ) -> record_files.RecordFile:
-  """Writes the examples' records to a TFRecord file.
+  """Writes the examples' records to a TFRecord file, one for each window.
 
   `schema` is the layout; None: that of a task with these labels.
   """
 
   def rows():
     for i, example in enumerate(examples):
-      yield record_of(
-        convert_single_example(
-          i, example, label_list, max_seq_length, tokenizer, label_type
-        )
+      yield from map(
+        record_of,
+        convert_to_windows(
+          i,
+          example,
+          label_list,
+          max_seq_length,
+          tokenizer,
+          label_type,
+          long_texts,
+        ),
       )
 
   if schema is None:
