@@ -114,7 +114,7 @@ def test_the_data_are_not_written_over(tmp_path):
   path = write(tmp_path / "valid.csv", "a,b,c\n")
   options = run_ranker.Options(data_dir=str(tmp_path))
   with writing.guarded({}, {}):
-    run_ranker._read_rankable(options, "valid")
+    run_ranker._read_scorable(options, note(), "valid")
     with pytest.raises(ValueError, match=f"replace --data_dir={path}, which"):
       writing.write_lines(path, ["x"])
   writing.write_lines(path, ["x"])
