@@ -264,10 +264,8 @@ def write_pairs(path: str, examples: Iterable[InputExample]) -> None:
   """Writes a .csv file of contexts with responses, as `read_examples` reads it.
 
   Raises:
-    ValueError: the run reads the file, or its name has another ending.
+    ValueError: the run reads the file.
   """
-  if not path.endswith(".csv"):
-    raise ValueError(f"{path} has to end in .csv, for a file with commas")
   text = io.StringIO()
   writer = csv.writer(text, lineterminator="\n")
   writer.writerow(_PAIR_COLUMNS)
