@@ -2,8 +2,8 @@
 """Fine-tunes BERT to rank responses to a context: passages, answers, endings.
 
 In: CSV and TSV files of contexts with true and wrong responses, or SWAG's
-files. Out, in `output_dir`: checkpoints, `task.json`, `eval_results.txt` and
-`.json`, TREC files and `predictions.jsonl`.
+files; or pairs of texts with a score. Out, in `output_dir`: checkpoints,
+`task.json`, `eval_results.txt` and `.json`, TREC files and `predictions.jsonl`.
 
 There are two kinds of model. Interaction reads context and response as a pair
 and gives the probability that they match. Representation makes a vector of each
@@ -33,7 +33,8 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions):
     "Folder with the files train, valid (or val, dev) and test, each ending in"
     " .csv or .tsv. A file can have a header with context, response and label"
     " (0 or 1), or SWAG's header. Without a header, each row holds a context,"
-    " its true response, and wrong ones.",
+    " its true response, and wrong ones. For the losses cosine and cosent, the"
+    " header is text_a, text_b and score.",
     required=True,
   )
   model: str | None = flags.flag(
@@ -47,10 +48,14 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions):
     "For interaction: cross_entropy (the default) on the label of each pair; or"
     " candidates, a softmax over the responses of a row. For representation:"
     " in_batch (the default), a softmax over all responses in the batch; or"
-    " triplet, with semi-hard negatives. A representation model compares a"
-    " context only with the responses that are on the same device and in the"
-    " same part of a batch split by --gradient_accumulation_steps.",
-    choices=("cross_entropy", "candidates", "in_batch", "triplet"),
+    " triplet, with semi-hard negatives; or on pairs of texts with a score:"
+    " cosine, the squared error of their cosine, or cosent, the order of the"
+    " pairs in a batch. All but cosine compare only what is on the same device"
+    " and in the same part of a batch split by --gradient_accumulation_steps.",
+    choices=(
+      *("cross_entropy", "candidates"),
+      *("in_batch", "triplet", "cosine", "cosent"),
+    ),
   )
   pooling: str | None = flags.flag(
     None,
@@ -60,8 +65,8 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions):
   )
   temperature: float | None = flags.flag(
     None,
-    "For in_batch: divide the cosines by this before the softmax. Default:"
-    " 0.05.",
+    "For in_batch and cosent: divide the cosines by this before the softmax or"
+    " the exponential. Default: 0.05.",
     lower_bound=1e-4,
   )
   margin: float | None = flags.flag(
@@ -69,6 +74,12 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions):
     "For triplet: how much farther away than the true response a wrong one"
     " should be, in squared distance. Default: 0.2.",
     lower_bound=0.0,
+  )
+  score_range: tuple | None = flags.flag(
+    None,
+    "For cosine: the scores that stand for the cosines 0 and 1, such as 0,5."
+    " Default: those of the trained model, or the lowest and highest score in"
+    " the training file.",
   )
   num_candidates: int = flags.flag(
     0,
@@ -96,15 +107,19 @@ import tensorflow.compat.v1 as tf
 from absl import logging
 
 from bert.files import clock, kept_files, writing
-from bert.records import record_files, streams
+from bert.records import record_files, streams, tables
 from bert.tasks import metrics
-from bert.tasks.ranking import LOSSES, RankerNote, Ranking
+from bert.tasks.ranking import GRADED_LOSSES, LOSSES, RankerNote, Ranking
 from bert.tasks.ranking_data import (
   check_rankable,
   find_file,
+  graded_rows,
+  GradedPair,
   InputExample,
   Packer,
   read_examples,
+  read_pairs,
+  score_range,
   training_rows,
   TrainingRow,
 )
@@ -182,6 +197,37 @@ def _true_first(example):
   return np.argsort(order).tolist()
 
 
+SIMILARITY_SCORES = ("pearson", "spearman")
+
+
+@dataclasses.dataclass
+class ComparedPairs:
+  """Pairs with a score, and the cosines of a model's vectors."""
+
+  pairs: Sequence[GradedPair]
+  cosines: np.ndarray  # float [number of pairs]
+
+  @property
+  def is_known(self) -> bool:
+    """Whether the pairs' scores are known."""
+    return all(pair.score is not None for pair in self.pairs)
+
+  def compute_scores(self, prefix: str) -> dict:
+    """{name: float}: how the cosines go with the scores."""
+    scores = [pair.score for pair in self.pairs]
+    found = metrics.regression_scores(scores, self.cosines)
+    return {f"{prefix}_{name}": found[name] for name in SIMILARITY_SCORES}
+
+  def lines(self) -> Iterator[str]:
+    """The lines of predictions.jsonl: pairs with their cosine."""
+    for pair, cosine in zip(self.pairs, self.cosines):
+      line = {"id": pair.guid, "text_a": pair.text_a, "text_b": pair.text_b}
+      line["score"] = float(cosine)
+      if pair.score is not None:
+        line["label"] = pair.score
+      yield json.dumps(line, ensure_ascii=False)
+
+
 # ------------------------------------------------------------------- main
 
 
@@ -193,8 +239,9 @@ class Job:
   model: runs.Model
   note: RankerNote
   train: Sequence[TrainingRow]  # empty without --do_train
-  valid: Sequence[InputExample]  # empty if not needed
-  test: Sequence[InputExample]
+  # Empty if not needed.
+  valid: Sequence[InputExample] | Sequence[GradedPair]
+  test: Sequence[InputExample] | Sequence[GradedPair]
   num_train_steps: int = 0
   input_fns: dict = dataclasses.field(default_factory=dict)  # made once each
 
@@ -229,22 +276,39 @@ def prepare(options: Options) -> Job:
   options = check_options(options, note)
   rows, valid, test, steps = [], [], [], 0
   if options.do_train:
-    rows = training_rows(
-      _read(options, "train"),
-      note.loss,
-      options.num_candidates,
-      options.num_random_negatives,
-      options.random_seed,
-    )
+    rows, note = read_training_rows(options, note)
   if options.do_eval or (options.do_train and options.eval_steps):
-    valid = _read_rankable(options, "valid")
+    valid = _read_scorable(options, note, "valid")
   if options.do_predict:
-    test = _read_rankable(options, "test")
+    test = _read_scorable(options, note, "test")
   if options.do_train:
     steps = runs.num_train_steps(options, len(rows), "training rows")
     check_batch(options, note, rows)
   tf.io.gfile.makedirs(options.output_dir)
   return Job(options, model, note, rows, valid, test, steps)
+
+
+def read_training_rows(
+  options: Options, note: RankerNote
+) -> tuple[list[TrainingRow], RankerNote]:
+  """The rows to train on, and the note with the range of their scores."""
+  if note.loss not in GRADED_LOSSES:
+    rows = training_rows(
+      _read(options, "train", read_examples),
+      note.loss,
+      options.num_candidates,
+      options.num_random_negatives,
+      options.random_seed,
+    )
+    return rows, note
+  pairs = _read(options, "train", read_pairs)
+  if note.loss == "cosent":  # takes only the order of the scores
+    return graded_rows(pairs, None), note
+  if not note.score_range:
+    note = dataclasses.replace(note, score_range=score_range(pairs))
+  low, high = note.score_range
+  logging.info(f"scores: {low:g} stands for the cosine 0, {high:g} for 1")
+  return graded_rows(pairs, note.score_range), note
 
 
 def make_note(options: Options, kept: RankerNote | None) -> RankerNote:
@@ -273,12 +337,29 @@ def make_note(options: Options, kept: RankerNote | None) -> RankerNote:
     pooling=options.pooling or usual.pooling,
     temperature=options.temperature or usual.temperature,
     margin=usual.margin if options.margin is None else options.margin,
+    score_range=_score_range(options) or usual.score_range,
     do_lower_case=options.do_lower_case,
     max_seq_length=options.max_seq_length,
   )
   if kept:
     runs.compare_notes(kept, note, ("model", "pooling", "do_lower_case"))
   return note
+
+
+def _score_range(options):
+  """The two numbers of --score_range; () if it is not given."""
+  if options.score_range is None:
+    return ()
+  given = f"--score_range={','.join(options.score_range)}"
+  found = tuple(
+    tables.number(value, f"{given}: each value")
+    for value in options.score_range
+  )
+  if len(found) != 2 or found[0] >= found[1]:
+    raise ValueError(
+      f"{given} has to be two numbers, the lower one first, such as 0,5"
+    )
+  return found
 
 
 def check_options(options: Options, note: RankerNote) -> Options:
@@ -290,27 +371,39 @@ def check_options(options: Options, note: RankerNote) -> Options:
   Raises:
     ValueError: they do not go together.
   """
+  is_graded = note.loss in GRADED_LOSSES
   for name, is_used in (
     ("pooling", note.model == "representation"),
-    ("temperature", note.loss == "in_batch"),
+    ("temperature", note.loss in ("in_batch", "cosent")),
     ("margin", note.loss == "triplet"),
+    ("score_range", note.loss == "cosine"),
+    ("num_candidates", not is_graded),
+    ("num_random_negatives", not is_graded),
   ):
-    if getattr(options, name) is not None and not is_used:
+    if getattr(options, name) != getattr(Options, name) and not is_used:
       raise ValueError(
         f"--{name} is not for --model={note.model} with --loss={note.loss}"
       )
-  scores = metrics.ranking_scores([[1, 0]], [[1.0, 0.0]])
+  scores = SIMILARITY_SCORES
+  if not is_graded:
+    scores = metrics.ranking_scores([[1, 0]], [[1.0, 0.0]])
   return runs.check_evaluation(options, [f"eval_{name}" for name in scores])
 
 
 def check_batch(
   options: Options, note: RankerNote, rows: Sequence[TrainingRow]
 ) -> None:
-  """Raises ValueError if what is computed at once has no wrong response."""
+  """Raises ValueError if what is computed at once has nothing to compare."""
   parts = options.gradient_accumulation_steps * cluster.num_replicas(options)
   at_once = options.train_batch_size // parts
   most = max(len(row.responses) for row in rows)
-  if note.model == "representation" and at_once == most == 1:
+  if note.loss == "cosent" and at_once == 1:
+    raise ValueError(
+      "--loss=cosent compares pairs that are computed at once, which is one"
+      f" here: raise --train_batch_size={options.train_batch_size}, which is"
+      f" split into {parts} parts"
+    )
+  if note.loss in ("in_batch", "triplet") and at_once == most == 1:
     raise ValueError(
       f"--loss={note.loss} compares a true response with the others that are"
       " computed at once, which is one row here, and no row has wrong"
@@ -319,14 +412,17 @@ def check_batch(
     )
 
 
-def _read(options, set_type):
+def _read(options, set_type, read):
   path = find_file(options.data_dir, set_type)
   writing.protect(path, "--data_dir")
-  return read_examples(path, set_type)
+  return read(path, set_type)
 
 
-def _read_rankable(options, set_type):
-  examples = _read(options, set_type)
+def _read_scorable(options, note, set_type):
+  """The examples of a set to rank, or its pairs to compare."""
+  if note.loss in GRADED_LOSSES:
+    return _read(options, set_type, read_pairs)
+  examples = _read(options, set_type, read_examples)
   check_rankable(examples)
   if set_type == "valid" and not all(e.labels for e in examples):
     raise ValueError(f"{examples[0].where}: there is no label to evaluate with")
@@ -341,8 +437,10 @@ def make_estimator(job: Job, predict_batch_size: int):
 
 
 def train(job: Job, estimator, evaluator) -> None:
-  """Trains to rank."""
-  if job.note.loss == "cross_entropy":
+  """Trains to rank, or to tell how alike texts are."""
+  if job.task.is_graded:
+    logging.info(f"training pairs: {len(job.train)}")
+  elif job.note.loss == "cross_entropy":
     num_true = sum(row.label for row in job.train)
     logging.info(f"training pairs: {len(job.train)}, {num_true} of them true")
   else:
@@ -362,7 +460,7 @@ def train(job: Job, estimator, evaluator) -> None:
     input_fn,
     job.num_train_steps,
     len(job.train),
-    lambda checkpoint: rank(
+    lambda checkpoint: score(
       job, evaluator, job.valid, "eval", checkpoint
     ).compute_scores("eval"),
     job.note,
@@ -438,6 +536,31 @@ def run_model(job: Job, estimator, texts, name: str, checkpoint) -> np.ndarray:
   return outputs
 
 
+def score(
+  job: Job, estimator, examples, name: str, checkpoint
+) -> RankedExamples | ComparedPairs:
+  """Scores what was read of a file: `rank` or `compare`."""
+  by_task = compare if job.task.is_graded else rank
+  return by_task(job, estimator, examples, name, checkpoint)
+
+
+def compare(
+  job: Job, estimator, pairs: Sequence[GradedPair], name: str, checkpoint
+) -> ComparedPairs:
+  """The cosines of pairs of texts."""
+  texts = [text for pair in pairs for text in (pair.text_a, pair.text_b)]
+  vector_of = vectors_of(job, estimator, texts, name, checkpoint)
+  cosines = [vector_of[p.text_a] @ vector_of[p.text_b] for p in pairs]
+  return ComparedPairs(pairs, np.array(cosines))
+
+
+def vectors_of(job: Job, estimator, texts, name: str, checkpoint) -> dict:
+  """{text: vector}; equal texts are computed once."""
+  distinct = [(text,) for text in dict.fromkeys(texts)]
+  vectors = run_model(job, estimator, distinct, name, checkpoint)
+  return {text: vector for (text,), vector in zip(distinct, vectors)}
+
+
 def rank(
   job: Job, estimator, examples, name: str, checkpoint
 ) -> RankedExamples:
@@ -452,10 +575,8 @@ def rank(
     scores = run_model(job, estimator, pairs, name, checkpoint)
     score_of = dict(zip(pairs, scores))
   else:
-    texts = [(t,) for e in examples for t in (e.context, *e.responses)]
-    texts = list(dict.fromkeys(texts))
-    vectors = run_model(job, estimator, texts, name, checkpoint)
-    vector_of = {text: vector for (text,), vector in zip(texts, vectors)}
+    texts = [t for e in examples for t in (e.context, *e.responses)]
+    vector_of = vectors_of(job, estimator, texts, name, checkpoint)
     score_of = {}
     for e in examples:
       distinct = list(dict.fromkeys(e.responses))
@@ -467,8 +588,13 @@ def rank(
   )
 
 
-def write_trec_files(job: Job, ranked: RankedExamples, name: str) -> None:
-  """Writes `name`_run.trec, and `name`_qrels.trec if the labels are known."""
+def write_trec_files(job: Job, ranked, name: str) -> None:
+  """Writes `name`_run.trec, and `name`_qrels.trec if the labels are known.
+
+  Pairs with a score have none.
+  """
+  if job.task.is_graded:
+    return
   contents = {"run": ranked.trec_run(job.note.model)}
   if ranked.is_known:
     contents["qrels"] = ranked.trec_qrels()
@@ -480,8 +606,8 @@ def write_trec_files(job: Job, ranked: RankedExamples, name: str) -> None:
 
 @clock.part("evaluation")
 def evaluate(job: Job, estimator, checkpoint: str | None) -> None:
-  """Ranks the validation file, and writes scores and TREC files."""
-  ranked = rank(job, estimator, job.valid, "eval", checkpoint)
+  """Scores the validation file, and writes scores and TREC files."""
+  ranked = score(job, estimator, job.valid, "eval", checkpoint)
   step = runs.used_step(job.options, job.model, checkpoint)
   scores = {**ranked.compute_scores("eval"), "global_step": step}
   runs.write_scores(job.options, scores, {})
@@ -490,8 +616,8 @@ def evaluate(job: Job, estimator, checkpoint: str | None) -> None:
 
 @clock.part("prediction")
 def predict(job: Job, estimator, checkpoint: str | None) -> None:
-  """Ranks the test file, and scores it if the true responses are known."""
-  ranked = rank(job, estimator, job.test, "predict", checkpoint)
+  """Ranks or compares the test file, and scores it if the truth is known."""
+  ranked = score(job, estimator, job.test, "predict", checkpoint)
   path = os.path.join(job.options.output_dir, "predictions.jsonl")
   writing.write_lines(path, ranked.lines())
   logging.info(f"wrote {path}")

@@ -4,7 +4,9 @@
 In: the output folder of run_ranker.py with a representation model, a file of
 responses, and questions from standard input, one a line. Out: the best answers
 to each question; beside the file of responses, their vectors and an index of
-them. An interaction model can put the best answers in order.
+them. An interaction model can put the best answers in order. Instead of
+answering questions, the script can add to a training file the wrong responses
+that the model finds nearest.
 """
 
 from __future__ import annotations
@@ -54,6 +56,30 @@ class Options(flags.TrainedModelOptions):
   rerank_candidates: int = flags.flag(
     20, "With --rerank_model: how many responses it reorders.", lower_bound=1
   )
+  mine_negatives: str | None = flags.flag(
+    None,
+    "Training file of run_ranker.py. Writes --mined_file, in which each of its"
+    " contexts also has the nearest wrong responses of --response_file, and"
+    " ends.",
+    reads=True,
+  )
+  mined_file: str | None = flags.flag(
+    None,
+    "With --mine_negatives: the .csv file to write, another training file of"
+    " run_ranker.py.",
+    writes="files",
+  )
+  negatives_per_context: int = flags.flag(
+    5,
+    "With --mine_negatives: how many wrong responses to add to each context.",
+    lower_bound=1,
+  )
+  skip_nearest: int = flags.flag(
+    0,
+    "With --mine_negatives: leave out the N nearest wrong responses of each"
+    " context, which may be right although no row says so.",
+    lower_bound=0,
+  )
   precision: str = flags.flag(
     "float32",
     "Type of the encoder's products and activations.",
@@ -79,10 +105,12 @@ from absl import logging
 
 from bert.files import kept_files, reading
 from bert.records import search
+from bert.tasks import ranking_data
 from bert.tasks.ranking import Ranking
 from bert.training import progress, trained_model
 
 _TEXTS_SORTED = 8192  # at a time, by length
+_QUERIES_AT_ONCE = 256  # to mine negatives
 
 
 # -------------------------------------------------------------- responses
@@ -267,6 +295,8 @@ def use_faiss(options: Options, num_responses: int) -> bool:
 def num_found(options: Options, num_responses: int) -> int:
   """How many of the responses the search finds for a question."""
   wanted = options.num_answers
+  if options.mine_negatives:
+    wanted = options.skip_nearest + options.negatives_per_context
   if options.rerank_model:
     wanted = max(wanted, options.rerank_candidates)
   return min(wanted, num_responses)
@@ -352,11 +382,155 @@ def questions(stream) -> Iterator[str]:
       yield question
 
 
+# -------------------------------------------------------------- negatives
+
+
+def read_contexts(path: str) -> list[ranking_data.InputExample]:
+  """A training file's examples, those of one context joined.
+
+  Raises:
+    ValueError: the file can't be read, or has no labels.
+  """
+  found = {}
+  for example in ranking_data.read_examples(path, "train"):
+    if not example.labels:
+      raise ValueError(f"{example.where}: there is no label to train on")
+    first = found.setdefault(example.context, example)
+    if first is not example:
+      first.responses += example.responses
+      first.labels += example.labels
+  return list(found.values())
+
+
+@dataclasses.dataclass
+class Miner:
+  """Finds the wrong responses that are nearest to a context."""
+
+  options: Options
+  responses: Sequence[str]
+  predictor: trained_model.Predictor
+  find: Callable  # of `response_search`
+  keys: dict = dataclasses.field(default_factory=dict)  # {text: its ids}
+
+  def mine(self, examples: Sequence[ranking_data.InputExample]) -> list:
+    """The negatives of each example, nearest first, as lists of texts.
+
+    An example without a true response has none.
+    """
+    queries = make_vectors(
+      self.predictor,
+      [example.context for example in examples],
+      self.options.predict_batch_size,
+      self.options.model_dir,
+    )
+    mined = []
+    for first in range(0, len(examples), _QUERIES_AT_ONCE):
+      part = examples[first : first + _QUERIES_AT_ONCE]
+      vectors = queries[first : first + _QUERIES_AT_ONCE]
+      # So many that the examples' own texts may be among them.
+      most = max(1 + len(example.responses) for example in part)
+      count = num_found(self.options, len(self.responses)) + most
+      count = min(count, len(self.responses))
+      _, places = self.find(vectors, count)
+      for place, example in enumerate(part):
+        query = vectors[place : place + 1]
+        is_known = any(example.labels)
+        mined.append(
+          self._negatives(example, query, places[place]) if is_known else []
+        )
+    return mined
+
+  def _negatives(self, example, query, places):
+    """The negatives of an example; finds more places if these do not do."""
+    options = self.options
+    wanted = options.skip_nearest + options.negatives_per_context
+    texts = self._wrong(example, places)
+    # Equal texts may be among them. FAISS fills up with -1: it has no more.
+    while (
+      len(texts) < wanted
+      and len(places) < len(self.responses)
+      and places[-1] >= 0
+    ):
+      count = min(2 * len(places), len(self.responses))
+      places = self.find(query, count)[1][0]
+      texts = self._wrong(example, places)
+    return texts[options.skip_nearest : wanted]
+
+  def _wrong(self, example, places):
+    """The distinct responses at these places that the example does not have."""
+    known = {self._key(t) for t in (example.context, *example.responses)}
+    wrong = []
+    for place in places[places >= 0]:
+      key = self._key(self.responses[place])
+      if key not in known:
+        known.add(key)
+        wrong.append(self.responses[place])
+    return wrong
+
+  def _key(self, text):
+    """Equal for texts that the model can't tell apart."""
+    if text not in self.keys:
+      (window,), _ = self.predictor.prepare({"text": text})
+      self.keys[text] = tuple(window["input_ids"])
+    return self.keys[text]
+
+
+def write_negatives(
+  options: Options,
+  examples: Sequence[ranking_data.InputExample],
+  mined: Sequence[list[str]],
+) -> None:
+  """Writes --mined_file: the examples, each with the negatives mined for it.
+
+  Raises:
+    ValueError: there are no negatives.
+  """
+  few = [
+    example.where
+    for example, texts in zip(examples, mined)
+    if len(texts) < options.negatives_per_context
+  ]
+  total = sum(map(len, mined))
+  if not total:
+    raise ValueError(
+      f"--response_file={options.response_file} has no other wrong response for"
+      f" any of the {len(examples)} contexts of"
+      f" --mine_negatives={options.mine_negatives}: give a file with more"
+      + (", or a lower --skip_nearest" if options.skip_nearest else "")
+    )
+  if few:
+    logging.warning(
+      f"{few[0]}: fewer than {options.negatives_per_context} wrong responses"
+      f" were found for {len(few)} of {len(examples)} contexts, this one first"
+    )
+  for example, texts in zip(examples, mined):
+    example.responses += texts
+    example.labels += [0] * len(texts)
+  folder = os.path.dirname(options.mined_file)
+  if folder:
+    tf.io.gfile.makedirs(folder)
+  ranking_data.write_pairs(options.mined_file, examples)
+  logging.info(
+    f"wrote {options.mined_file}: {len(examples)} contexts, and {total} wrong"
+    " responses added to them"
+  )
+
+
 # ------------------------------------------------------------------- main
 
 
 def main(options: Options) -> None:
+  check_options(options)
+  examples = []
+  if options.mine_negatives:
+    examples = read_contexts(options.mine_negatives)  # mistakes show early
   answerer = prepare(options)
+  if examples:
+    miner = Miner(
+      options, answerer.responses, answerer.predictor, answerer.find
+    )
+    write_negatives(options, examples, miner.mine(examples))
+    return
   if sys.stdin.isatty():
     logging.info("type a question; Ctrl-D ends")
   for question in questions(sys.stdin.buffer):
@@ -371,7 +545,6 @@ def main(options: Options) -> None:
 
 def prepare(options: Options) -> Answerer:
   """Loads the models, and the vectors of the responses or makes them."""
-  check_options(options)
   model = find_ranker(options, "model_dir", "representation")
   reranker = None
   if options.rerank_model:
@@ -388,7 +561,14 @@ def prepare(options: Options) -> Answerer:
 
 def check_options(options: Options) -> None:
   """Raises ValueError if the options do not fit each other or this machine."""
-  if sys.stdin is None:
+  if bool(options.mine_negatives) != bool(options.mined_file):
+    raise ValueError(
+      "give --mine_negatives, the training file to read, and --mined_file, the"
+      " one to write, both or neither"
+    )
+  if options.mine_negatives:
+    check_mining(options)
+  elif sys.stdin is None:
     raise ValueError("standard input is closed: give it questions, one a line")
   if options.search != "faiss":
     return
@@ -401,6 +581,17 @@ def check_options(options: Options) -> None:
     raise ValueError(
       "--search=faiss keeps its index on this machine: copy"
       f" --response_file={options.response_file} here"
+    )
+
+
+def check_mining(options: Options) -> None:
+  """Raises ValueError if the options do not fit --mine_negatives."""
+  if options.rerank_model:
+    raise ValueError("--rerank_model is not for --mine_negatives: leave it out")
+  if not options.mined_file.endswith(".csv"):
+    raise ValueError(
+      f"--mined_file={options.mined_file} has to end in .csv, because it will"
+      " hold commas"
     )
 
 

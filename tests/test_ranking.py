@@ -109,6 +109,52 @@ def test_rows_that_do_not_fit_are_named(tmp_path, name, text, message):
     ranking_data.read_examples(path, "train")
 
 
+def test_pairs_with_a_score_are_read_by_the_names_of_columns(tmp_path):
+  text = 'score,Text_A,text_b,id\n2.5,"a, b",c,7\n-1e1,d,e,8\n'
+  pairs = ranking_data.read_pairs(write(tmp_path / "valid.csv", text), "valid")
+  assert [dataclasses.astuple(pair) for pair in pairs] == [
+    ("valid-0", "a, b", "c", 2.5, f"{tmp_path}/valid.csv:2"),
+    ("valid-1", "d", "e", -10.0, f"{tmp_path}/valid.csv:3"),
+  ]
+  path = write(tmp_path / "test.tsv", "text_a\ttext_b\na\tb\n")
+  assert ranking_data.read_pairs(path, "test")[0].score is None
+
+
+@pytest.mark.parametrize(
+  ("rows", "message"),
+  [
+    ("text_a,text_b\na,b\n", ":1: there is no column 'score': the losses cos"),
+    ("a,b,1\n", ":1: there is no column 'text_a'.*this one has a, b, 1"),
+    ("text_a,text_b,score\na,b,x\n", ":2: the score has to be .* not 'x'"),
+    ("text_a,text_b,score\na,b,nan\n", ":2: the score has to be a number"),
+    ("text_a,text_b,score\na,b,\n", ":2: the score has to be a number"),
+    ("text_a,text_b,score\na,b\n", ":2: 2 columns, but the header has 3"),
+    ("text_a,text_b,score\na, ,1\n", ":2: text_b is empty"),
+    ("text_a,text_b,score\na,b,3\nc,d,3.0\n", ": all 2 scores are 3, so no"),
+    ("text_a,text_b,score\n", " holds no pairs"),
+    ("", ":1: there is no column 'text_a'.*this one has nothing"),
+  ],
+)
+def test_pairs_that_do_not_fit_are_named(tmp_path, rows, message):
+  path = write(tmp_path / "a.csv", rows)
+  with pytest.raises(ValueError, match="a.csv" + message):
+    ranking_data.read_pairs(path, "train")
+
+
+def test_pairs_with_a_score_are_not_ranked(tmp_path):
+  path = write(tmp_path / "a.csv", "text_a,text_b,score\na,b,1\n")
+  with pytest.raises(ValueError, match="a.csv:1: the columns text_a, text_b, "):
+    ranking_data.read_examples(path, "train")
+
+
+def test_written_pairs_are_read_again(tmp_path):
+  path = str(tmp_path / "a.csv")
+  texts = ['say "yes", or', "two\nlines", "\u00e9"]
+  made = ranking_data.InputExample("", "q, r", texts, [1, 1, 0], "")
+  ranking_data.write_pairs(path, [made])
+  assert read(path) == [("train-0", "q, r", texts, [1, 1, 0])]
+
+
 @pytest.mark.parametrize(
   ("text", "message"),
   [
@@ -200,6 +246,25 @@ def test_training_needs_labels_and_what_the_loss_compares():
     assert ranking_data.training_rows([example(["a", "b"], [1, 0])], loss)
 
 
+def test_scores_become_the_cosines_to_learn():
+  pairs = [
+    ranking_data.GradedPair("", "a", "b", score, f"a.csv:{score}")
+    for score in (1.0, 2.0, 5.0)
+  ]
+
+  def grades(score_range):
+    rows = ranking_data.graded_rows(pairs, score_range)
+    assert all((r.context, r.responses) == ("a", ["b"]) for r in rows)
+    return [row.label for row in rows]
+
+  assert ranking_data.score_range(pairs) == (1.0, 5.0)
+  assert grades((1.0, 5.0)) == [0.0, 0.25, 1.0]
+  assert grades((0.0, 5.0)) == [0.2, 0.4, 1.0]
+  assert grades(None) == [1.0, 2.0, 5.0]
+  with pytest.raises(ValueError, match="a.csv:5.0: the score 5 is not in --sc"):
+    grades((0.0, 4.0))
+
+
 class Tokenizer:
   """Splits at blanks, and knows the pieces a, b and c."""
 
@@ -255,10 +320,11 @@ def test_texts_of_the_same_pieces_have_one_number():
     (note("interaction", "cross_entropy"), ["is_real_example", "label_ids"]),
     (note("interaction", "candidates"), ["text_ids"]),
     (note(), ["text_ids"]),
+    (note(loss="cosent"), ["label_ids"]),
   ],
 )
 def test_a_records_layout_is_what_the_packer_makes(kind, others):
-  responses = ["b"] if kind.loss == "cross_entropy" else ["b", "c"]
+  responses = ["b"] if "label_ids" in others else ["b", "c"]
   task = ranking.Ranking(kind, len(responses))
   row = ranking_data.TrainingRow("a", responses)
   record = packer(kind, len(responses)).pack_row(row)
@@ -402,6 +468,50 @@ def test_a_triplet_without_a_negative_costs_nothing():
     unit(0), unit([30.0, 50.0]), tf.constant([[1, 2, 0]]), 0.5
   )
   np.testing.assert_array_equal(evaluate(losses)[0], [0.0])
+
+
+def test_cosent_wants_the_cosines_in_the_order_of_the_grades():
+  # The couples of unlike grades: 0 below 1 and 2, and 3 below all others.
+  cosines = tf.constant([0.5, 0.25, 0.75, 0.0])
+  loss = ranking.cosent_loss(cosines, tf.constant([1.0, 4.0, 4.0, 0.0]), 0.5)
+  found, slopes = evaluate(loss, tf.gradients(loss, cosines)[0])
+  terms = np.exp(2 * np.array([0.25, -0.25, -0.5, -0.25, -0.75]))
+  total = 1 + terms.sum()
+  assert found == pytest.approx(np.log(total), rel=1e-5)
+  higher, high, *to_last = terms
+  expected = np.array(
+    [
+      higher + high - to_last[0],
+      -higher - to_last[1],
+      -high - to_last[2],
+      sum(to_last),
+    ]
+  )
+  np.testing.assert_allclose(slopes, 2 * expected / total, rtol=1e-5)
+
+
+def test_cosent_of_equal_grades_is_nothing():
+  loss = ranking.cosent_loss(tf.constant([0.9, -0.9]), tf.ones([2]), 0.05)
+  assert evaluate(loss)[0] == 0.0
+
+
+# Two pairs at 60 and 90 degrees, in the wrong order.
+@pytest.mark.parametrize(
+  ("kind", "expected"),
+  [
+    (note(loss="cosine"), [0.25**2, 1.0]),
+    (note(loss="cosent", temperature=0.25), [np.log(1 + np.exp(2))] * 2),
+  ],
+)
+def test_losses_of_pairs_with_a_score(kind, expected):
+  tensors = {"vectors": unit(0, 60, 30, 120)}
+  features = {"label_ids": tf.constant([0.25, 1.0])}
+  task = ranking.Ranking(kind)
+  losses, total = evaluate(
+    task.losses(tensors, features), task.scored(tensors, features).loss_sums[0]
+  )
+  np.testing.assert_allclose(losses, expected, rtol=1e-5)
+  assert total == pytest.approx(sum(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize(

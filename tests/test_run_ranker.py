@@ -14,7 +14,7 @@ import run_ranker
 from bert.files import writing
 from bert.records import record_files, streams
 from bert.tasks.ranking import RankerNote
-from bert.tasks.ranking_data import InputExample, TrainingRow
+from bert.tasks.ranking_data import GradedPair, InputExample, TrainingRow
 from bert.training import cluster, estimators, runs, trained_model
 
 KINDS = ["bread", "train", "book", "wheel", "cake", "lamp"]
@@ -73,6 +73,29 @@ def test_ties_count_against_the_true_one_in_all_outputs():
   assert dict(relevant)[order[2]] == "1"
 
 
+def test_pairs_are_scored_by_correlations():
+  pairs = [
+    GradedPair(f"test-{i}", "a", "b", score, "")
+    for i, score in enumerate([0.0, 1.0, 5.0])
+  ]
+  compared = run_ranker.ComparedPairs(pairs, np.array([0.25, 0.75, 0.5]))
+  # Deviations -2, -1, 3 and -1/4, 1/4, 0; ranks 1, 2, 3 and 1, 3, 2.
+  assert compared.compute_scores("test") == {
+    "test_pearson": pytest.approx(0.25 / np.sqrt(14 / 8)),
+    "test_spearman": pytest.approx(0.5),
+  }
+  assert json.loads(list(compared.lines())[2]) == {
+    "id": "test-2",
+    "text_a": "a",
+    "text_b": "b",
+    "score": 0.5,
+    "label": 5.0,
+  }
+  pairs[2].score = None
+  assert not compared.is_known
+  assert "label" not in list(compared.lines())[2]
+
+
 def job_of(kept, vocab=("a",)):
   """A job that goes as far as records and scores."""
   tokenizer = types.SimpleNamespace(vocab=vocab)
@@ -114,7 +137,7 @@ def test_the_data_are_not_written_over(tmp_path):
   path = write(tmp_path / "valid.csv", "a,b,c\n")
   options = run_ranker.Options(data_dir=str(tmp_path))
   with writing.guarded({}, {}):
-    run_ranker._read_rankable(options, "valid")
+    run_ranker._read_scorable(options, note(), "valid")
     with pytest.raises(ValueError, match=f"replace --data_dir={path}, which"):
       writing.write_lines(path, ["x"])
   writing.write_lines(path, ["x"])
@@ -159,6 +182,12 @@ def test_a_batch_has_to_hold_something_wrong(monkeypatch):
 
   check(note(), ["a", "b"], 4)
   check(note("interaction", "cross_entropy"), ["a"], 4)
+  check(note(loss="cosine"), ["a"], 4)
+  check(note(loss="cosent"), ["a"], 2)
+  with pytest.raises(
+    ValueError, match="=cosent compares .* is one here: raise"
+  ):
+    check(note(loss="cosent"), ["a"], 4)
   check(note(), ["a"], 2)
   with pytest.raises(ValueError, match="no row has wrong responses: raise"):
     check(note(), ["a"], 4)
@@ -181,6 +210,26 @@ def test_a_batch_has_to_hold_something_wrong(monkeypatch):
     ),
     ({"model": "interaction", "pooling": "cls"}, "--pooling is not for"),
     (
+      {"model": "representation", "loss": "cosent", "score_range": ("0", "5")},
+      "--score_range is not for --model=representation with --loss=cosent",
+    ),
+    (
+      {"model": "representation", "loss": "cosine", "num_candidates": 3},
+      "--num_candidates is not for --model=representation with --loss=cosine",
+    ),
+    (
+      {"model": "representation", "score_range": ("0", "x")},
+      "--score_range=0,x: each value has to be a number .* not 'x'",
+    ),
+    (
+      {"model": "representation", "score_range": ("5", "0")},
+      "--score_range=5,0 has to be two numbers, the lower one first",
+    ),
+    (
+      {"model": "representation", "loss": "cosine", "keep_best": "mrr"},
+      "--keep_best=eval_mrr is not a score of this task: .*eval_spearman",
+    ),
+    (
       {"model": "interaction", "keep_best": "accuracy"},
       "--keep_best=eval_accuracy is not a score of this task",
     ),
@@ -201,6 +250,9 @@ def test_what_is_not_given_follows_the_trained_model():
   assert made(kept, margin=0.3).margin == 0.3
   assert made(note(loss=None)).loss == "in_batch"  # a note for prediction alone
   assert made(None, model="interaction").loss == "cross_entropy"
+  graded = note(loss="cosine", score_range=[0.0, 5.0])
+  assert made(graded).score_range == [0.0, 5.0]
+  assert made(graded, score_range=("1", "2")).score_range == (1.0, 2.0)
   with pytest.raises(ValueError, match="model representation, and now it is i"):
     made(kept, model="interaction")
 
@@ -299,6 +351,45 @@ def test_a_representation_model_learns(data_dir):
   assert results["eval_recall_at_1"] >= 0.8
   assert "training rows: 18 of up to 3 responses" in done.stderr
   assert ranked_by_predictor(output_dir) == ranked_by_script(output_dir)
+
+
+@pytest.mark.slow
+def test_a_model_learns_from_pairs_with_a_score(data_dir, tmp_path):
+  """Texts of one kind are alike, and those of others are not."""
+  rows = [
+    f"the {kind},{other}s,{5 * (kind == other)}"
+    for kind in KINDS
+    for other in KINDS
+  ]
+  text = "\n".join(["text_a,text_b,score", *rows, ""])
+  for name in ("train", "valid", "test"):
+    write(tmp_path / f"{name}.csv", text)
+  done = run(
+    *(data_dir, tmp_path / "out", f"--data_dir={tmp_path}"),
+    *("--model=representation", "--loss=cosine", "--num_train_epochs=100"),
+    "--learning_rate=3e-3",
+    *("--do_train", "--do_eval", "--do_predict"),
+  )
+  assert done.returncode == 0, done.stderr
+  assert "scores: 0 stands for the cosine 0, 5 for 1" in done.stderr
+  scores = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+  assert scores["eval_pearson"] >= 0.8
+  kept = json.loads((tmp_path / "out" / "task.json").read_text())
+  assert (kept["loss"], kept["score_range"]) == ("cosine", [0.0, 5.0])
+  assert not list((tmp_path / "out").glob("*.trec"))
+
+  predictor = trained_model.Predictor(
+    trained_model.find_model(str(tmp_path / "out"))
+  )
+
+  def vector(text):
+    windows, kept = predictor.prepare({"text": text})
+    return predictor.answer(kept, predictor.run(windows))["vector"]
+
+  lines = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
+  for line in map(json.loads, lines):
+    cosine = np.dot(vector(line["text_a"]), vector(line["text_b"]))
+    assert line["score"] == pytest.approx(cosine, abs=1e-4)
 
 
 @pytest.mark.slow

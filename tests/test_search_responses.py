@@ -250,6 +250,129 @@ def test_a_model_that_does_not_fit_is_refused(
   assert "training by run_ranker.py --model=interaction" in done.stderr
 
 
+# -------------------------------------------------------------- negatives
+
+
+class PlantedPredictor:
+  """Stands for a model that reads letters, whatever their case.
+
+  The vector of a text is at an angle of five degrees for each letter after a.
+  """
+
+  def prepare(self, row):
+    return [
+      {"input_ids": [ord(letter) for letter in row["text"].lower()]}
+    ], None
+
+  def run(self, windows, batch_size):
+    angles = [np.radians(5.0) * (w["input_ids"][0] - 97) for w in windows]
+    return [
+      {"vectors": np.float32([np.cos(angle), np.sin(angle)])}
+      for angle in angles
+    ]
+
+
+def mine(tmp_path, rows, responses, **options):
+  """The rows of --mined_file, without the header."""
+  path = write(tmp_path / "train.csv", "context,response,label\n" + rows)
+  options = search_responses.Options(
+    mine_negatives=path,
+    mined_file=str(tmp_path / "new" / "mined.csv"),
+    response_file="base.txt",
+    **options,
+  )
+  predictor = PlantedPredictor()
+  vectors = search_responses.make_vectors(predictor, responses, 2, "m.ckpt")
+  miner = search_responses.Miner(
+    *(options, responses, predictor),
+    lambda queries, count: search.exact(vectors, queries, count),
+  )
+  examples = search_responses.read_contexts(path)
+  search_responses.write_negatives(options, examples, miner.mine(examples))
+  header, *lines = pathlib.Path(options.mined_file).read_text().splitlines()
+  assert header == "context,response,label"
+  return lines
+
+
+def test_the_nearest_wrong_responses_are_mined(tmp_path):
+  # The nearest of a are b, c, ... Its own are b and d, and A is a itself.
+  rows = "a,b,1\nz,y,1\na,d,0\n"
+  responses = ["g", "A", "B", "c", "d", "e", "f", "y", "x", "C"]
+  assert mine(tmp_path, rows, responses, negatives_per_context=2) == [
+    *("a,b,1", "a,d,0", "a,c,0", "a,e,0"),
+    *("z,y,1", "z,x,0", "z,g,0"),
+  ]
+  options = {"negatives_per_context": 1, "skip_nearest": 2}
+  assert mine(tmp_path, rows, responses, **options) == [
+    *("a,b,1", "a,d,0", "a,f,0"),
+    *("z,y,1", "z,f,0"),
+  ]
+
+
+def test_rows_of_one_context_share_their_true_responses(tmp_path):
+  text = "a,b\na,c\n"  # without a header: the second column is true
+  path = write(tmp_path / "rows.csv", text)
+  [example] = search_responses.read_contexts(path)
+  assert (example.responses, example.labels) == (["b", "c"], [1, 1])
+
+
+def test_contexts_that_lack_wrong_responses_are_told(tmp_path, caplog):
+  rows = "a,b,1\na,c,0\ny,z,1\nd,e,0\n"
+  assert mine(tmp_path, rows, ["a", "b", "c"], negatives_per_context=3) == [
+    *("a,b,1", "a,c,0", "y,z,1"),
+    *("y,c,0", "y,b,0", "y,a,0"),
+    "d,e,0",  # of which no response is known to be right
+  ]
+  assert "train.csv:2: fewer than 3 wrong responses were found" in caplog.text
+  assert "for 2 of 3 contexts" in caplog.text
+  with pytest.raises(ValueError, match="=base.txt has no other wrong response"):
+    mine(tmp_path, "a,b,1\n", ["a", "b"])
+  with pytest.raises(ValueError, match="with more, or a lower --skip_nearest"):
+    mine(tmp_path, "a,b,1\n", ["a", "b", "c"], skip_nearest=1)
+
+
+def test_a_model_mines_for_its_next_training(
+  trained_folder, response_file, tmp_path
+):
+  folder = make_ranker(trained_folder)
+  train = write(tmp_path / "train.csv", "bad,bad\none,one two\n")
+  mined = tmp_path / "hard" / "train.csv"
+  flags = f"--mine_negatives={train}", "--negatives_per_context=2"
+  done = run(folder, response_file, *flags, f"--mined_file={mined}")
+  assert done.returncode == 0, done.stderr
+  assert "2 contexts, and 4 wrong responses added to them" in done.stderr
+  asked = run(folder, response_file, stdin="bad\n").stdout.splitlines()
+  nearest = [line.split("  ")[-1] for line in asked[2:4]]  # the first is bad
+  assert mined.read_text().splitlines()[1:4] == [
+    "bad,bad,1",
+    *(f"bad,{text},0" for text in nearest),
+  ]
+  done = run(folder, response_file, *flags, f"--mined_file={train}")
+  assert done.returncode == 1
+  assert "would replace --mine_negatives=" in done.stderr
+  assert pathlib.Path(train).read_text() == "bad,bad\none,one two\n"
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"mined_file": "b.csv"}, "give --mine_negatives, the training file to"),
+    ({"mine_negatives": "a.csv"}, "and --mined_file, the one to write, both"),
+    (
+      {"mine_negatives": "a.csv", "mined_file": "b.txt"},
+      "--mined_file=b.txt has to end in .csv",
+    ),
+    (
+      {"mine_negatives": "a", "mined_file": "b.csv", "rerank_model": "c"},
+      "--rerank_model is not for --mine_negatives",
+    ),
+  ],
+)
+def test_what_does_not_go_with_mining_is_said(options, message):
+  with pytest.raises(ValueError, match=message):
+    search_responses.check_options(search_responses.Options(**options))
+
+
 def test_what_faiss_needs_is_said(tmp_path, monkeypatch):
   options = search_responses.Options(search="faiss", response_file="gs://a/b")
   monkeypatch.setattr(search, "has_faiss", lambda: True)

@@ -81,9 +81,8 @@ def builder_of(task):
   return model_fn_builder
 
 
-def ranker(model, loss, **script):
-  """Ranking with records of three sequences."""
-  num_responses = 3 if model == "interaction" else 2
+def ranker(model, loss, num_responses, **script):
+  """Ranking with records of this many responses."""
   note = ranking.RankerNote("ranker", model, "mean", True, LENGTH, loss)
   task = ranking.Ranking(note, num_responses)
   return Script(builder_of(task), task.schema(is_training=True), **script)
@@ -138,16 +137,21 @@ SCRIPTS = {
     without_gradient=POOLER,
   ),
   "ranker of candidates": ranker(
-    "interaction", "candidates", largest={"input_ids": 20}
+    *("interaction", "candidates", 3), largest={"input_ids": 20}
   ),
   "ranker in batch": ranker(
-    *("representation", "in_batch"),
+    *("representation", "in_batch", 2),
     largest={"input_ids": 20, "text_ids": 9},
     without_gradient=POOLER,
   ),
   "ranker of triplets": ranker(
-    *("representation", "triplet"),
+    *("representation", "triplet", 2),
     largest={"input_ids": 20, "text_ids": 9},
+    without_gradient=POOLER,
+  ),
+  "ranker of graded pairs": ranker(
+    *("representation", "cosent", 1),
+    largest={"input_ids": 20},
     without_gradient=POOLER,
   ),
   "tagger": Script(

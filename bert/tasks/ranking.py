@@ -1,5 +1,5 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Ranking: how well responses answer a context.
+"""Ranking: how well responses answer a context, or how alike two texts are.
 
 In: the encoder's vectors of pairs (interaction) or of single texts
 (representation). Out: the score and probability of a match for each pair, or a
@@ -11,6 +11,7 @@ Shapes: B records, N sequences of a record, S sequence, D hidden, C responses.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -20,10 +21,12 @@ from bert.tasks import layers, task
 
 DROPOUT = 0.1
 
+# The losses on pairs of texts with a score.
+GRADED_LOSSES = ("cosine", "cosent")
 # The losses of each model, the default first.
 LOSSES = {
   "interaction": ("cross_entropy", "candidates"),
-  "representation": ("in_batch", "triplet"),
+  "representation": ("in_batch", "triplet", *GRADED_LOSSES),
 }
 
 
@@ -36,10 +39,12 @@ class RankerNote:
   pooling: str  # of representation: mean or cls
   do_lower_case: bool
   max_seq_length: int
-  # How it was trained: one of LOSSES, and the options of in_batch and triplet.
+  # How it was trained: one of LOSSES, and the options of some of them.
   loss: str | None = None
-  temperature: float = 0.05
-  margin: float = 0.2
+  temperature: float = 0.05  # of in_batch and cosent
+  margin: float = 0.2  # of triplet
+  # Of cosine: the scores that stand for the cosines 0 and 1.
+  score_range: Sequence[float] = ()
 
 
 # ------------------------------------------------------------------ layers
@@ -154,6 +159,29 @@ def semi_hard_triplet_loss(contexts, responses, text_ids, margin: float):
   return tf.where(has_negative, losses, tf.zeros_like(losses))
 
 
+def cosent_loss(cosines, grades, temperature: float):
+  """log(1 + sum of exp((cos_j - cos_i) / temperature)), grade_i > grade_j.
+
+  The sum is over all couples of records in the batch, so the loss wants the
+  cosines in the order of the grades, whatever their size (CoSENT, Su 2022,
+  https://kexue.fm/archives/8847).
+
+  Args:
+    cosines: float32 [B], of the two vectors of a record.
+    grades: float32 [B].
+    temperature: divides the cosines.
+
+  Returns:
+    float32 [].
+  """
+  logits = cosines / temperature
+  differences = logits[tf.newaxis, :] - logits[:, tf.newaxis]  # [B i, B j]
+  is_ordered = grades[:, tf.newaxis] > grades[tf.newaxis, :]
+  terms = tf.where_v2(is_ordered, differences, modeling.MASKED_SCORE)
+  terms = tf.concat([[0.0], tf.reshape(terms, [-1])], axis=0)  # exp(0) is the 1
+  return tf.reduce_logsumexp(terms)
+
+
 def _batch_cosines(contexts, responses):
   """All cosines [B, B * C], and those of the true responses [B]."""
   columns = tf.reshape(responses, [-1, responses.shape[-1]])
@@ -185,6 +213,11 @@ class Ranking(task.Task):
     return self.note.model == "interaction"
 
   @property
+  def is_graded(self) -> bool:
+    """Whether the data are pairs of texts with a score."""
+    return self.note.loss in GRADED_LOSSES
+
+  @property
   def output(self) -> str:
     """The output that candidates are ranked by: scores or vectors."""
     return "scores" if self.is_pair else "vectors"
@@ -195,9 +228,10 @@ class Ranking(task.Task):
     return self._num_responses + (not self.is_pair)
 
   def schema(self, is_training):
-    """A sequence. For training, `label_ids` [] of a pair; or N sequences that
-    are ranked together and their `text_ids` [N], which are equal for equal
-    texts, and 0 if there is no such sequence."""
+    """A sequence. For training, `label_ids` [] of a pair; or two sequences and
+    their score, the float `label_ids` []; or N sequences that are ranked
+    together and their `text_ids` [N], which are equal for equal texts, and 0 if
+    there is no such sequence."""
     length = self.note.max_seq_length
     sequence = record_files.sequence_schema(length)
     if not is_training:
@@ -209,10 +243,11 @@ class Ranking(task.Task):
         "is_real_example": tf.FixedLenFeature([], tf.int64),
       }
     shape = [self.num_sequences, length]
-    return {
-      **{name: record_files.per_position(shape) for name in sequence},
-      "text_ids": tf.FixedLenFeature([self.num_sequences], tf.int64),
-    }
+    sequences = {name: record_files.per_position(shape) for name in sequence}
+    if self.is_graded:
+      return {**sequences, "label_ids": tf.FixedLenFeature([], tf.float32)}
+    text_ids = tf.FixedLenFeature([self.num_sequences], tf.int64)
+    return {**sequences, "text_ids": text_ids}
 
   def encode(self, config, features, *args, **options):
     """As of `task.Task`, with the N sequences of each record one by one."""
@@ -251,6 +286,8 @@ class Ranking(task.Task):
     """The loss of each training record, float32 [B]."""
     if self.note.loss == "cross_entropy":
       return layers.cross_entropy(tensors["logits"], features["label_ids"])
+    if self.is_graded:
+      return self._graded_losses(tensors["vectors"], features["label_ids"])
     text_ids = features["text_ids"]
     _, num_sequences = modeling.get_shape_list(text_ids)
     if self.note.loss == "candidates":
@@ -262,6 +299,14 @@ class Ranking(task.Task):
     if self.note.loss == "triplet":
       return semi_hard_triplet_loss(*both, text_ids, self.note.margin)
     return in_batch_softmax_loss(*both, text_ids, self.note.temperature)
+
+  def _graded_losses(self, vectors, grades):
+    """As `losses`, of vectors [2 * B, D] and grades [B]."""
+    cosines = tf.reduce_sum(vectors[::2] * vectors[1::2], axis=-1)
+    if self.note.loss == "cosine":
+      return tf.square(cosines - grades)
+    loss = cosent_loss(cosines, grades, self.note.temperature)
+    return tf.fill(tf.shape(grades), loss)  # the batch's loss is their mean
 
   def served(self, tensors, inputs):
     """`probabilities` and `scores` [B] of a match, or `vectors` [B, D]."""

@@ -1,13 +1,15 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Data to rank: contexts with true and wrong responses.
+"""Data to rank: contexts with true and wrong responses, or graded pairs.
 
-In: CSV and TSV files in three layouts, SWAG's among them. Out: examples, the
-rows to train on, and their records.
+In: CSV and TSV files in four layouts, SWAG's among them. Out: examples or
+pairs, the rows to train on, and their records.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import os
 import random
 from collections.abc import Iterable, Sequence
@@ -15,6 +17,7 @@ from collections.abc import Iterable, Sequence
 import tensorflow.compat.v1 as tf
 from absl import logging
 
+from bert.files import writing
 from bert.records import packing, tables
 from bert.tasks.ranking import Ranking
 from bert.tasks.task import ENCODER_INPUTS
@@ -33,7 +36,19 @@ class InputExample:
   where: str  # file and line, for messages
 
 
+@dataclasses.dataclass
+class GradedPair:
+  """Two texts, and how alike they are."""
+
+  guid: str
+  text_a: str
+  text_b: str
+  score: float | None  # higher for texts that are more alike; None: unknown
+  where: str  # file and line, for messages
+
+
 _PAIR_COLUMNS = ("context", "response", "label")
+_GRADED_COLUMNS = ("text_a", "text_b", "score")
 _SWAG_COLUMNS = ("sent1", "sent2", "ending0", "ending1", "ending2", "ending3")
 # Names of a first column, in lower case.
 _CONTEXT_NAMES = ("context", "query", "question")
@@ -73,10 +88,13 @@ def read_examples(path: str, set_type: str) -> list[InputExample]:
   Raises:
     ValueError: a row can't be read; its file and line are named.
   """
-  rows = list(tables.read_rows(path))
-  if rows and not isinstance(rows[0][1], list):
-    raise ValueError(f"{path} is not a .csv or .tsv file")
-  header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
+  rows, header = _rows_and_header(path)
+  if set(_GRADED_COLUMNS) <= set(header):
+    raise ValueError(
+      f"{path}:{rows[0][0]}: the columns {', '.join(_GRADED_COLUMNS)} are those"
+      " of pairs with a score: train on them with --model=representation and"
+      " --loss=cosine or --loss=cosent"
+    )
   if set(_PAIR_COLUMNS) <= set(header):
     examples = _read_pairs(path, rows[1:], header)
   elif set(_SWAG_COLUMNS) <= set(header):
@@ -185,6 +203,78 @@ def _read_rows(path, rows):
   return examples
 
 
+def _rows_and_header(path):
+  """[(line, row)] of a file, and the names in its first row, if it has any."""
+  rows = list(tables.read_rows(path))
+  if rows and not isinstance(rows[0][1], list):
+    raise ValueError(f"{path} is not a .csv or .tsv file")
+  return rows, [cell.strip().lower() for cell in rows[0][1]] if rows else []
+
+
+def read_pairs(path: str, set_type: str) -> list[GradedPair]:
+  """Reads pairs of texts with a score.
+
+  Args:
+    path: of a .csv file, or of a file with tabs. Its first line names the
+      columns text_a, text_b and score; `test` may lack score.
+    set_type: first part of the pairs' ids.
+
+  Returns:
+    The pairs, in the file's order.
+
+  Raises:
+    ValueError: a row can't be read, and its file and line are named; or all
+      scores are equal.
+  """
+  rows, header = _rows_and_header(path)
+  optional = {"score"} if set_type == "test" else set()
+  missing = [
+    name for name in _GRADED_COLUMNS if name not in {*header, *optional}
+  ]
+  if missing:
+    raise ValueError(
+      f"{path}:1: there is no column {missing[0]!r}: the losses cosine and"
+      f" cosent need a first line {','.join(_GRADED_COLUMNS)}, and this one has"
+      f" {', '.join(header) or 'nothing'}"
+    )
+  names = [name for name in _GRADED_COLUMNS if name in header]
+  pairs = []
+  for number, (line, row) in enumerate(rows[1:]):
+    where = f"{path}:{line}"
+    text_a, text_b, *score = _cells(where, row, header, names)
+    for name, text in (("text_a", text_a), ("text_b", text_b)):
+      if not text.strip():
+        raise ValueError(f"{where}: {name} is empty")
+    score = tables.number(score[0], f"{where}: the score") if score else None
+    guid = f"{set_type}-{number}"
+    pairs.append(GradedPair(guid, text_a, text_b, score, where))
+  if not pairs:
+    raise ValueError(f"{path} holds no pairs")
+  if "score" in names and len({pair.score for pair in pairs}) == 1:
+    raise ValueError(
+      f"{path}: all {len(pairs)} scores are {pairs[0].score:g}, so no pair is"
+      " known to be more alike than another, and correlations are undefined:"
+      " add pairs with other scores"
+      + (", or leave out the column to predict without" if optional else "")
+    )
+  return pairs
+
+
+def write_pairs(path: str, examples: Iterable[InputExample]) -> None:
+  """Writes a .csv file of contexts with responses, as `read_examples` reads it.
+
+  Raises:
+    ValueError: the run reads the file.
+  """
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator="\n")
+  writer.writerow(_PAIR_COLUMNS)
+  for example in examples:
+    for response, label in zip(example.responses, example.labels):
+      writer.writerow((example.context, response, label))
+  writing.write_lines(path, text.getvalue().rstrip("\n").split("\n"))
+
+
 def check_rankable(examples: Iterable[InputExample]) -> None:
   """Raises ValueError if an example has nothing to rank."""
   for example in examples:
@@ -211,7 +301,7 @@ class TrainingRow:
 
   context: str
   responses: list[str]  # one for a pair; otherwise the true one first
-  label: int = 1  # of a pair
+  label: float = 1  # of a pair
 
 
 def training_rows(
@@ -261,6 +351,37 @@ def training_rows(
       f" candidates for this loss, the first at {left_out[0]}"
     )
   _check_contrast(rows, loss, examples[0].where)
+  return rows
+
+
+def score_range(pairs: Sequence[GradedPair]) -> tuple[float, float]:
+  """The lowest and the highest score of pairs."""
+  scores = [pair.score for pair in pairs]
+  return min(scores), max(scores)
+
+
+def graded_rows(
+  pairs: Sequence[GradedPair], score_range: Sequence[float] | None
+) -> list[TrainingRow]:
+  """The rows to train on, one for each pair.
+
+  Args:
+    pairs: with scores.
+    score_range: the scores that become 0 and 1; None: they stay as they are.
+
+  Raises:
+    ValueError: a score is out of the range.
+  """
+  low, high = score_range or (0.0, 1.0)
+  rows = []
+  for pair in pairs:
+    if score_range and not low <= pair.score <= high:
+      raise ValueError(
+        f"{pair.where}: the score {pair.score:g} is not in"
+        f" --score_range={low:g},{high:g}"
+      )
+    grade = (pair.score - low) / (high - low)
+    rows.append(TrainingRow(pair.text_a, [pair.text_b], grade))
   return rows
 
 
@@ -361,6 +482,8 @@ class Packer:
       name: [i for packed in sequences for i in packed[name]] + padding
       for name in sequences[0]
     }
+    if self._task.is_graded:
+      return {**record, "label_ids": row.label}
     pieces = [tuple(self._tokenize(text)) for text in texts]
     ids = [self._ids.setdefault(text, len(self._ids) + 1) for text in pieces]
     return {**record, "text_ids": ids + [0] * missing}
