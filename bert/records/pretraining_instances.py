@@ -219,9 +219,7 @@ def create_training_instances(
     reader: of sentences; None: the tokenizer alone.
     statistics: counts what was read.
     on_progress: called after each document: (number done, total of all rounds).
-    sentences: "full" or "doc": full sentences without a next-sentence task, as
-      `pack_sentences` packs them across documents or within; `short_seq_prob`
-      has no effect. None: pairs of texts.
+    sentences: as of a `Recipe`.
 
   Returns:
     The instances, shuffled.
@@ -539,6 +537,8 @@ class Recipe:
   do_whole_word_mask: bool
   truncate_prob: float
   random_seed: int
+  # "full" or "doc": full sentences without a second text, packed across
+  # documents or not; `short_seq_prob` has no effect. None: pairs of texts.
   sentences: str | None = None
 
 

@@ -87,7 +87,12 @@ def find_model(
     note = tasks.read_note(note_file, known)
     task = known[note.task](note)
   elif not _has_head(found):
-    raise _missing_file(model_dir, "task.json")
+    raise ValueError(
+      f"{model_dir} has no task.json, which fine-tuning leaves beside its"
+      " checkpoints, and its checkpoint has no head for masked words"
+      " (cls/predictions): run the training's command once more, which resumes"
+      " and writes task.json, or copy it from there"
+    )
   for name in ("bert_config.json", "vocab.txt"):
     files[name] = _file_path(model_dir, name)
     if not files[name]:
