@@ -225,8 +225,7 @@ def create_training_instances(
     The instances, shuffled.
   """
   reader = reader or SentenceReader(tokenizer)
-  documents = map(reader.read, read_documents(input_files))
-  documents = [document for document in documents if document]
+  documents = list(filter(None, map(reader.read, read_documents(input_files))))
   for document in documents if statistics else ():
     statistics.count_document(document)
   rng.shuffle(documents)
