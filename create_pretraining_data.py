@@ -51,6 +51,18 @@ class Options(flags.TextOptions):
   random_seed: int = flags.flag(
     12345, "Seed for all random choices.", lower_bound=0
   )
+  next_sentence: bool = flags.flag(
+    True,
+    "Make pairs of texts, to predict whether the second follows the first."
+    " false: fill records with full sentences, for masked words alone. A"
+    " sentence longer than a record is divided.",
+  )
+  sentences: str = flags.flag(
+    "full",
+    "With --next_sentence=false. full: a record goes on with the next document"
+    " after a [SEP], as RoBERTa's. doc: it ends with its document.",
+    choices=("full", "doc"),
+  )
   dupe_factor: int = flags.flag(
     10,
     "Go over the text N times, each time with other masks and pairs.",
@@ -174,11 +186,13 @@ SPILL_BYTES = 1 << 23  # of records that a worker holds
 _COUNTERS = "pretraining"  # namespace of Beam's metrics
 
 
-def record_schema(max_seq_length: int, max_predictions_per_seq: int) -> dict:
+def record_schema(
+  max_seq_length: int, max_predictions_per_seq: int, next_sentence: bool = True
+) -> dict:
   """The layout of the records, {name: tf.FixedLenFeature}."""
   from bert.tasks.pretraining import Pretraining, PretrainingNote
 
-  note = PretrainingNote(max_seq_length, max_predictions_per_seq)
+  note = PretrainingNote(max_seq_length, max_predictions_per_seq, next_sentence)
   return Pretraining(note).schema(is_training=True)
 
 
@@ -191,6 +205,7 @@ def write_instance_to_example_files(
   max_seq_length: int,
   max_predictions_per_seq: int,
   output_files: Sequence[str],
+  next_sentence: bool = True,
 ) -> None:
   """Writes instance k to file k modulo the number of files.
 
@@ -199,7 +214,7 @@ def write_instance_to_example_files(
   from bert.records import record_files
 
   sizes = max_seq_length, max_predictions_per_seq
-  schema = record_schema(*sizes)
+  schema = record_schema(*sizes, next_sentence)
   progress = Progress("writing", len(instances), "record")
   with contextlib.ExitStack() as stack:
     stack.callback(progress.close)
@@ -278,6 +293,7 @@ def run_in_memory(
     _ReaderWithProgress(recipe.reader, read),
     statistics,
     count,
+    recipe.sentences,
   )
   for progress in filter(None, (read, making)):
     progress.close()
@@ -290,6 +306,7 @@ def run_in_memory(
     recipe.max_seq_length,
     recipe.max_predictions_per_seq,
     output_files,
+    next_sentence=recipe.sentences is None,
   )
   gc.enable()
   return statistics
@@ -386,7 +403,11 @@ def open_shard(path: str, recipe: Recipe):
   """The writer of an output file."""
   from bert.records import record_files
 
-  schema = record_schema(recipe.max_seq_length, recipe.max_predictions_per_seq)
+  schema = record_schema(
+    recipe.max_seq_length,
+    recipe.max_predictions_per_seq,
+    next_sentence=recipe.sentences is None,
+  )
   return record_files.RecordWriter(path, schema)
 
 
@@ -499,29 +520,33 @@ def check_statistics(
 
 
 def report(
-  statistics: Statistics, max_seq_length: int, output_files: Sequence[str]
+  statistics: Statistics,
+  max_seq_length: int,
+  output_files: Sequence[str],
+  next_sentence: bool = True,
 ) -> list[str]:
   """Lines that say what was made from the corpus."""
   s = statistics
   size = s.instances * max_seq_length
+  random_next = f"random next {s.random_next / s.instances:.1%}, "
   return [
     f"documents {s.documents:,}, sentences {s.sentences:,}, pieces"
     f" {s.pieces:,}, unknown pieces {s.unknown:,}"
     f" ({s.unknown / s.pieces:.2%})",
     f"instances {s.instances:,}: tokens used {s.tokens:,}, padded"
     f" {size - s.tokens:,} ({1 - s.tokens / size:.1%})",
-    f"random next {s.random_next / s.instances:.1%}, masked per sequence"
+    f"{random_next if next_sentence else ''}masked per sequence"
     f" {s.masked / s.instances:.1f}",
     f"wrote {s.instances:,} records to {len(output_files)} file(s):"
     f" {', '.join(output_files[:3])}{', ...' if output_files[3:] else ''}",
   ]
 
 
-def warnings(statistics: Statistics) -> list[str]:
+def warnings(statistics: Statistics, next_sentence: bool = True) -> list[str]:
   """What looks wrong with the text."""
   s = statistics
   found = []
-  if s.documents == 1:
+  if next_sentence and s.documents == 1:
     found.append(
       "the text is one document, so random next sentences come from the same"
       " document: are the blank lines between documents missing?"
@@ -557,6 +582,12 @@ def check_options(
   """
   if options.num_workers and options.runner:
     raise ValueError("give --num_workers or --runner, not both")
+  unused = "sentences" if options.next_sentence else "short_seq_prob"
+  if unused in options.given:
+    raise ValueError(
+      f"--{unused} has no effect with --next_sentence={options.next_sentence}:"
+      " leave one of them out"
+    )
   if options.beam_options and not options.runner:
     raise ValueError("--beam_options needs --runner")
   if options.word_separator is not None and not options.do_whole_word_mask:
@@ -612,7 +643,9 @@ def get_recipe(options: Options, tokenizer) -> Recipe:
   from bert.records import record_files
 
   schema = record_schema(
-    options.max_seq_length, options.max_predictions_per_seq
+    options.max_seq_length,
+    options.max_predictions_per_seq,
+    options.next_sentence,
   )
   return Recipe(
     reader=SentenceReader(
@@ -629,6 +662,7 @@ def get_recipe(options: Options, tokenizer) -> Recipe:
     do_whole_word_mask=options.do_whole_word_mask,
     truncate_prob=options.truncate_prob,
     random_seed=options.random_seed,
+    sentences=None if options.next_sentence else options.sentences,
   )
 
 
@@ -651,9 +685,11 @@ def main(options: Options) -> None:
   else:
     run = run_in_memory
   statistics = run(input_files, recipe, output_files)
-  for line in report(statistics, options.max_seq_length, output_files):
+  for line in report(
+    statistics, options.max_seq_length, output_files, options.next_sentence
+  ):
     logging.info(line)
-  for line in warnings(statistics):
+  for line in warnings(statistics, options.next_sentence):
     logging.warning(line)
   logging.info(f"took {time.monotonic() - started:.1f} s")
 

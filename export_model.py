@@ -351,7 +351,7 @@ def check_rows(
   if not path:
     return [
       {
-        name: text if isinstance(value, str) else value
+        name: value.replace("...", text) if isinstance(value, str) else value
         for name, value in predictor.example.items()
       }
       for text in _TEXTS

@@ -1,9 +1,10 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Answers JSON lines from standard input with a trained model, as they come.
 
-In: the output folder of any run_ script, which is loaded once, and rows such as
-{"id": 7, "text_a": "...", "text_b": "..."} or {"question": "...", "context":
-"..."}, one per line. Out: one JSON line for each, in the same order; a row that
+In: the output folder of any run_ script or a pre-trained checkpoint's, which is
+loaded once, and rows such as {"id": 7, "text_a": "...", "text_b": "..."},
+{"question": "...", "context": "..."} or {"text": "... [MASK] ..."}, one per
+line. Out: one JSON line for each, in the same order; a row that
 can't be answered gets {"error": "..."}.
 """
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Pre-trains BERT: masked words and the next sentence.
+"""Pre-trains BERT: masked words and, if the records have it, the next sentence.
 
 In: records of `create_pretraining_data.py`, in any number of files. Out, in
 `output_dir`: checkpoints, `bert_config.json`, `eval_results.txt` and `.json`,
@@ -24,7 +24,8 @@ class MaskOptions(flags.Options):
   )
   vocab_file: str | None = flags.flag(
     None,
-    "With --mask_dynamically: the vocabulary that the records were made with.",
+    "The vocabulary that the records were made with. --mask_dynamically needs"
+    " it; predict.py needs it in --output_dir, where it is copied to.",
     reads=True,
   )
   masked_lm_prob: float = flags.flag(
@@ -52,6 +53,12 @@ class Options(flags.RunOptions, flags.EvaluationOptions, MaskOptions):
     None,
     "Records of held-out text to evaluate on. Default: those of --input_file.",
     reads=True,
+  )
+  objective: str = flags.flag(
+    "auto",
+    "What is predicted. auto: masked words, and the next sentence if the"
+    " records have it; mlm: masked words alone.",
+    choices=("auto", "mlm"),
   )
   max_predictions_per_seq: int = flags.flag(
     20,
@@ -105,6 +112,8 @@ from bert.tasks.pretraining import (  # noqa: F401  (the original's)
 )
 from bert.training import checkpoints, cluster, estimators, runs
 
+_NEXT_SENTENCE = "cls/seq_relationship/output_bias"
+
 # --------------------------------------------------------------- examples
 
 
@@ -121,33 +130,68 @@ class Corpus:
     return sum(shard.num_examples for shard in self.shards)
 
 
-def read_corpus(
-  options: Options,
-  name: str,
-  flag: str,
-  config: modeling.BertConfig,
-  min_examples: int,
-) -> Corpus:
-  """Finds, counts and checks the record files that a flag names.
+def find_shards(options: Options, name: str, flag: str) -> list[corpora.Shard]:
+  """Finds and counts the record files that a flag names.
 
   Args:
     options: of the script.
-    name: for the log, and for the file that keeps the counts.
+    name: for the file that keeps the counts.
     flag: `input_file` or `eval_input_file`.
-    config: of the model.
-    min_examples: the fewest examples that a bucket of lengths may have.
 
   Raises:
-    ValueError: there are none, or they are damaged, or made with other sizes,
-      or have values that the model does not take.
+    ValueError: there are none, or they are damaged.
   """
   found = reading.expand_globs(getattr(options, flag), f"--{flag}")
-  shards = corpora.count_examples(
+  return corpora.count_examples(
     list(dict.fromkeys(found)),  # globs may overlap
     os.path.join(cluster.records_dir(options), f"{name}_files.json"),
     options.skip_corrupted,
   )
-  schema = make_task(options).schema(is_training=True)
+
+
+def have_next_sentence(shards: Sequence[corpora.Shard]) -> bool:
+  """Whether the first records of files have next sentences.
+
+  Raises:
+    ValueError: those of some files have and of others have not.
+  """
+  first = {}  # {whether it has: the first such file}
+  for shard in shards:
+    record = next(tf.python_io.tf_record_iterator(shard.path))
+    names = input_pipeline.column_names(shard.path, record)
+    first.setdefault("next_sentence_labels" in names, shard.path)
+  if len(first) > 1:
+    raise ValueError(
+      f"{first[True]} has records with next sentences, and {first[False]} has"
+      " some without: train and evaluate on records of one kind, or give"
+      " --objective=mlm, which uses the masked words of both"
+    )
+  return set(first) != {False}
+
+
+def read_corpus(
+  options: Options,
+  name: str,
+  shards: Sequence[corpora.Shard],
+  task: Pretraining,
+  config: modeling.BertConfig,
+  min_examples: int,
+) -> Corpus:
+  """Checks record files, and chooses how to batch them.
+
+  Args:
+    options: of the script.
+    name: for the log.
+    shards: of `find_shards`.
+    task: of the model.
+    config: of the model.
+    min_examples: the fewest examples that a bucket of lengths may have.
+
+  Raises:
+    ValueError: they were made with other sizes, or have values that the model
+      does not take.
+  """
+  schema = task.schema(is_training=True)
   sizes = {
     "input_ids": config.vocab_size,
     "masked_lm_ids": config.vocab_size,
@@ -172,11 +216,40 @@ def read_corpus(
 # --------------------------------------------------------------- features
 
 
-def make_task(options: Options) -> Pretraining:
-  """The task, with the record sizes that the options give."""
-  return Pretraining(
-    PretrainingNote(options.max_seq_length, options.max_predictions_per_seq)
-  )
+def make_task(options: Options, shards: Sequence[corpora.Shard]) -> Pretraining:
+  """The task, with the record sizes that the options give.
+
+  Args:
+    options: of the script.
+    shards: all record files, which say whether next sentences are predicted.
+
+  Raises:
+    ValueError: they do not agree, or next sentences are not predicted and
+      --keep_best or the model in --output_dir needs them.
+  """
+  next_sentence = options.objective == "auto" and have_next_sentence(shards)
+  if not next_sentence:
+    _check_no_next_sentence(options)
+  what = "masked words and the next sentence"
+  logging.info(f"objective: {what if next_sentence else 'masked words'}")
+  sizes = options.max_seq_length, options.max_predictions_per_seq
+  return Pretraining(PretrainingNote(*sizes, next_sentence))
+
+
+def _check_no_next_sentence(options):
+  best = options.keep_best or ""
+  if best.startswith("next_sentence"):
+    raise ValueError(
+      f"--keep_best={best}: this run predicts masked words alone; give another"
+      " score, such as masked_lm_loss"
+    )
+  resumed = options.do_train and checkpoints.newest(options.output_dir)
+  if resumed and _NEXT_SENTENCE in dict(tf.train.list_variables(resumed)):
+    raise ValueError(
+      f"{options.output_dir} holds a model that predicts next sentences, and"
+      " this run would train masked words alone: give another --output_dir (to"
+      " start from that model, name it as --init_checkpoint)"
+    )
 
 
 def input_fn_builder(
@@ -253,7 +326,7 @@ def model_fn_builder(
 # ----------------------------------------------------------------- scores
 
 
-SCORES = (
+SCORES = (  # the last two only where next sentences are predicted
   "loss",
   "masked_lm_loss",
   "masked_lm_accuracy",
@@ -273,15 +346,19 @@ def compute_scores(arrays: Mapping, batch_size: int) -> dict:
       computed it; the others are means over all words or examples.
 
   Returns:
-    {name: float} for each of SCORES.
+    {name: float} for each of SCORES, without those of next sentences if there
+    are none.
   """
   arrays = {name: np.asarray(a, np.float64) for name, a in arrays.items()}
 
+  next_sentence = "next_sentence_loss" in arrays
+
   def loss(rows):
     words = np.sum(arrays["masked_lm_weight"][rows]) + NO_WEIGHT
-    return np.sum(arrays["masked_lm_loss"][rows]) / words + np.mean(
-      arrays["next_sentence_loss"][rows]
-    )
+    loss = np.sum(arrays["masked_lm_loss"][rows]) / words
+    if next_sentence:
+      loss += np.mean(arrays["next_sentence_loss"][rows])
+    return loss
 
   starts = range(0, len(arrays["masked_lm_loss"]), batch_size)
   words = max(np.sum(arrays["masked_lm_weight"]), NO_WEIGHT)
@@ -293,9 +370,10 @@ def compute_scores(arrays: Mapping, batch_size: int) -> dict:
     "masked_lm_loss": masked_lm_loss,
     "masked_lm_accuracy": np.sum(arrays["masked_lm_right"]) / words,
     "perplexity": perplexity,
-    "next_sentence_loss": np.mean(arrays["next_sentence_loss"]),
-    "next_sentence_accuracy": np.mean(arrays["next_sentence_right"]),
   }
+  if next_sentence:
+    scores["next_sentence_loss"] = np.mean(arrays["next_sentence_loss"])
+    scores["next_sentence_accuracy"] = np.mean(arrays["next_sentence_right"])
   return {name: float(value) for name, value in scores.items()}
 
 
@@ -308,6 +386,7 @@ class Job:
 
   options: Options
   model: runs.Model
+  task: Pretraining
   masker: Masker | None  # None: the records keep their masks
   train: Corpus | None  # without --do_train
   dev: Corpus | None  # if not needed
@@ -341,20 +420,29 @@ def prepare(options: Options) -> Job:
     )
   masker = make_masker(options, config)
   tf.io.gfile.makedirs(options.output_dir)
-  train_corpus, dev = None, None
+  shards = {}
   if options.do_train:
-    # A bucket with fewer examples would seldom fill a batch.
-    fewest = 4 * options.train_batch_size
-    train_corpus = read_corpus(options, "train", "input_file", config, fewest)
+    shards["train"] = find_shards(options, "train", "input_file")
   if (options.do_eval or options.eval_steps) and cluster.is_chief(options):
     flag = "eval_input_file" if options.eval_input_file else "input_file"
-    dev = read_corpus(options, "eval", flag, config, 1)
+    shards["eval"] = find_shards(options, "eval", flag)
     if not options.eval_input_file:
       logging.warning(
         "evaluation runs on training records (--input_file): its scores say"
         " little about other text; give held-out records as --eval_input_file"
       )
-  return Job(options, model, masker, train_corpus, dev)
+  task = make_task(
+    options, [shard for each in shards.values() for shard in each]
+  )
+  # A bucket with fewer examples would seldom fill a batch of training.
+  fewest = {"train": 4 * options.train_batch_size, "eval": 1}
+  corpus = {
+    name: read_corpus(options, name, found, task, config, fewest[name])
+    for name, found in shards.items()
+  }
+  return Job(
+    options, model, task, masker, corpus.get("train"), corpus.get("eval")
+  )
 
 
 def make_masker(options: Options, config: modeling.BertConfig) -> Masker | None:
@@ -402,7 +490,7 @@ def make_estimator(job: Job):
   options = job.options
   return runs.make_estimator(
     options,
-    make_task(options),
+    job.task,
     job.model,
     options.num_train_steps,
     options.eval_batch_size,
@@ -425,7 +513,7 @@ def get_input_fn(job: Job, is_training: bool):
     masker = dataclasses.replace(masker, random_seed=0)
   return corpora.corpus_input_fn_builder(
     corpus.shards,
-    make_task(options).schema(is_training),
+    job.task.schema(is_training),
     is_training,
     drop_remainder=options.use_tpu,
     bounds=corpus.bounds,
@@ -458,13 +546,9 @@ def evaluate(job: Job, estimator, checkpoint: str | None) -> dict:
   batches = estimators.predict(
     estimator, get_input_fn(job, is_training=False), count, checkpoint
   )
-  names = (
-    "masked_lm_loss",
-    "masked_lm_right",
-    "masked_lm_weight",
-    "next_sentence_loss",
-    "next_sentence_right",
-  )
+  names = ["masked_lm_loss", "masked_lm_right", "masked_lm_weight"]
+  if job.task.note.next_sentence:
+    names += ["next_sentence_loss", "next_sentence_right"]
   rows = list(streams.in_input_order(batches, names))
   arrays = {name: np.array([row[name] for row in rows]) for name in names}
   scores = compute_scores(arrays, options.eval_batch_size)

@@ -61,15 +61,21 @@ def validate_case_matches_checkpoint(
   Recognises the model by the name of the folder that holds `bert_model.ckpt`;
   accepts any other folder.
   """
-  match = re.search(r"([\w-]+)/bert_model\.ckpt", init_checkpoint or "")
-  expected = _RELEASED_LOWER_CASE.get(match.group(1)) if match else None
+  expected = released_lower_case(init_checkpoint)
   if expected is not None and expected != bool(do_lower_case):
+    name = os.path.basename(os.path.dirname(init_checkpoint))
     raise ValueError(
       f"--do_lower_case={bool(do_lower_case)} does not fit "
-      f"--init_checkpoint={init_checkpoint}: {match.group(1)} was trained on "
+      f"--init_checkpoint={init_checkpoint}: {name} was trained on "
       f"{'lower-cased' if expected else 'cased'} text; give "
       f"--do_lower_case={expected}, or another checkpoint"
     )
+
+
+def released_lower_case(checkpoint: str | None) -> bool | None:
+  """The --do_lower_case of a released model, by its folder's name, or None."""
+  match = re.search(r"([\w-]+)/bert_model\.ckpt", checkpoint or "")
+  return _RELEASED_LOWER_CASE.get(match.group(1)) if match else None
 
 
 # Vocabulary

@@ -585,3 +585,131 @@ def test_the_byte_that_is_not_utf8_is_named_by_a_worker(tmp_path):
   assert found.returncode == 1
   assert f"error: {path} is not utf-8: byte 6 is 0xe9" in found.stderr
   assert list(tmp_path.iterdir()) == [path]
+
+
+# ------------------------------------------------------------ full sentences
+
+
+def documents_of(*texts):
+  """Documents of letters, such as "ab c": sentences ab and c."""
+  return [[list(sentence) for sentence in text.split()] for text in texts]
+
+
+def packed(texts, room, across):
+  found = pretraining_instances.pack_sentences(
+    documents_of(*texts), room, across
+  )
+  return [
+    (number, "".join(tokens).replace("[SEP]", "|")) for number, tokens in found
+  ]
+
+
+def test_full_sentences_are_packed_as_worked_by_hand():
+  texts = ["abc de", "fg", "hijklmnop q", "r"]
+  # de fills 5 places; fg would need one more for its separator. The long
+  # sentence is divided into 5 and 4; q fills the second part; r needs 2.
+  assert packed(texts, 5, True) == [
+    *((0, "abcde"), (1, "fg"), (2, "hijkl"), (2, "mnopq"), (3, "r"))
+  ]
+  assert packed(texts, 5, False) == packed(texts, 5, True)
+  assert packed(["abc", "d", "e f"], 5, True) == [(0, "abc|d"), (2, "ef")]
+  assert packed(["abc", "d", "e f"], 7, True) == [(0, "abc|d|e"), (2, "f")]
+  assert packed(["abc", "d", "e f"], 7, False) == [
+    *((0, "abc"), (1, "d"), (2, "ef"))
+  ]
+  assert packed(["abc", "d", "e f"], 8, True) == [(0, "abc|d|ef")]
+
+
+def unmasked(record, tokenizer):
+  """The tokens of a record, the true ones where they were masked."""
+  ids = record["input_ids"][: sum(record["input_mask"])]
+  for place, true_id, weight in zip(
+    *(record[f"masked_lm_{name}"] for name in ("positions", "ids", "weights"))
+  ):
+    if weight:
+      ids[place] = true_id
+  return tuple(tokenizer.convert_ids_to_tokens(ids))
+
+
+@pytest.mark.parametrize("sentences", ["full", "doc"])
+def test_full_sentences_in_all_ways_of_making_records(
+  tokenizer, tmp_path, monkeypatch, sentences
+):
+  small_blocks(monkeypatch)
+  schema = create_pretraining_data.record_schema(32, 5, next_sentence=False)
+  assert "next_sentence_labels" not in schema
+  recipe = recipe_of(
+    tokenizer,
+    sentences=sentences,
+    encode=record_files.record_encoder(schema),
+    do_whole_word_mask=True,
+  )
+  paths = {n: [str(tmp_path / f"{n}-{k}") for k in "01"] for n in "123m"}
+  run_workers = create_pretraining_data.run_workers
+  counted = run_workers([CORPUS], recipe, paths["1"], 1)
+  run_workers([CORPUS], recipe, paths["3"], 3)
+  assert contents(paths["1"]) == contents(paths["3"])
+  if importlib.util.find_spec("apache_beam"):
+    runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+    run_beam = create_pretraining_data.run_beam
+    assert counted == run_beam([CORPUS], recipe, paths["2"], runner, [])
+    assert contents(paths["1"]) == contents(paths["2"])
+  alone = create_pretraining_data.run_in_memory([CORPUS], recipe, paths["m"])
+  assert alone.pieces == counted.pieces
+  assert alone.random_next == 0
+
+  records = {
+    name: [record for path in paths[name] for record in raw_records(path)]
+    for name in ("1", "m")
+  }
+  for record in [*records["1"], *records["m"]]:
+    assert set(record) == set(schema)
+    assert record["segment_ids"] == [0] * 32
+  texts = {
+    name: sorted(unmasked(record, tokenizer) for record in found)
+    for name, found in records.items()
+  }
+  for found in texts.values():
+    assert found[::2] == found[1::2]  # two rounds, of the same texts
+    pieces = [t for text in found for t in text if t not in ("[CLS]", "[SEP]")]
+    assert len(pieces) == 2 * counted.pieces  # nothing is lost
+    inner = sum("[SEP]" in text[:-1] for text in found)
+    assert bool(inner) == (sentences == "full")
+  if sentences == "doc":  # whatever the order of documents
+    assert texts["1"] == texts["m"]
+  masks = [record["masked_lm_positions"] for record in records["1"]]
+  assert len(set(map(str, masks))) > len(masks) / 2  # and with other masks
+
+
+def raw_records(path):
+  """The records of a file as {name: list}, with the names that they have."""
+  for record in tf.python_io.tf_record_iterator(path):
+    features = tf.train.Example.FromString(record).features.feature
+    yield {
+      name: list(value.int64_list.value or value.float_list.value)
+      for name, value in features.items()
+    }
+
+
+def test_the_script_makes_records_of_full_sentences(tmp_path):
+  command = [
+    f"--input_file={CORPUS}",
+    f"--output_file={tmp_path}/out",
+    *(f"--vocab_file={VOCAB}", "--nocheck_vocab_case"),
+    *("--max_seq_length=32", "--max_predictions_per_seq=5"),
+  ]
+  script = create_pretraining_data
+  done = helpers.run(script, *command, "--next_sentence=false")
+  assert done.returncode == 0, done.stderr
+  assert "masked per sequence" in done.stderr
+  assert "random next" not in done.stderr
+  for flags, message in (
+    (("--sentences=doc",), "--sentences has no effect with --next_sentence=Tr"),
+    (
+      ("--next_sentence=false", "--short_seq_prob=0.2"),
+      "--short_seq_prob has no effect with --next_sentence=False",
+    ),
+  ):
+    done = helpers.run(script, *command, *flags)
+    assert done.returncode == 1
+    assert message in done.stderr

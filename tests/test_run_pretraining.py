@@ -14,9 +14,9 @@ import tensorflow.compat.v1 as tf
 import modeling
 import optimization
 import run_pretraining
-from bert.records import corpora, record_files
+from bert.records import corpora, input_pipeline, record_files
 from bert.tasks.pretraining import Pretraining, PretrainingNote
-from bert.training import cluster, estimators, flags
+from bert.training import cluster, estimators, flags, trained_model
 
 GOLDEN = helpers.GOLDEN
 CHECKPOINT = str(GOLDEN / "tiny_checkpoint" / "model.ckpt")
@@ -453,3 +453,109 @@ def test_the_documented_recipes_for_devices_are_accepted(recipe):
     ],
   )
   cluster.check_devices(options, ("input_file", "eval_input_file"))
+
+
+# --------------------------------------------------------- masked words alone
+
+
+@pytest.fixture(scope="module")
+def without_next(data, tmp_path_factory):
+  """Records without next sentences: those of `data`'s b and dev."""
+  folder = tmp_path_factory.mktemp("mlm")
+  schema = Pretraining(PretrainingNote(LENGTH, PREDICTIONS, False)).schema(True)
+  for name in ("b", "dev"):
+    rows = [
+      input_pipeline.read_checked(name, record, SCHEMA)
+      for record in tf.python_io.tf_record_iterator(f"{data}/{name}.tfrecord")
+    ]
+    rows = [{key: list(row[key]) for key in schema} for row in rows]
+    record_files.write_records(rows, schema, str(folder / f"{name}.tfrecord"))
+  return folder
+
+
+def test_masked_words_alone(data, without_next, tmp_path):
+  records = f"--input_file={without_next}/b.tfrecord"
+  held_out = f"--eval_input_file={without_next}/dev.tfrecord"
+  command = arguments(data, tmp_path / "out", records, held_out)
+  options = "--do_eval", "--mask_dynamically", "--num_train_steps=2"
+  vocab = f"--vocab_file={data}/vocab.txt"
+  done = helpers.run(run_pretraining, *command, *options, vocab)
+  assert done.returncode == 0, done.stderr
+  assert "objective: masked words\n" in done.stderr
+  found = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+  assert set(found) == {
+    *("global_step", "loss", "perplexity"),
+    *("masked_lm_accuracy", "masked_lm_loss"),
+  }
+  # One batch of 8 and one of 2 make up the loss, which is of masked words.
+  assert found["loss"] == pytest.approx(found["masked_lm_loss"], rel=0.1)
+  last = str(tmp_path / "out" / "model.ckpt-2")
+  names = dict(tf.train.list_variables(last))
+  assert "cls/predictions/output_bias" in names
+  assert not [name for name in names if "seq_relationship" in name]
+
+  # The records with next sentences have the same words, so with --objective=mlm
+  # the same scores; and both kinds can be mixed.
+  command = arguments(
+    data, tmp_path / "out", f"--input_file={data}/dev.tfrecord"
+  )
+  options = "--do_train=False", "--do_eval", "--objective=mlm"
+  masks = "--mask_dynamically", vocab
+  done = helpers.run(run_pretraining, *command, *options, *masks)
+  again = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+  assert again == found
+  mixed = f"{data}/dev.tfrecord,{without_next}/dev.tfrecord"
+  mixed = arguments(data, tmp_path / "out", f"--input_file={mixed}", *options)
+  done = helpers.run(run_pretraining, *mixed)
+  assert "eval: 2 files, 20 examples" in done.stderr
+
+  model = trained_model.find_model(str(tmp_path / "out"))
+  assert model.task.note == PretrainingNote(32, 0, False, True)
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    (
+      ("--input_file={data}/a.tfrecord,{other}/b.tfrecord",),
+      "{data}/a.tfrecord has records with next sentences, and"
+      " {other}/b.tfrecord has some without: train and evaluate on records of",
+    ),
+    (
+      ("--do_eval", "--eval_input_file={other}/dev.tfrecord"),
+      "next sentences, and {other}/dev.tfrecord has some without",
+    ),
+    (
+      (
+        *("--input_file={other}/b.tfrecord", "--eval_steps=1"),
+        "--keep_best=next_sentence_accuracy",
+      ),
+      "--keep_best=next_sentence_accuracy: this run predicts masked words",
+    ),
+  ],
+)
+def test_records_of_two_kinds_are_named(
+  data, without_next, tmp_path, options, message
+):
+  places = {"data": data, "other": without_next}
+  options = [option.format(**places) for option in options]
+  done = helpers.run(run_pretraining, *arguments(data, tmp_path, *options))
+  assert done.returncode == 1
+  assert message.format(**places) in done.stderr
+  assert not list(tmp_path.glob("*.ckpt*"))
+
+
+def test_a_head_is_not_lost_by_training_without_it(
+  data, without_next, tmp_path
+):
+  initial(data, tmp_path)
+  tf.train.update_checkpoint_state(
+    str(tmp_path / "first"), str(tmp_path / "first" / "model.ckpt")
+  )
+  (tmp_path / "first" / "bert_config.json").write_text(json.dumps(CONFIG))
+  records = f"--input_file={without_next}/b.tfrecord"
+  done = helpers.run(
+    run_pretraining, *arguments(data, tmp_path / "first", records)
+  )
+  assert done.returncode == 1
+  assert "holds a model that predicts next sentences, and this" in done.stderr

@@ -75,7 +75,7 @@ def test_folders_that_hold_no_trained_model(classifier, tmp_path):
     kept.write_text(text, encoding="utf-8", errors="surrogateescape")
     assert message in error(folder)
   kept.unlink()
-  assert "has no task.json, which training leaves" in error(folder)
+  assert "has no task.json, which fine-tuning leaves" in error(folder)
 
 
 def test_weights_that_are_not_the_tasks(classifier):

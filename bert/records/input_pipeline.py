@@ -136,10 +136,7 @@ def read_checked(path, record, schema, sizes=None):
     ValueError: the record does not fit `schema`, or has a value that no model,
       or not this one, takes.
   """
-  try:
-    found = tf.train.Example.FromString(record).features.feature
-  except DecodeError:
-    raise ValueError(f"the records of {path} are not tf.Examples") from None
+  found = _columns(path, record)
   values = {}
   for name, spec in schema.items():
     if name not in found:
@@ -161,6 +158,23 @@ def read_checked(path, record, schema, sizes=None):
       )
   _check_values(path, values, {**_sizes(schema), **(sizes or {})})
   return values
+
+
+def column_names(path: str, record: bytes) -> list[str]:
+  """The names of a record's columns.
+
+  Raises:
+    ValueError: it is not a tf.Example; the message names the file.
+  """
+  return sorted(_columns(path, record))
+
+
+def _columns(path, record):
+  """The {name: tf.train.Feature} of a record."""
+  try:
+    return tf.train.Example.FromString(record).features.feature
+  except DecodeError:
+    raise ValueError(f"the records of {path} are not tf.Examples") from None
 
 
 def _sizes(schema):

@@ -37,13 +37,14 @@ GROUP_BYTES = 1 << 26  # of files that one reader reads, one after the other
 
 @dataclasses.dataclass
 class TrainingInstance:
-  """Two texts, masked."""
+  """Two texts, or full sentences, masked."""
 
-  tokens: list[str]  # [CLS] A [SEP] B [SEP], some of them masked
+  tokens: list[str]  # [CLS] A [SEP] B [SEP] or [CLS] ... [SEP], some masked
   segment_ids: list[int]  # 0 for [CLS] A [SEP], 1 for B [SEP]
   masked_lm_positions: list[int]  # ascending
   masked_lm_labels: list[str]  # the true tokens at these positions
-  is_random_next: bool  # whether B was drawn from another document
+  # Whether B was drawn from another document; None: there is no B.
+  is_random_next: bool | None
 
 
 @dataclasses.dataclass
@@ -74,7 +75,7 @@ class Statistics:
     self.instances += 1
     self.tokens += len(instance.tokens)
     self.masked += len(instance.masked_lm_positions)
-    self.random_next += instance.is_random_next
+    self.random_next += bool(instance.is_random_next)
 
 
 # ----------------------------------------------------------------- documents
@@ -200,6 +201,7 @@ def create_training_instances(
   reader: SentenceReader | None = None,
   statistics: Statistics | None = None,
   on_progress: Callable[[int, int], None] = lambda done, total: None,
+  sentences: str | None = None,
 ) -> list[TrainingInstance]:
   """Makes the instances of a corpus in memory, with one stream of numbers.
 
@@ -217,20 +219,20 @@ def create_training_instances(
     reader: of sentences; None: the tokenizer alone.
     statistics: counts what was read.
     on_progress: called after each document: (number done, total of all rounds).
+    sentences: as of a `Recipe`.
 
   Returns:
     The instances, shuffled.
   """
   reader = reader or SentenceReader(tokenizer)
-  documents = map(reader.read, read_documents(input_files))
-  documents = [document for document in documents if document]
+  documents = list(filter(None, map(reader.read, read_documents(input_files))))
   for document in documents if statistics else ():
     statistics.count_document(document)
   rng.shuffle(documents)
-  make = functools.partial(
-    create_instances_from_document,
+  make = _maker(
+    sentences,
+    short_seq_prob,
     max_seq_length=max_seq_length,
-    short_seq_prob=short_seq_prob,
     masked_lm_prob=masked_lm_prob,
     max_predictions_per_seq=max_predictions_per_seq,
     vocab_words=list(tokenizer.vocab),
@@ -247,6 +249,23 @@ def create_training_instances(
   return instances
 
 
+def _maker(sentences, short_seq_prob, **options):
+  """What makes the instances of a round: `(documents, rngs)` to a list for each
+  document, which has its own rng."""
+  if sentences:
+    return functools.partial(
+      _create_sentence_instances, across=sentences == "full", **options
+    )
+
+  def make(documents, rngs):
+    for index, rng in enumerate(rngs):
+      yield create_instances_from_document(
+        documents, index, short_seq_prob=short_seq_prob, rng=rng, **options
+      )
+
+  return make
+
+
 def _make_round(make, documents, rngs, truncate_prob):
   """Yields (rng, instances) for each document, which has its own rng."""
   if truncate_prob:
@@ -254,8 +273,7 @@ def _make_round(make, documents, rngs, truncate_prob):
       cut_sentences(document, truncate_prob, rng)
       for document, rng in zip(documents, rngs)
     ]
-  for index, rng in enumerate(rngs):
-    yield rng, make(documents, index, rng=rng)
+  yield from zip(rngs, make(documents, rngs))
 
 
 def create_instances_from_document(
@@ -318,6 +336,67 @@ def create_instances_from_document(
       TrainingInstance(tokens, segment_ids, positions, labels, is_random_next)
     )
   return instances
+
+
+def pack_sentences(
+  documents: Sequence[Sequence[list[str]]], max_num_tokens: int, across: bool
+) -> list[tuple[int, list[str]]]:
+  """Packs full sentences, in order, into as few texts as their order allows.
+
+  RoBERTa's FULL-SENTENCES and DOC-SENTENCES (arXiv:1907.11692, section 4.2). A
+  sentence that no longer fits begins the next text. One that is longer than a
+  text is divided, so that nothing is lost.
+
+  Args:
+    documents: each a list of sentences, which are lists of pieces.
+    max_num_tokens: of a text.
+    across: whether a text goes on with the next document, after a [SEP].
+
+  Returns:
+    (number of the document that it begins in, tokens) of each text.
+  """
+  texts, tokens, first = [], [], 0
+  for number, document in enumerate(documents):
+    if tokens and not across:
+      texts.append((first, tokens))
+      tokens = []
+    between = ["[SEP]"]
+    for part in _parts(document, max_num_tokens):
+      if len(tokens) + len(between) + len(part) > max_num_tokens and tokens:
+        texts.append((first, tokens))
+        tokens = []
+      if tokens:
+        tokens += between + part
+      else:
+        first, tokens = number, list(part)
+      between = []
+  return [*texts, (first, tokens)] if tokens else texts
+
+
+def _parts(document, most):
+  """The sentences of a document, in parts of at most `most` pieces."""
+  for sentence in document:
+    for start in range(0, len(sentence), most):
+      yield sentence[start : start + most]
+
+
+def _create_sentence_instances(
+  documents, rngs, max_seq_length, across, **options
+):
+  """Yields, for each document, the instances that begin in it."""
+  found = [[] for _ in documents]
+  room = max_seq_length - 2  # [CLS], [SEP]
+  for number, tokens in pack_sentences(documents, room, across):
+    found[number].append(["[CLS]", *tokens, "[SEP]"])
+  for texts, rng in zip(found, rngs):
+    yield [_sentence_instance(tokens, rng=rng, **options) for tokens in texts]
+
+
+def _sentence_instance(tokens, **options):
+  """An instance without a second text."""
+  masked, positions, labels = create_masked_lm_predictions(tokens, **options)
+  segment_ids = [0] * len(tokens)
+  return TrainingInstance(masked, segment_ids, positions, labels, None)
 
 
 def _joined(sentences):
@@ -457,6 +536,9 @@ class Recipe:
   do_whole_word_mask: bool
   truncate_prob: float
   random_seed: int
+  # "full" or "doc": full sentences without a second text, packed across
+  # documents or not; `short_seq_prob` has no effect. None: pairs of texts.
+  sentences: str | None = None
 
 
 def file_size(path: str) -> int:
@@ -520,8 +602,9 @@ def block_records(
 ) -> Iterator[tuple[int, bytes]]:
   """Yields the records of a block's documents, each with a key.
 
-  Each document has its own generator of random numbers in each round, and
-  random second texts come from the same block. So the records depend only on
+  Each document has its own generator of random numbers in each round. Random
+  second texts come from the same block, and full sentences are packed across
+  the documents of a block. So the records depend only on
   the corpus and the recipe, whichever process makes them. Sorting them by key
   shuffles the corpus.
 
@@ -541,10 +624,10 @@ def block_records(
       numbers.append(number)
       statistics.count_document(document)
   tokenizer = recipe.reader.tokenizer
-  make = functools.partial(
-    create_instances_from_document,
+  make = _maker(
+    recipe.sentences,
+    recipe.short_seq_prob,
     max_seq_length=recipe.max_seq_length,
-    short_seq_prob=recipe.short_seq_prob,
     masked_lm_prob=recipe.masked_lm_prob,
     max_predictions_per_seq=recipe.max_predictions_per_seq,
     vocab_words=list(tokenizer.vocab),
@@ -570,17 +653,22 @@ def instance_values(
   max_seq_length: int,
   max_predictions_per_seq: int,
 ) -> dict:
-  """The values of an instance's record, {name: list}, padded."""
+  """The values of an instance's record, {name: list}, padded.
+
+  Without a second text there are no `next_sentence_labels`.
+  """
   convert = tokenizer.convert_tokens_to_ids
   padding = [0] * (max_seq_length - len(instance.tokens))
   masked = len(instance.masked_lm_positions)
   unused = max_predictions_per_seq - masked
-  return {
+  values = {
     "input_ids": convert(instance.tokens) + padding,
     "input_mask": [1] * len(instance.tokens) + padding,
     "segment_ids": instance.segment_ids + padding,
     "masked_lm_positions": instance.masked_lm_positions + [0] * unused,
     "masked_lm_ids": convert(instance.masked_lm_labels) + [0] * unused,
     "masked_lm_weights": [1.0] * masked + [0.0] * unused,
-    "next_sentence_labels": [int(instance.is_random_next)],
   }
+  if instance.is_random_next is not None:
+    values["next_sentence_labels"] = [int(instance.is_random_next)]
+  return values

@@ -2,8 +2,9 @@
 """Pre-training: predicts masked words, and whether one text follows another.
 
 In: the encoder's vectors of each token [B, S, D] and of each sequence [B, D].
-Out: logits, losses and how often the predictions are right. `Masker` draws new
-masks for records while they are read.
+Out: logits, losses and how often the predictions are right; and from a row of
+text to what stands in place of [MASK], how probable the text is, or whether a
+second text follows. `Masker` draws new masks for records while they are read.
 
 Shapes: B batch, S sequence, D hidden, P masked positions, V vocabulary.
 """
@@ -19,7 +20,7 @@ from tensorflow.python.ops import control_flow_util
 
 import modeling
 from bert.records import record_files
-from bert.tasks import layers, task
+from bert.tasks import layers, masked_text, task
 
 NO_WEIGHT = 1e-5  # added to the sum of weights, which may be 0
 PLACES_MULTIPLE = 32  # few different sizes, each of which takes time to prepare
@@ -30,10 +31,12 @@ MASKED, KEPT = 0.8, 0.9
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingNote:
-  """The sizes of the records."""
+  """The sizes of the records, and what they are for."""
 
   max_seq_length: int = 0
   max_predictions_per_seq: int = 0
+  next_sentence: bool = True  # whether it is predicted
+  do_lower_case: bool = True
 
 
 # ------------------------------------------------------------------ layers
@@ -167,13 +170,15 @@ def next_sentence_logits(bert_config, input_tensor):
 
 
 class Pretraining(task.Task):
-  """Masked words and the next sentence.
+  """Masked words, and the next sentence unless the note says otherwise.
 
-  It has no task.json, and predicts no rows.
+  It has no task.json: a checkpoint with `cls/predictions` is enough.
   """
 
   name = "pretraining"
   Note = PretrainingNote
+  example = masked_text.EXAMPLE
+  never_split = ("[MASK]",)
 
   def schema(self, is_training):
     """`masked_lm_positions`, `masked_lm_ids` and `masked_lm_weights` are [P],
@@ -181,24 +186,30 @@ class Pretraining(task.Task):
     the first, and 1 if it was drawn at random."""
     del is_training
     masked = [self.note.max_predictions_per_seq]
-    return {
+    schema = {
       **record_files.sequence_schema(self.note.max_seq_length),
       "masked_lm_positions": tf.FixedLenFeature(masked, tf.int64),
       "masked_lm_ids": tf.FixedLenFeature(masked, tf.int64),
       "masked_lm_weights": tf.FixedLenFeature(masked, tf.float32),
-      "next_sentence_labels": tf.FixedLenFeature([1], tf.int64),
     }
+    if self.note.next_sentence:
+      schema["next_sentence_labels"] = tf.FixedLenFeature([1], tf.int64)
+    return schema
 
   def layers(self, encoder, features):
-    """`masked_lm_logits` [M, V] and `next_sentence_logits` [B, 2].
+    """`masked_lm_logits` [M, V] and, if predicted, `next_sentence_logits`
+    [B, 2].
 
-    The logits are those of `masked_lm_places` [M], see `places_to_predict`.
+    The logits are those of `masked_lm_places` [M], see `places_to_predict`; of
+    all places where the features have no weights.
     """
-    places = places_to_predict(features["masked_lm_weights"])
+    places = None
+    if "masked_lm_weights" in features:
+      places = places_to_predict(features["masked_lm_weights"])
     tokens = layers.gather_indexes(
       encoder.get_sequence_output(), features["masked_lm_positions"], places
     )
-    return {
+    tensors = {
       "masked_lm_places": places,
       "masked_lm_logits": masked_lm_logits(
         encoder.config,
@@ -208,17 +219,19 @@ class Pretraining(task.Task):
         encoder.compiled,
         encoder.is_training,
       ),
-      "next_sentence_logits": next_sentence_logits(
-        encoder.config, encoder.get_pooled_output()
-      ),
     }
+    if self.note.next_sentence:
+      tensors["next_sentence_logits"] = next_sentence_logits(
+        encoder.config, encoder.get_pooled_output()
+      )
+    return tensors
 
   def scored(self, tensors, features):
-    """Both losses, and how often the predictions are right.
+    """The losses, and how often the predictions are right.
 
     `predictions` are float32 [B]: weighted sums over the masked words of each
-    example, `masked_lm_loss`, `masked_lm_right` and `masked_lm_weight`; and
-    `next_sentence_loss`, `next_sentence_right`.
+    example, `masked_lm_loss`, `masked_lm_right` and `masked_lm_weight`; and, if
+    predicted, `next_sentence_loss`, `next_sentence_right`.
     """
     weights = features["masked_lm_weights"]  # [B, P]
     places = tensors["masked_lm_places"]  # [M]
@@ -229,36 +242,81 @@ class Pretraining(task.Task):
 
     ids = tf.gather(tf.reshape(features["masked_lm_ids"], [-1]), places)
     losses, right = _judged(tensors["masked_lm_logits"], ids)
-    next_losses, next_right = _judged(
-      tensors["next_sentence_logits"], features["next_sentence_labels"]
-    )
     each = {
       "masked_lm_loss": of_examples(losses),
       "masked_lm_right": of_examples(right),
       "masked_lm_weight": tf.reduce_sum(weights, axis=1),
-      "next_sentence_loss": next_losses,
-      "next_sentence_right": next_right,
     }
+    parts = ["masked_lm"]  # in the order of the loss weights
+    if self.note.next_sentence:
+      parts.append("next_sentence")
+      each["next_sentence_loss"], each["next_sentence_right"] = _judged(
+        tensors["next_sentence_logits"], features["next_sentence_labels"]
+      )
     totals = {name: tf.reduce_sum(values) for name, values in each.items()}
     is_real = tf.cast(features["input_mask"][:, 0], tf.float32)
-    words, sequences = 0, 1  # places in the loss weights
+    shown = {}
+    for place, part in enumerate(parts):
+      shown[f"{part}_loss"] = totals[f"{part}_loss"], place
+      shown[f"{part}_accuracy"] = totals[f"{part}_right"], place
     return task.Outputs(
       predictions=each,
-      loss_sums=[totals["masked_lm_loss"], totals["next_sentence_loss"]],
+      loss_sums=[totals[f"{part}_loss"] for part in parts],
       metric_fn=_metrics,
-      metric_inputs=[*each.values(), is_real],
-      shown={
-        "masked_lm_loss": (totals["masked_lm_loss"], words),
-        "masked_lm_accuracy": (totals["masked_lm_right"], words),
-        "next_sentence_loss": (totals["next_sentence_loss"], sequences),
-        "next_sentence_accuracy": (totals["next_sentence_right"], sequences),
-      },
+      metric_inputs=[is_real, *each.values()],
+      shown=shown,
     )
 
   def loss_weights(self, features):
-    """The number of masked words, and of sequences."""
+    """The number of masked words, and of sequences if those are predicted."""
     words = tf.reduce_sum(features["masked_lm_weights"]) + NO_WEIGHT
+    if not self.note.next_sentence:
+      return (words,)
     return (words, *super().loss_weights(features))
+
+  def inputs(self):
+    """`masked_positions`, int32 [B, P], are the places to predict, and
+    `masked_ids` [B, P] the tokens whose probability is asked for there."""
+    names = "masked_positions", "masked_ids"
+    places = {
+      name: tf.TensorSpec([None, None], tf.int32, name) for name in names
+    }
+    return {**super().inputs(), **places}
+
+  def features_of(self, inputs):
+    features = {name: inputs[name] for name in task.ENCODER_INPUTS}
+    return {**features, "masked_lm_positions": inputs["masked_positions"]}
+
+  def served(self, tensors, inputs):
+    """Natural logarithms of probabilities: of the `masked_ids` as
+    `log_probs` [B, P], and of the K most probable `top_ids` [B, P, K]
+    as `top_log_probs`; and `next_log_probs` [B, 2] of a second text that
+    follows and of one that does not, if the model predicts it."""
+    log_probs = tf.nn.log_softmax(tensors["masked_lm_logits"])  # [B*P, V]
+    ids = inputs["masked_ids"]
+    shape = tf.shape(ids)
+    count = min(masked_text.MOST_TOKENS, log_probs.shape[-1])
+    top = tf.math.top_k(log_probs, count)
+    wanted = tf.gather(log_probs, tf.reshape(ids, [-1]), axis=1, batch_dims=1)
+    by_place = tf.concat([shape, [count]], axis=0)
+    outputs = {
+      "log_probs": tf.reshape(wanted, shape),
+      "top_ids": tf.reshape(top.indices, by_place),
+      "top_log_probs": tf.reshape(top.values, by_place),
+    }
+    if self.note.next_sentence:
+      logits = tensors["next_sentence_logits"]
+      outputs["next_log_probs"] = tf.nn.log_softmax(logits)
+    return outputs
+
+  def prepare(self, row, tokenizer):
+    """One window for `text` and for `text_a` with `text_b`; for `score` one for
+    each token, which is masked in it."""
+    return masked_text.prepare(row, self.note, tokenizer)
+
+  def answer(self, kept, outputs):
+    """{"masks"}, {"pseudo_log_likelihood", ...} or {"next_probability"}."""
+    return kept.answer(outputs)
 
 
 def _judged(logits, labels):
@@ -275,12 +333,12 @@ def _judged(logits, labels):
 
 
 def _metrics(
+  is_real,
   masked_lm_loss,
   masked_lm_right,
   masked_lm_weight,
-  next_sentence_loss,
-  next_sentence_right,
-  is_real,
+  next_sentence_loss=None,
+  next_sentence_right=None,
 ):
   """The metrics of a TPUEstimatorSpec, without examples that are padding."""
 
@@ -289,12 +347,16 @@ def _metrics(
       tf.math.divide_no_nan(values, masked_lm_weight), masked_lm_weight
     )
 
-  return {
+  metrics = {
     "masked_lm_loss": of_words(masked_lm_loss),
     "masked_lm_accuracy": of_words(masked_lm_right),
-    "next_sentence_loss": tf.metrics.mean(next_sentence_loss, is_real),
-    "next_sentence_accuracy": tf.metrics.mean(next_sentence_right, is_real),
   }
+  if next_sentence_loss is not None:
+    metrics |= {
+      "next_sentence_loss": tf.metrics.mean(next_sentence_loss, is_real),
+      "next_sentence_accuracy": tf.metrics.mean(next_sentence_right, is_real),
+    }
+  return metrics
 
 
 # ------------------------------------------------------------------- masks

@@ -51,13 +51,16 @@ class Task:
     Note: frozen dataclass with what task.json keeps; it has the fields `task`,
       `do_lower_case` and `max_seq_length`. Fields that prediction can do
       without have defaults.
-    example: a row as `prepare` takes it, shown to users.
+    example: a row as `prepare` takes it, shown to users; "..." stands for any
+      text.
+    never_split: tokens that a row's text may hold as such.
     note: the task's own Note.
   """
 
   name: str
   Note: type
   example: dict = {"text": "..."}
+  never_split: tuple[str, ...] = ()
 
   def __init__(self, note):
     self.note = note

@@ -154,22 +154,27 @@ def checkpoint_prefix(path: str | None) -> str | None:
   if not path:
     return None
   if tf.io.gfile.isdir(path):
-    found = newest(path)
-    names = tf.io.gfile.listdir(path)
-    indexes = [name for name in names if name.endswith(".index")]
-    if not found and len(indexes) == 1:
-      found = os.path.join(path, indexes[0].removesuffix(".index"))
-    if not found:
+    found, saved = newest(path), indexes(path)
+    if not found and len(saved) != 1:
       raise ValueError(
-        f"folder {path} holds {len(indexes)} checkpoints: give the prefix of"
+        f"folder {path} holds {len(saved)} checkpoints: give the prefix of"
         " one, such as dir/bert_model.ckpt"
       )
-    return found
+    return found or saved[0]
   _check_name(path)
   prefix = re.sub(r"\.(index|meta|data-\d+-of-\d+)$", "", path)
   if not tf.io.gfile.exists(prefix + ".index"):
     raise ValueError(f"no checkpoint {prefix}: there is no file {prefix}.index")
   return prefix
+
+
+def indexes(folder: str) -> list[str]:
+  """The prefixes of the checkpoints in a folder, whatever their names."""
+  return [
+    os.path.join(folder, name.removesuffix(".index"))
+    for name in tf.io.gfile.listdir(folder)
+    if name.endswith(".index")
+  ]
 
 
 def find_checkpoint(

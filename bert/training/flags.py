@@ -538,7 +538,8 @@ class TrainedModelOptions(Options):
 
   model_dir: str | None = flag(
     None,
-    "Output folder of a training run, or `best` in it.",
+    "Output folder of a training run, or `best` in it; or a folder with a"
+    " pre-trained checkpoint, its bert_config.json and vocab.txt.",
     required=True,
     reads=True,
   )

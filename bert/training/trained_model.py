@@ -2,9 +2,10 @@
 """A trained model, found in its output folder and made ready to predict.
 
 In: the folder that a run_ script filled (`task.json`, `bert_config.json`,
-`vocab.txt`, checkpoints), and rows of text such as {"text_a": ...}. Out: the
-graph from ids to named predictions, and an answer for each row. What a task
-does is in its own file in bert/tasks.
+`vocab.txt`, checkpoints), or a pre-trained model's, which needs no `task.json`;
+and rows of text such as {"text_a": ...}. Out: the graph from ids to named
+predictions, and an answer for each row. What a task does is in its own file in
+bert/tasks.
 
 Shapes: B batch, S sequence.
 """
@@ -19,14 +20,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from absl import logging
 
 import modeling
 import tokenization
 from bert.tasks import task as tasks
 from bert.tasks.all_tasks import TASKS
+from bert.tasks.pretraining import Pretraining, PretrainingNote
 from bert.training import checkpoints
 
 _WINDOWS_AT_ONCE = 64  # of a long context, or of many rows
+_MASKED_LM = "cls/predictions/output_bias"
+_NEXT_SENTENCE = "cls/seq_relationship/output_bias"
 _ENCODER_KERNEL = re.compile(r"^bert/encoder/.*/kernel$")
 
 
@@ -37,11 +42,11 @@ _ENCODER_KERNEL = re.compile(r"^bert/encoder/.*/kernel$")
 class TrainedModel:
   """What an output folder holds of a model."""
 
-  task: tasks.Task  # with its note, from task.json
+  task: tasks.Task  # with its note
   config: modeling.BertConfig
   tokenizer: tokenization.FullTokenizer
   checkpoint: str  # prefix
-  files: Mapping[str, str]  # {name: path}: task.json, bert_config.json, ...
+  files: Mapping[str, str]  # {name: path}: bert_config.json, vocab.txt, ...
 
 
 def find_model(
@@ -50,7 +55,8 @@ def find_model(
   """Finds a trained model and its task.
 
   Args:
-    model_dir: output folder of a run_ script, or `best` in it.
+    model_dir: output folder of a run_ script, or `best` in it; or the folder
+      of a pre-trained checkpoint.
     checkpoint: prefix of its weights; None: the best if one was kept
       (--keep_best), otherwise the newest.
     task_file: Python file that defines tasks of the user's own, or None.
@@ -61,30 +67,77 @@ def find_model(
   """
   if not tf.io.gfile.isdir(model_dir):
     raise ValueError(f"there is no folder {model_dir}")
+  saved = checkpoints.indexes(model_dir)
   found = (
     checkpoint
     or checkpoints.newest(os.path.join(model_dir, "best"))
     or checkpoints.newest(model_dir)
+    or (saved[0] if len(saved) == 1 else None)
   )
   if not found:
     raise ValueError(
       f"{model_dir} holds no trained model (no checkpoint): give the"
       " --output_dir of a training"
     )
-  files = {
-    name: _find_file(model_dir, name)
-    for name in ("task.json", "bert_config.json", "vocab.txt")
-  }
   known = {**TASKS, **(tasks.load_task_file(task_file) if task_file else {})}
-  note = tasks.read_note(files["task.json"], known)
+  files, task = {}, None
+  note_file = _file_path(model_dir, "task.json")
+  if note_file:
+    files["task.json"] = note_file
+    note = tasks.read_note(note_file, known)
+    task = known[note.task](note)
+  elif not _has_head(found):
+    raise ValueError(
+      f"{model_dir} has no task.json, which fine-tuning leaves beside its"
+      " checkpoints, and its checkpoint has no head for masked words"
+      " (cls/predictions): run the training's command once more, which resumes"
+      " and writes task.json, or copy it from there"
+    )
+  for name in ("bert_config.json", "vocab.txt"):
+    files[name] = _file_path(model_dir, name)
+    if not files[name]:
+      raise _missing_file(model_dir, name, is_pretrained=not task)
   config = modeling.BertConfig.from_json_file(files["bert_config.json"])
   prefix = checkpoints.find_checkpoint(found, config, files["bert_config.json"])
-  tokenizer = _load_tokenizer(files["vocab.txt"], note.do_lower_case, config)
-  return TrainedModel(known[note.task](note), config, tokenizer, prefix, files)
+  task = task or _pretraining(prefix, config, files["vocab.txt"])
+  tokenizer = _load_tokenizer(files["vocab.txt"], task, config)
+  return TrainedModel(task, config, tokenizer, prefix, files)
 
 
-def _load_tokenizer(vocab_file, do_lower_case, config):
-  tokenizer = tokenization.FullTokenizer(vocab_file, do_lower_case)
+def _has_head(checkpoint):
+  """Whether a checkpoint has a head for masked words, of pre-training."""
+  try:
+    return _MASKED_LM in dict(tf.train.list_variables(checkpoint))
+  except (tf.errors.OpError, IndexError, ValueError):
+    return True  # lost or damaged, as `find_checkpoint` says better
+
+
+def _pretraining(checkpoint, config, vocab_file):
+  """The task of a pre-trained model, which has no task.json.
+
+  Its name or its vocabulary says in which case it reads text.
+  """
+  do_lower_case = tokenization.released_lower_case(checkpoint)
+  if do_lower_case is None:
+    is_cased = tokenization.vocab_is_cased(tokenization.load_vocab(vocab_file))
+    do_lower_case = not is_cased  # None: as --do_lower_case is by default
+  logging.info(
+    f"{checkpoint} is of pre-training, and reads"
+    f" {'lower-cased' if do_lower_case else 'cased'} text"
+  )
+  names = dict(tf.train.list_variables(checkpoint))
+  note = PretrainingNote(
+    max_seq_length=config.max_position_embeddings,
+    next_sentence=_NEXT_SENTENCE in names,
+    do_lower_case=do_lower_case,
+  )
+  return Pretraining(note)
+
+
+def _load_tokenizer(vocab_file, task, config):
+  tokenizer = tokenization.FullTokenizer(
+    vocab_file, task.note.do_lower_case, task.never_split
+  )
   size = max(tokenizer.vocab.values()) + 1
   missing = tokenization.missing_special_tokens(tokenizer.vocab)
   if size > config.vocab_size or missing:
@@ -96,15 +149,27 @@ def _load_tokenizer(vocab_file, do_lower_case, config):
   return tokenizer
 
 
-def _find_file(model_dir, name):
-  """The path of a model's file, which for `best` is in the folder above."""
+def _file_path(model_dir, name):
+  """The path of a model's file, which for `best` is in the folder above; None:
+  there is none."""
   for folder in (model_dir, os.path.dirname(os.path.abspath(model_dir))):
     path = os.path.join(folder, name)
     if tf.io.gfile.exists(path):
       return path
     if "://" in model_dir or os.path.basename(folder.rstrip("/")) != "best":
       break
-  raise ValueError(
+  return None
+
+
+def _missing_file(model_dir, name, is_pretrained=False):
+  """The error that a model's folder lacks a file."""
+  if is_pretrained:
+    return ValueError(
+      f"{model_dir} has no {name}: copy there the one that the model was"
+      " pre-trained with (run_pretraining.py leaves vocab.txt there if you give"
+      " it --vocab_file)"
+    )
+  return ValueError(
     f"{model_dir} has no {name}, which training leaves beside its checkpoints:"
     " run the training's command once more, which resumes and writes it, or"
     " copy it from there"
