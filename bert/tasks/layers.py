@@ -8,7 +8,10 @@ Shapes: B batch, S sequence, D hidden, L labels, M rows, P positions.
 
 from __future__ import annotations
 
+import contextlib
+
 import tensorflow.compat.v1 as tf
+from tensorflow.python.ops import control_flow_util
 
 import modeling
 
@@ -75,6 +78,19 @@ def cross_entropy(logits, labels):
   )
 
 
+def in_xla() -> bool:
+  """Whether XLA compiles the graph being built, as on a TPU."""
+  return control_flow_util.GraphOrParentsInXlaContext(tf.get_default_graph())
+
+
+def on_host():
+  """A scope for integers that decide sizes, for which a GPU would have to wait.
+
+  Batches come from the host. A graph that XLA compiles is left as it is.
+  """
+  return contextlib.nullcontext() if in_xla() else tf.device("/CPU:0")
+
+
 def gather_indexes(sequence_tensor, positions, places=None):
   """The vectors at given positions of each sequence.
 
@@ -87,8 +103,9 @@ def gather_indexes(sequence_tensor, positions, places=None):
     float32 [M, D].
   """
   batch, length, width = modeling.get_shape_list(sequence_tensor, 3)
-  starts = tf.range(batch)[:, tf.newaxis] * length  # [B, 1]
-  rows = tf.reshape(positions + starts, [-1])  # in the matrix [B*S, D]
-  if places is not None:
-    rows = tf.gather(rows, places)
+  with on_host():
+    starts = tf.range(batch)[:, tf.newaxis] * length  # [B, 1]
+    rows = tf.reshape(positions + starts, [-1])  # in the matrix [B*S, D]
+    if places is not None:
+      rows = tf.gather(rows, places)
   return tf.gather(tf.reshape(sequence_tensor, [-1, width]), rows)

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from tensorflow.python.ops import control_flow_util
 
 import modeling
 from bert.records import record_files
@@ -129,10 +128,9 @@ def places_to_predict(weights):
   Returns:
     int32 [M], places from 0 to B*P - 1, those with a weight first.
   """
-  if control_flow_util.GraphOrParentsInXlaContext(tf.get_default_graph()):
+  if layers.in_xla():
     return tf.range(tf.size(weights))
-  # On the host, where batches come from: a GPU would have to wait for M.
-  with tf.device("/CPU:0"):
+  with layers.on_host():
     is_used = tf.not_equal(tf.reshape(weights, [-1]), 0.0)
     order = tf.argsort(tf.cast(is_used, tf.int32), direction="DESCENDING")
     count = tf.maximum(tf.math.count_nonzero(is_used, dtype=tf.int32), 1)
@@ -240,7 +238,8 @@ class Pretraining(task.Task):
       values = tf.scatter_nd(places[:, tf.newaxis], values, [tf.size(weights)])
       return tf.reduce_sum(tf.reshape(values, tf.shape(weights)) * weights, 1)
 
-    ids = tf.gather(tf.reshape(features["masked_lm_ids"], [-1]), places)
+    with layers.on_host():
+      ids = tf.gather(tf.reshape(features["masked_lm_ids"], [-1]), places)
     losses, right = _judged(tensors["masked_lm_logits"], ids)
     each = {
       "masked_lm_loss": of_examples(losses),
