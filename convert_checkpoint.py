@@ -137,7 +137,9 @@ TIED = {  # PyTorch's second names for a weight
   "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
   "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
-OPTIMISER_STATE = r"(?i)(^|/)(global_step$|beta[12]_power|adam|lamb)"
+OPTIMISER_STATE = (
+  r"(?i)(^|/)(global_step$|beta[12]_power|adam|lamb|adafactor_|loss_scale/)"
+)
 ARCHITECTURES = {  # Hugging Face's class for these parts
   ("masked LM", "next sentence"): "BertForPreTraining",
   ("masked LM",): "BertForMaskedLM",

@@ -201,7 +201,14 @@ def read_corpus(
   longest = options.max_seq_length
   bounds = runs.length_buckets(options)
   if bounds == "auto":
-    bounds = input_pipeline.bucket_bounds(lengths, longest, min_examples)
+    is_training = name == "train"
+    steps, size = options.max_eval_steps, options.eval_batch_size
+    if is_training:
+      steps, size = options.num_train_steps, options.train_batch_size
+    price = runs.bucket_price(options, is_training, steps * size / len(lengths))
+    bounds = input_pipeline.bucket_bounds(
+      lengths, longest, min_examples, bucket_price=price
+    )
   corpus = Corpus(shards, bounds, lengths)
   described = input_pipeline.describe(
     lengths, longest, bounds, options.pack_sequences

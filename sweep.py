@@ -91,6 +91,7 @@ def main(options: Options) -> None:
   sweep = make_plan(options)
   state = sweeps.State(options.output_dir, sweep)
   waiting = runs_to_start(options, sweep, state)
+  state.forget(waiting)
   announce(options, sweep, waiting)
   if len(waiting) < len(sweep.runs):
     compare(options, sweep, state)  # the flags may be others now

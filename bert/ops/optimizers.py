@@ -112,7 +112,11 @@ class WeightDecayOptimizer(tf.train.Optimizer):
 
   def _do_use_weight_decay(self, param_name):
     """Whether the variable with this name is decayed."""
-    return bool(self.weight_decay_rate) and not any(
+    return bool(self.weight_decay_rate) and not self._is_excluded(param_name)
+
+  def _is_excluded(self, param_name):
+    """Whether the name is one of those that are never decayed."""
+    return any(
       re.search(pattern, param_name)
       for pattern in self.exclude_from_weight_decay
     )
@@ -257,7 +261,7 @@ class LambOptimizer(AdamWeightDecayOptimizer):
       u = m' / (sqrt(v') + epsilon) + decay w
       w = w - rate (|w| / |u|) u
 
-  A variable that is not decayed is not scaled by |w| / |u| either.
+  A variable that is excluded from the decay is not scaled by |w| / |u| either.
   """
 
   def _apply_dense(self, grad, var):
@@ -270,7 +274,7 @@ class LambOptimizer(AdamWeightDecayOptimizer):
     new_v = v.assign(v * self.beta_2 + tf.square(grad) * (1.0 - self.beta_2))
     bias_1, bias_2 = self._biases(rate.dtype)
     update = new_m / bias_1 / (tf.sqrt(new_v / bias_2) + self.epsilon)
-    if self._do_use_weight_decay(self._get_variable_name(var.name)):
+    if not self._is_excluded(self._get_variable_name(var.name)):
       update += self.weight_decay_rate * var
       sizes = tf.norm(var), tf.norm(update)
       ratio = tf.where(

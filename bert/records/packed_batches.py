@@ -31,9 +31,9 @@ from absl import logging
 
 POOL_EXAMPLES = 8192
 # By how much the lengths of a pool may differ from those that are known, in
-# quantiles times the root of its size. 1.25 is over 4 standard deviations
-# of the mean of evenly spread lengths.
-_CHANCE = 1.25
+# quantiles times the root of its size. The share of lengths below any of them
+# has a standard deviation of at most 0.5 over this root: this is 4 of them.
+_CHANCE = 2.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -549,12 +549,7 @@ def make_input_fn(
       "--pack_sequences is for records of one sequence each, and these have"
       f" {schema['input_ids'].shape[0]}: leave it out"
     )
-  price = 0.0  # evaluation and prediction compile nothing on a CPU
-  if is_training and devices.can_compile(options.use_tpu):
-    price = _CPU_LENGTH
-    if devices.has_gpu():
-      price = _GPU_STEP_LENGTH if options.use_xla else _GPU_LENGTH
-    price /= options.num_train_epochs
+  passes = options.num_train_epochs if is_training else 1.0
   return input_pipeline.batch_input_fn(
     records,
     schema,
@@ -564,11 +559,31 @@ def make_input_fn(
     drop_remainder=options.use_tpu,
     random_seed=options.random_seed,
     first_batch=checkpoints.current_step(options.output_dir),
-    bucket_price=price,
+    bucket_price=bucket_price(options, is_training, passes),
     packer=make_packer(
       options, records.lengths, records.num_examples, is_training
     ),
   )
+
+
+def bucket_price(
+  options: flags.RunOptions, is_training: bool, passes: float
+) -> float:
+  """How many positions of padding another length has to save.
+
+  Args:
+    options: of the script.
+    is_training: if not, nothing is compiled on a CPU.
+    passes: how often the examples whose padding is counted are computed.
+  """
+  if not devices.can_compile(options.use_tpu) or not passes:
+    return 0.0
+  if devices.has_gpu():
+    is_whole = is_training and options.use_xla
+    price = _GPU_STEP_LENGTH if is_whole else _GPU_LENGTH
+  else:
+    price = _CPU_LENGTH if is_training else 0.0
+  return price / passes
 
 
 def make_packer(

@@ -281,6 +281,11 @@ class State:
     runs = {k: dataclasses.asdict(v) for k, v in self._results.items()}
     writing.write_json(self._path, {"command": self._command, "runs": runs})
 
+  def forget(self, runs: Sequence[Run]) -> None:
+    """Has runs that are to be run again count as not ended."""
+    for run in runs:
+      self._results.pop(os.path.relpath(run.folder, self._folder), None)
+
   def _compare(self, kept: Mapping, output_dir):
     """Raises ValueError if the command is not the one that was kept."""
     names = dict.fromkeys([*kept, *self._command])
