@@ -582,11 +582,13 @@ def check_options(
   """
   if options.num_workers and options.runner:
     raise ValueError("give --num_workers or --runner, not both")
-  unused = "sentences" if options.next_sentence else "short_seq_prob"
-  if unused in options.given:
+  if options.next_sentence and "sentences" in options.given:
     raise ValueError(
-      f"--{unused} has no effect with --next_sentence={options.next_sentence}:"
-      " leave one of them out"
+      "--sentences is for --next_sentence=false: add that, or leave it out"
+    )
+  if not options.next_sentence and "short_seq_prob" in options.given:
+    raise ValueError(
+      "--short_seq_prob has no effect with --next_sentence=false: leave it out"
     )
   if options.beam_options and not options.runner:
     raise ValueError("--beam_options needs --runner")

@@ -74,8 +74,8 @@ class Options(flags.RunOptions, flags.EvaluationOptions, MaskOptions):
   num_train_steps: int = flags.flag(100000, "Training steps.", lower_bound=1)
   num_warmup_steps: int = flags.flag(
     10000,
-    "Number of steps in which the learning rate rises from 0. In the other"
-    " steps it falls back to 0.",
+    "Number of steps in which the learning rate rises from 0."
+    " --lr_schedule says what it does after that.",
     lower_bound=0,
   )
   max_eval_steps: int = flags.flag(

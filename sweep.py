@@ -127,8 +127,8 @@ def announce(options: Options, sweep, waiting: Sequence) -> None:
   """Says what is going to be run."""
   settings = len(sweep.runs) // options.seeds
   logging.info(
-    f"{len(sweep.runs)} runs: {settings} settings x {options.seeds} seeds;"
-    f" {len(sweep.runs) - len(waiting)} have ended already"
+    f"runs: {len(sweep.runs)} (settings: {settings}, seeds: {options.seeds}),"
+    f" {len(sweep.runs) - len(waiting)} of them done before"
   )
   if options.jobs > 1:
     threads, cores = sweep_runs.threads_of(options.jobs), sweep_runs.num_cores()

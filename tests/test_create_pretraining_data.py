@@ -704,10 +704,10 @@ def test_the_script_makes_records_of_full_sentences(tmp_path):
   assert "masked per sequence" in done.stderr
   assert "random next" not in done.stderr
   for flags, message in (
-    (("--sentences=doc",), "--sentences has no effect with --next_sentence=Tr"),
+    (("--sentences=doc",), "--sentences is for --next_sentence=false: add"),
     (
       ("--next_sentence=false", "--short_seq_prob=0.2"),
-      "--short_seq_prob has no effect with --next_sentence=False",
+      "--short_seq_prob has no effect with --next_sentence=false",
     ),
   ):
     done = helpers.run(script, *command, *flags)

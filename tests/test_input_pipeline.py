@@ -234,7 +234,7 @@ def test_a_bucket_has_to_save_more_positions_than_it_costs(price, expected):
 def test_describe_gives_the_share_of_padding():
   # 4 + 12 tokens of 8 + 16 positions: a third is padding; of 32, a half.
   text = input_pipeline.describe([4, 12], 16, [8, 16])
-  assert "33.3% of what is computed is padding (50.0% without)" in text
+  assert "33.3% of what is computed is padding (50.0% at full length)" in text
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_whether_a_text_follows(folder, predictor):
 def test_rows_that_can_not_be_answered(predictor, tmp_path):
   long = "a " * 63
   for row, message in (
-    ({"text": "a day"}, "the text has no [MASK]: write one in place of a word"),
+    ({"text": "a day"}, "the text has no [MASK]: replace a word with it"),
     ({"text": "[MASK] " + long}, "has 66 tokens with [CLS] and [SEP], and the"),
     ({"text": "[MASK]", "top_k": 0}, "whole number from 1 to 100, not 0"),
     ({"text": "[MASK]", "top_k": True}, "whole number from 1 to 100, not true"),

@@ -350,7 +350,7 @@ def test_failed_runs_are_run_again_when_asked():
 def test_a_larger_grid_runs_only_what_is_new():
   run("--grid=learning_rate=1,3")
   done = run("--grid=learning_rate=1,4,3", "--seeds=2")
-  assert "6 runs: 3 settings x 2 seeds; 2 have ended already" in done.stderr
+  assert "runs: 6 (settings: 3, seeds: 2), 2 of them done before" in done.stderr
   assert "[3 of 6] learning_rate=1, seed 2: eval_accuracy 0.12" in done.stderr
   assert starts("learning_rate=1/seed_1") == 2
   assert table("summary.tsv")[1][:2] == ["4", "0.415"]
@@ -405,7 +405,7 @@ def test_a_sweep_that_was_killed_goes_on(tmp_path):
   os.remove(hold)
   done = helpers.run(sweep, *words)
   assert done.returncode == 0
-  assert "2 settings x 2 seeds; 1 have ended already" in done.stderr
+  assert "(settings: 2, seeds: 2), 1 of them done before" in done.stderr
   assert starts("learning_rate=1/seed_1") == 2
   assert starts("learning_rate=1/seed_2") == 3
   assert [row[1] for row in table("summary.tsv")[1:]] == ["0.315", "0.115"]

@@ -90,13 +90,13 @@ def describe(
   text = f"{len(lengths)} examples, {np.mean(lengths):.1f} tokens on average"
   padded = _padding_share(lengths, [max_seq_length])
   if is_packed:
-    return f"{text}, packed ({padded:.1%} would be padding otherwise)"
+    return f"{text}, packed ({padded:.1%} is padding before)"
   if not bounds:
     return f"{text}, {padded:.1%} of what is computed is padding"
   return (
     f"{text}, cut to lengths {', '.join(map(str, bounds))}:"
     f" {_padding_share(lengths, bounds):.1%} of what is computed is padding"
-    f" ({padded:.1%} without)"
+    f" ({padded:.1%} at full length)"
   )
 
 

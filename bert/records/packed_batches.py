@@ -118,7 +118,7 @@ class Packer:
       raise ValueError(
         f"--packed_rows={self.rows}: a batch of {batch_size} sequences needs at"
         f" least {least * self.parts} rows of {self.row_length} positions"
-        f"{several}"
+        f"{several}: give more, or leave it out"
       )
     share = 1 - np.mean(expected) * places / (rows * self.row_length)
     logging.info(

@@ -110,9 +110,9 @@ def _fill(text, count, note, tokenizer):
   places = [i for i, token in enumerate(tokens, 1) if token == "[MASK]"]
   if not places:
     raise ValueError(
-      "the text has no [MASK]: write one in place of a word, as in"
-      f" {json.dumps(EXAMPLE)}; to score the text, give it as 'score', and to"
-      " ask whether another follows, give that as 'text_b'"
+      "the text has no [MASK]: replace a word with it to have the word"
+      f" predicted, as in {json.dumps(EXAMPLE)}; give the text as 'score' to"
+      " score it, or give 'text_a' and 'text_b' to ask whether b follows a"
     )
   window = _window(tokens, None, note, tokenizer, places)
   return [window], _Filled(count, len(places), tokenizer.inv_vocab)

@@ -71,9 +71,9 @@ class LossOptions(flags.Options):
 
   class_weights: str | None = flags.flag(
     None,
-    "Weigh each example's loss by its label. balanced: by N / (L * n) of a"
-    " label that n of N training examples have, where there are L labels; or a"
-    " file of lines 'label<TAB>weight'.",
+    "Weigh each example's loss by its label. balanced: a label that n of the N"
+    " training examples have weighs N / (L * n), with L labels in all; a file"
+    " of lines 'label<TAB>weight' gives other weights.",
     reads=True,
   )
   label_smoothing: float = flags.flag(

@@ -35,6 +35,8 @@ from bert.files import clock, reading
 from bert.training import endings, flags
 
 _TENSORFLOW = "2.15"
+# What absl says of a flag that is required.
+_MISSING = re.compile(r"Flag (--\w+) must have a value other than None")
 # Where a script's command line is read, and by which class.
 _PARSE = re.compile(r"if __name__ == '__main__':\n\s+entry\.parse\((\w+)\)")
 
@@ -116,7 +118,11 @@ def options_class_of(path: str) -> type:
 
 def flag_error(error: absl_flags.Error) -> str:
   """What is wrong with a flag, in one line."""
-  return f"error: {' '.join(str(error).split())} (--help shows all flags)"
+  text = " ".join(str(error).split())
+  missing = _MISSING.findall(text)
+  if missing:
+    text = f"give {', '.join(missing)}"
+  return f"error: {text} (--help shows all flags)"
 
 
 def refuse(words) -> None:

@@ -196,6 +196,8 @@ def _define_one(field, flag_values):
   given = {"flag_values": flag_values, "module_name": sys.argv[0]}
   name, default = field.name, field.default
   help_text, choices = field.metadata["help"], field.metadata["choices"]
+  if field.metadata["required"]:
+    help_text = f"Required. {help_text}"
   if choices:
     absl_flags.DEFINE_enum(name, default, list(choices), help_text, **given)
     return
@@ -406,7 +408,7 @@ class RunOptions(ModelOptions, DeviceOptions):
   )
   lr_schedule: str = flag(
     "linear",
-    "How the learning rate goes on after the W warm-up steps, in step s of T."
+    "What the learning rate does after the W warm-up steps, in step s of T."
     " linear: rate * (1 - s/T), as if it fell from step 0 on; constant: it"
     " stays; cosine: rate * (1 + cos(pi * (s-W)/(T-W))) / 2; inverse_sqrt: rate"
     " * sqrt(W/s), which does not reach 0.",
@@ -420,15 +422,14 @@ class RunOptions(ModelOptions, DeviceOptions):
   )
   adam_beta2: float = flag(
     0.999,
-    "Share of the average of squared gradients that each step keeps; with"
-    " adamw, adamw_corrected and lamb.",
+    "Decay rate of the average of squared gradients (beta2), for adamw,"
+    " adamw_corrected and lamb.",
     lower_bound=0.0,
     upper_bound=0.999999,  # float32 still tells it from 1
   )
   max_grad_norm: float = flag(
     1.0,
-    "Scale gradients down to this norm of all of them together. 0: leave them"
-    " as they are.",
+    "Clip the gradient to this global norm. 0: do not clip.",
     lower_bound=0.0,
   )
   reinit_layers: int = flag(
@@ -513,8 +514,8 @@ class FineTuningOptions(RunOptions, TextOptions):
   )
   warmup_proportion: float = flag(
     0.1,
-    "Share of the training steps in which the learning rate rises from 0. In"
-    " the other steps it falls back to 0.",
+    "Share of the training steps in which the learning rate rises from 0."
+    " --lr_schedule says what it does after that.",
     lower_bound=0.0,
     upper_bound=1.0,
   )
