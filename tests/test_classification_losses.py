@@ -131,8 +131,9 @@ def batch_loss(features, training):
   features = {name: tf.constant(rows) for name, rows in features.items()}
   features["input_mask"] = tf.ones([2, 8], tf.int32)
   outputs = task.scored(tensors, features)
-  (total,), (weight,) = outputs.loss_sums, task.loss_weights(features)
-  return value([total / weight, outputs.predictions["per_example_loss"]])
+  sums, weights = outputs.loss_sums, task.loss_weights(features)
+  terms = [total / weight for total, weight in zip(sums, weights, strict=True)]
+  return value([tf.add_n(terms), outputs.predictions["per_example_loss"]])
 
 
 def test_a_batch_is_divided_by_the_sum_of_its_weights():
@@ -158,8 +159,20 @@ def test_a_teacher_has_its_share_and_all_of_a_text_without_a_label():
   assert plain[0] == pytest.approx(LOG2)
   weighted = TrainingLoss((3.0, 0.5, 1.0), 0.0, 0.0, 0.25, 1.0)
   loss, _ = batch_loss(features, weighted)
-  # The weight is the label's; a text without one weighs 1.
-  assert loss == pytest.approx((2.75 * LOG2 + LOG2) / 4)
+  # The weight is the label's only, and there a text without one weighs 1:
+  # 3/4 * 3 log 2 over 3 + 1. The teacher: 1/4 * 2 log 2 + log 2 over 2.
+  assert loss == pytest.approx(2.25 / 4 * LOG2 + 1.5 / 2 * LOG2)
+
+
+def test_only_the_proportions_of_class_weights_count_beside_a_teacher():
+  features = {
+    "label_ids": [0, 1],
+    "teacher_probabilities": [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+  }
+  # The labels cost log 2 and 2 log 2, the teacher 2 log 2 and log 2.
+  for weight in (1.0, 10.0):
+    training = TrainingLoss((weight,) * 3, distillation_weight=0.5)
+    assert batch_loss(features, training)[0] == pytest.approx(1.5 * LOG2)
 
 
 # ----------------------------------------------------------------- weights
