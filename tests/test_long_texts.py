@@ -222,6 +222,8 @@ def test_a_flag_that_is_not_given_is_as_it_was_trained():
   assert find_long_texts(options()) == packing.CUT
   assert find_long_texts(options(long_texts="windows")) == every(8)
   assert find_long_texts(options(), every(5, "max")) == every(5, "max")
+  assert find_long_texts(options(), every(14)) == every(14)
+  assert find_long_texts(options(), every(15)) == every(8)  # would skip tokens
   found = find_long_texts(options(window_pooling="max"), every(5))
   assert found == every(5, "max")
   assert find_long_texts(options(long_texts="cut"), every(5)) == packing.CUT
