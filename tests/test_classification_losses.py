@@ -13,7 +13,7 @@ from helpers import ROOT, write
 import modeling
 import run_classifier
 import tokenization
-from bert.tasks import classification
+from bert.tasks import classification, layers
 from bert.tasks import classification_targets as targets
 from bert.tasks.classification import TrainingLoss
 
@@ -346,6 +346,14 @@ def test_poolings_leave_padding_out():
       pooled["first_last_mean"][row], both, rtol=1e-4, atol=1e-6
     )
   assert not np.allclose(pooled["first_last_mean"], pooled["mean"], atol=1e-2)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_a_text_that_fills_up_a_batch_has_zeros(pooling):
+  vectors = tf.constant([[[3.0], [1.0]], [[5.0], [7.0]]])
+  found = value(layers.pool(vectors, tf.constant([[1, 1], [0, 0]]), pooling))
+  assert found[0] == (2.0 if pooling == "mean" else 3.0)
+  assert found[1] == 0.0  # a product with weights stays finite
 
 
 def test_a_note_names_a_pooling():
