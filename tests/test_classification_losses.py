@@ -449,6 +449,20 @@ def test_probabilities_train_and_are_scored_by_plain_cross_entropy(tmp_path):
   kept = json.loads((tmp_path / "out" / "task.json").read_text())
   assert kept["labels"] == ["no", "yes"]
   assert kept["pooling"] == "first_last_mean"
+  # Without the flag, the folder goes on as it was trained.
+  flags = ("--label_columns=no,yes", "--do_predict")
+  done = run(tmp_path / "out", tmp_path / "data", *flags)
+  assert done.returncode == 0, done.stderr
+  found = (tmp_path / "out" / "test_results.tsv").read_text()
+  np.testing.assert_allclose(
+    [[float(x) for x in line.split()] for line in found.splitlines()],
+    probabilities,
+    rtol=1e-5,
+  )
+  done = run(tmp_path / "out", tmp_path / "data", *flags, "--pooling=cls")
+  assert (
+    "the trained model has pooling first_last_mean, and now it is cls"
+  ) in done.stderr
 
 
 @pytest.mark.parametrize(
