@@ -576,7 +576,7 @@ def _make_input(job, examples, name, is_training):
     [dataclasses.astuple(example) for example in examples],
     [note.labels, note.label_type, num_features],
     [note.max_seq_length, note.do_lower_case, tokenizer.vocab],
-    dataclasses.astuple(note.reading),
+    [note.long_texts, note.doc_stride],
   )
   records = record_files.cached_records(
     output_file,

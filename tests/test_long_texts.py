@@ -320,6 +320,10 @@ def test_windows_train_and_texts_are_scored(tmp_path):
   done = classify(tmp_path)
   assert "predict: 4 texts, 8 windows" in done.stderr
   assert (out / "predictions.tsv").read_text().splitlines() == lines
+  made = (out / "eval.tf_record").stat().st_mtime_ns
+  done = classify(tmp_path, "--window_pooling=max")  # of the same records
+  assert done.returncode == 0, done.stderr
+  assert (out / "eval.tf_record").stat().st_mtime_ns == made
   done = classify(tmp_path, "--long_texts=cut")
   scores = json.loads((out / "eval_results.json").read_text())
   assert scores["eval_accuracy"] == 0.75  # the long texts are the same
