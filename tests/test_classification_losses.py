@@ -280,6 +280,18 @@ def test_a_teacher_is_joined_by_id_and_label(tmp_path):
   assert second.label_probabilities == [0.0, 0.0]
 
 
+def test_a_teachers_logits_become_probabilities(tmp_path):
+  # The second row alone could be probabilities.
+  text = HEADER + "0\tyes\t800\t799\n1\tno\t0.25\t0.75\n"
+  first, second = taught(tmp_path, text, labelled("yes", None))
+  odds = [1.0, math.e]
+  np.testing.assert_allclose(
+    first.teacher_probabilities, np.divide(odds, sum(odds))
+  )
+  no, yes = second.teacher_probabilities
+  assert math.log(no / yes) == pytest.approx(0.5)
+
+
 def test_without_ids_a_teacher_is_joined_by_row(tmp_path):
   examples = labelled("yes", "no")
   examples[0].guid, examples[1].guid = "train-1", "train-2"
