@@ -131,6 +131,7 @@ def custom_task(options: Options, kept: ClassifierNote | None) -> Dataset:
     text_a=options.text_a_column,
     text_b=options.text_b_column,
     label=options.label_column,
+    has_usual_label="label_column" not in options.given,
     has_header=options.has_header,
     template=options.text_template,
     features=options.feature_columns,

@@ -402,12 +402,9 @@ TEXTS = ["good day", "bad one", "awful week", "happy two"]
 @pytest.mark.slow
 def test_a_student_learns_unlabelled_texts_from_its_teacher(tmp_path):
   truth = ["nice", "nasty", "nasty", "nice"]
-  rows = [f"{i}\t{text}\t\n" for i, text in enumerate(TEXTS)]
-  write(tmp_path / "data" / "train.tsv", "id\ttext\tlabel\n" + "".join(rows))
-  write(
-    tmp_path / "data" / "test.tsv",
-    "id\ttext\n" + "".join(rows).replace("\t\n", "\n"),
-  )
+  rows = [f"{i}\t{text}\n" for i, text in enumerate(TEXTS)]
+  for name in ("train", "test"):
+    write(tmp_path / "data" / f"{name}.tsv", "id\ttext\n" + "".join(rows))
   lines = [
     f"{i}\t{label}\t{0.9 if label == 'nice' else 0.1}\t"
     f"{0.1 if label == 'nice' else 0.9}\n"
@@ -423,6 +420,7 @@ def test_a_student_learns_unlabelled_texts_from_its_teacher(tmp_path):
     *("--id_column=id", f"--teacher_predictions={path}", "--temperature=1"),
   )
   assert done.returncode == 0, done.stderr
+  assert "train: no column 'label', so no text has a label" in done.stderr
   found = (tmp_path / "out" / "predictions.tsv").read_text().splitlines()
   assert found[0] == "id\tlabel\tnice\tnasty"
   for line, label in zip(found[1:], truth):
@@ -430,6 +428,12 @@ def test_a_student_learns_unlabelled_texts_from_its_teacher(tmp_path):
     assert values[1] == label
     nice = 0.9 if label == "nice" else 0.1
     assert float(values[2]) == pytest.approx(nice, abs=0.07)
+  done = run(
+    *(tmp_path / "other", tmp_path / "data", "--do_train", "--id_column=id"),
+    *(f"--teacher_predictions={path}", "--label_column=lable"),
+  )
+  assert done.returncode == 1
+  assert "train.tsv:2: no column 'lable'" in done.stderr
 
 
 @pytest.mark.slow
