@@ -41,11 +41,11 @@ class Options(
     required=True,
   )
   xnli_language: str = flags.flag("zh", "xnli: language of the files.")
-  pooling: str = flags.flag(
-    "cls",
-    "What is classified. cls: the pooler's vector of [CLS]; mean or max: of the"
-    " last layer's vectors, over all tokens but padding; first_last_mean: the"
-    " mean over the tokens of the first and the last layer.",
+  pooling: str | None = flags.flag(
+    None,
+    "What is classified. cls (the default): the pooler's vector of [CLS]; mean"
+    " or max: of the last layer's vectors, over all tokens but padding;"
+    " first_last_mean: of the mean of the first and the last layer's vectors.",
     choices=("cls", "mean", "max", "first_last_mean"),
   )
   max_train_examples: int | None = flags.flag(
@@ -131,6 +131,7 @@ def custom_task(options: Options, kept: ClassifierNote | None) -> Dataset:
     text_a=options.text_a_column,
     text_b=options.text_b_column,
     label=options.label_column,
+    has_usual_label="label_column" not in options.given,
     has_header=options.has_header,
     template=options.text_template,
     features=options.feature_columns,
@@ -455,7 +456,7 @@ def make_note(
     do_lower_case=options.do_lower_case,
     max_seq_length=options.max_seq_length,
     second_text=task.columns.text_b is not None,
-    pooling=options.pooling,
+    pooling=options.pooling or (kept.pooling if kept else "cls"),
     long_texts=long_texts.kind,
     doc_stride=long_texts.doc_stride,
     window_pooling=long_texts.pooling,
@@ -576,7 +577,7 @@ def _make_input(job, examples, name, is_training):
     [dataclasses.astuple(example) for example in examples],
     [note.labels, note.label_type, num_features],
     [note.max_seq_length, note.do_lower_case, tokenizer.vocab],
-    dataclasses.astuple(note.reading),
+    [note.long_texts, note.doc_stride],
   )
   records = record_files.cached_records(
     output_file,

@@ -13,7 +13,7 @@ from helpers import ROOT, write
 import modeling
 import run_classifier
 import tokenization
-from bert.tasks import classification
+from bert.tasks import classification, layers
 from bert.tasks import classification_targets as targets
 from bert.tasks.classification import TrainingLoss
 
@@ -131,8 +131,9 @@ def batch_loss(features, training):
   features = {name: tf.constant(rows) for name, rows in features.items()}
   features["input_mask"] = tf.ones([2, 8], tf.int32)
   outputs = task.scored(tensors, features)
-  (total,), (weight,) = outputs.loss_sums, task.loss_weights(features)
-  return value([total / weight, outputs.predictions["per_example_loss"]])
+  sums, weights = outputs.loss_sums, task.loss_weights(features)
+  terms = [total / weight for total, weight in zip(sums, weights, strict=True)]
+  return value([tf.add_n(terms), outputs.predictions["per_example_loss"]])
 
 
 def test_a_batch_is_divided_by_the_sum_of_its_weights():
@@ -158,8 +159,20 @@ def test_a_teacher_has_its_share_and_all_of_a_text_without_a_label():
   assert plain[0] == pytest.approx(LOG2)
   weighted = TrainingLoss((3.0, 0.5, 1.0), 0.0, 0.0, 0.25, 1.0)
   loss, _ = batch_loss(features, weighted)
-  # The weight is the label's; a text without one weighs 1.
-  assert loss == pytest.approx((2.75 * LOG2 + LOG2) / 4)
+  # The weight is the label's only, and there a text without one weighs 1:
+  # 3/4 * 3 log 2 over 3 + 1. The teacher: 1/4 * 2 log 2 + log 2 over 2.
+  assert loss == pytest.approx(2.25 / 4 * LOG2 + 1.5 / 2 * LOG2)
+
+
+def test_only_the_proportions_of_class_weights_count_beside_a_teacher():
+  features = {
+    "label_ids": [0, 1],
+    "teacher_probabilities": [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+  }
+  # The labels cost log 2 and 2 log 2, the teacher 2 log 2 and log 2.
+  for weight in (1.0, 10.0):
+    training = TrainingLoss((weight,) * 3, distillation_weight=0.5)
+    assert batch_loss(features, training)[0] == pytest.approx(1.5 * LOG2)
 
 
 # ----------------------------------------------------------------- weights
@@ -267,6 +280,18 @@ def test_a_teacher_is_joined_by_id_and_label(tmp_path):
   assert second.label_probabilities == [0.0, 0.0]
 
 
+def test_a_teachers_logits_become_probabilities(tmp_path):
+  # The second row alone could be probabilities.
+  text = HEADER + "0\tyes\t800\t799\n1\tno\t0.25\t0.75\n"
+  first, second = taught(tmp_path, text, labelled("yes", None))
+  odds = [1.0, math.e]
+  np.testing.assert_allclose(
+    first.teacher_probabilities, np.divide(odds, sum(odds))
+  )
+  no, yes = second.teacher_probabilities
+  assert math.log(no / yes) == pytest.approx(0.5)
+
+
 def test_without_ids_a_teacher_is_joined_by_row(tmp_path):
   examples = labelled("yes", "no")
   examples[0].guid, examples[1].guid = "train-1", "train-2"
@@ -335,6 +360,14 @@ def test_poolings_leave_padding_out():
   assert not np.allclose(pooled["first_last_mean"], pooled["mean"], atol=1e-2)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_a_text_that_fills_up_a_batch_has_zeros(pooling):
+  vectors = tf.constant([[[3.0], [1.0]], [[5.0], [7.0]]])
+  found = value(layers.pool(vectors, tf.constant([[1, 1], [0, 0]]), pooling))
+  assert found[0] == (2.0 if pooling == "mean" else 3.0)
+  assert found[1] == 0.0  # a product with weights stays finite
+
+
 def test_a_note_names_a_pooling():
   assert note().pooling == "cls"  # of folders from before there was a choice
   with pytest.raises(ValueError, match="pooling 'sum' is none of cls, mean"):
@@ -369,12 +402,9 @@ TEXTS = ["good day", "bad one", "awful week", "happy two"]
 @pytest.mark.slow
 def test_a_student_learns_unlabelled_texts_from_its_teacher(tmp_path):
   truth = ["nice", "nasty", "nasty", "nice"]
-  rows = [f"{i}\t{text}\t\n" for i, text in enumerate(TEXTS)]
-  write(tmp_path / "data" / "train.tsv", "id\ttext\tlabel\n" + "".join(rows))
-  write(
-    tmp_path / "data" / "test.tsv",
-    "id\ttext\n" + "".join(rows).replace("\t\n", "\n"),
-  )
+  rows = [f"{i}\t{text}\n" for i, text in enumerate(TEXTS)]
+  for name in ("train", "test"):
+    write(tmp_path / "data" / f"{name}.tsv", "id\ttext\n" + "".join(rows))
   lines = [
     f"{i}\t{label}\t{0.9 if label == 'nice' else 0.1}\t"
     f"{0.1 if label == 'nice' else 0.9}\n"
@@ -390,6 +420,7 @@ def test_a_student_learns_unlabelled_texts_from_its_teacher(tmp_path):
     *("--id_column=id", f"--teacher_predictions={path}", "--temperature=1"),
   )
   assert done.returncode == 0, done.stderr
+  assert "train: no column 'label', so no text has a label" in done.stderr
   found = (tmp_path / "out" / "predictions.tsv").read_text().splitlines()
   assert found[0] == "id\tlabel\tnice\tnasty"
   for line, label in zip(found[1:], truth):
@@ -397,6 +428,12 @@ def test_a_student_learns_unlabelled_texts_from_its_teacher(tmp_path):
     assert values[1] == label
     nice = 0.9 if label == "nice" else 0.1
     assert float(values[2]) == pytest.approx(nice, abs=0.07)
+  done = run(
+    *(tmp_path / "other", tmp_path / "data", "--do_train", "--id_column=id"),
+    *(f"--teacher_predictions={path}", "--label_column=lable"),
+  )
+  assert done.returncode == 1
+  assert "train.tsv:2: no column 'lable'" in done.stderr
 
 
 @pytest.mark.slow
@@ -428,6 +465,20 @@ def test_probabilities_train_and_are_scored_by_plain_cross_entropy(tmp_path):
   kept = json.loads((tmp_path / "out" / "task.json").read_text())
   assert kept["labels"] == ["no", "yes"]
   assert kept["pooling"] == "first_last_mean"
+  # Without the flag, the folder goes on as it was trained.
+  flags = ("--label_columns=no,yes", "--do_predict")
+  done = run(tmp_path / "out", tmp_path / "data", *flags)
+  assert done.returncode == 0, done.stderr
+  found = (tmp_path / "out" / "test_results.tsv").read_text()
+  np.testing.assert_allclose(
+    [[float(x) for x in line.split()] for line in found.splitlines()],
+    probabilities,
+    rtol=1e-5,
+  )
+  done = run(tmp_path / "out", tmp_path / "data", *flags, "--pooling=cls")
+  assert (
+    "the trained model has pooling first_last_mean, and now it is cls"
+  ) in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,8 @@ def test_a_flag_that_is_not_given_is_as_it_was_trained():
   assert find_long_texts(options()) == packing.CUT
   assert find_long_texts(options(long_texts="windows")) == every(8)
   assert find_long_texts(options(), every(5, "max")) == every(5, "max")
+  assert find_long_texts(options(), every(14)) == every(14)
+  assert find_long_texts(options(), every(15)) == every(8)  # would skip tokens
   found = find_long_texts(options(window_pooling="max"), every(5))
   assert found == every(5, "max")
   assert find_long_texts(options(long_texts="cut"), every(5)) == packing.CUT
@@ -318,6 +320,10 @@ def test_windows_train_and_texts_are_scored(tmp_path):
   done = classify(tmp_path)
   assert "predict: 4 texts, 8 windows" in done.stderr
   assert (out / "predictions.tsv").read_text().splitlines() == lines
+  made = (out / "eval.tf_record").stat().st_mtime_ns
+  done = classify(tmp_path, "--window_pooling=max")  # of the same records
+  assert done.returncode == 0, done.stderr
+  assert (out / "eval.tf_record").stat().st_mtime_ns == made
   done = classify(tmp_path, "--long_texts=cut")
   scores = json.loads((out / "eval_results.json").read_text())
   assert scores["eval_accuracy"] == 0.75  # the long texts are the same

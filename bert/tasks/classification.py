@@ -320,7 +320,7 @@ class Classification(task.Task):
       )
     else:
       losses = LOSSES[self.note.label_type](tensors["logits"], labels)
-    trained = losses
+    trained = [losses]
     if self._training:
       trained = self._training_losses(tensors["logits"], features)
     of_windows = {}
@@ -340,7 +340,7 @@ class Classification(task.Task):
         "label_ids": labels,
         **of_windows,
       },
-      loss_sums=[tf.reduce_sum(trained)],
+      loss_sums=[tf.reduce_sum(values) for values in trained],
       metric_fn=(
         _single_label_metrics
         if self.note.label_type == "single"
@@ -356,24 +356,34 @@ class Classification(task.Task):
     return tf.one_hot(features["label_ids"], len(self.note.labels))
 
   def _training_losses(self, logits, features):
-    """The loss of each row, float32 [B]: of its label and of its teacher."""
+    """The losses of each row, float32 [B]: of its label and of its teacher.
+
+    Class weights are of labels only, so each has its own entry of
+    `loss_weights`.
+    """
     targets = self._targets(features)
     losses = label_loss(logits, targets, self._training)
     if "teacher_probabilities" not in features:
-      return losses
+      return [losses]
     share = self._training.distillation_weight
     has_label = tf.reduce_sum(targets, axis=-1) > 0.0
     shares = tf.where_v2(has_label, share, 1.0)
-    return (1.0 - shares) * losses + shares * distillation_loss(
+    taught = distillation_loss(
       logits, features["teacher_probabilities"], self._training.temperature
     )
+    return [(1.0 - shares) * losses, shares * taught]
 
   def loss_weights(self, features):
-    """The number of examples, or with class weights the sum of theirs."""
-    if not self._training or not self._training.class_weights:
-      return super().loss_weights(features)
+    """The number of examples, or with class weights the sum of theirs; and
+    with a teacher the number of examples."""
+    (of_labels,) = sizes = super().loss_weights(features)
+    if not self._training:
+      return sizes
     weights = self._training.class_weights
-    return (tf.reduce_sum(row_weights(self._targets(features), weights)),)
+    if weights:
+      of_labels = tf.reduce_sum(row_weights(self._targets(features), weights))
+    has_teacher = "teacher_probabilities" in features
+    return (of_labels, *sizes) if has_teacher else (of_labels,)
 
   def inputs(self):
     """`features`, float32 [B, F], holds the numbers as they are."""

@@ -61,7 +61,8 @@ class Columns:
   features: Sequence[int | str] = ()
   label_separator: str | None = None  # a row has several labels
   label_probabilities: Sequence[int | str] = ()  # instead of label
-  label_is_optional: bool = False
+  label_is_optional: bool = False  # its cell may be empty
+  has_usual_label: bool = False  # if optional, its column may be missing too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +186,11 @@ def create_examples(
   columns, header, lines = task.columns_of(set_type), (), list(lines)
   if columns.has_header and lines and not isinstance(lines[0], Mapping):
     header, *lines = lines
+  if _lacks_label(columns, header, lines):
+    logging.warning(
+      f"{set_type}: no column {columns.label!r}, so no text has a label"
+    )
+    columns = dataclasses.replace(columns, label=None)
   examples, skipped = [], []
   for number, row in enumerate(lines, int(columns.has_header)):
     guid = f"{set_type}-{number}"
@@ -206,6 +212,16 @@ def create_examples(
       f"left out {len(skipped)} broken rows, the first is {skipped[0]}"
     )
   return examples
+
+
+def _lacks_label(columns, header, lines):
+  """Whether there is no column of labels, and there need be none."""
+  if not (columns.label_is_optional and columns.has_usual_label):
+    return False
+  rows = [header] if header else lines
+  return columns.label is not None and all(
+    columns.label not in row for row in rows
+  )
 
 
 def _value_of(where, row, header, column):

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from absl import logging
 
 from bert.records import tables
 from bert.tasks.classification import TrainingLoss
@@ -172,11 +173,14 @@ class Teacher:
 def read_teacher(path: str) -> Teacher:
   """Reads predictions.tsv of a model of single labels.
 
+  If any number in the file is below 0 or over 1, all are logits, and their
+  softmax is taken.
+
   Raises:
     ValueError: it is not such a file, or an id comes twice.
   """
-  rows = (row for _, row in tables.read_rows(path, is_json=False))
-  header = next(rows, [])
+  lines = (row for _, row in tables.read_rows(path, is_json=False))
+  header = next(lines, [])
   labels, found = list(header[2:]), {}
   if list(header[:2]) != ["id", "label"] or len(labels) < 2:
     raise ValueError(
@@ -184,15 +188,34 @@ def read_teacher(path: str) -> Teacher:
       " and the names of labels: give predictions.tsv of a model that predicts"
       " one label per text"
     )
-  for row in rows:
+  for row in lines:
     if len(row) != len(header):
       raise ValueError(
         f"{row.where}: {len(row)} columns, but the header has {len(header)}"
       )
     if row[0] in found:
       raise ValueError(f"{row.where}: the id {row[0]!r} is there twice")
-    found[row[0]] = distribution(row.where, row[2:], labels)
-  return Teacher(path, labels, found)
+    found[row[0]] = (
+      row.where,
+      [
+        tables.number(value, f"{row.where}: column {name!r}")
+        for name, value in zip(labels, row[2:])
+      ],
+    )
+  if any(not 0.0 <= x <= 1.0 for _, values in found.values() for x in values):
+    logging.info(f"{path}: not all numbers are from 0 to 1, so they are logits")
+    rows = {guid: _softmax(values) for guid, (_, values) in found.items()}
+  else:
+    rows = {
+      guid: distribution(where, values, labels)
+      for guid, (where, values) in found.items()
+    }
+  return Teacher(path, labels, rows)
+
+
+def _softmax(logits):
+  odds = np.exp(np.subtract(logits, max(logits)))
+  return (odds / odds.sum()).tolist()
 
 
 def check_labels(teacher: Teacher, labels: Sequence[str]) -> None:

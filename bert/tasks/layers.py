@@ -46,7 +46,8 @@ def pool(layer, input_mask, pooling: str):
 
   Args:
     layer: float32 [B, S, D].
-    input_mask: int32 [B, S], 0 for padding, which does not count.
+    input_mask: int32 [B, S], 0 for padding, which does not count. A text of
+      padding only, which fills up a batch, has zeros.
     pooling: "cls", the first token's; "mean" or "max" over the tokens; or
       "none", to keep all vectors.
 
@@ -59,8 +60,10 @@ def pool(layer, input_mask, pooling: str):
     return layer[:, 0, :]
   mask = tf.cast(input_mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
   if pooling == "mean":
-    return tf.reduce_sum(layer * mask, 1) / tf.reduce_sum(mask, 1)
-  return tf.reduce_max(tf.where_v2(mask > 0.0, layer, layer.dtype.min), 1)
+    total, size = tf.reduce_sum(layer * mask, 1), tf.reduce_sum(mask, 1)
+    return tf.math.divide_no_nan(total, size)
+  found = tf.reduce_max(tf.where_v2(mask > 0.0, layer, layer.dtype.min), 1)
+  return found * tf.reduce_max(mask, 1)
 
 
 def cross_entropy(logits, labels):

@@ -67,7 +67,9 @@ def find_long_texts(
       f"--max_seq_length={length} is too short for --long_texts=windows: give"
       f" at least {_SHORTEST}"
     )
-  stride = options.doc_stride or kept.doc_stride or length // 2
+  stride = options.doc_stride or kept.doc_stride
+  if "doc_stride" not in given and not 0 < stride <= length - 2:
+    stride = length // 2  # none is kept, or one for a greater length
   if stride > length - 2:
     raise ValueError(
       f"--doc_stride={stride} is over the {length - 2} tokens of a text that a"
