@@ -148,7 +148,7 @@ def test_records_are_made_again_where_they_would_differ(monkeypatch):
   monkeypatch.setattr(runs, "record_path", lambda options, name: name)
   monkeypatch.setattr(runs, "make_input_fn", lambda *_: None)
   monkeypatch.setattr(
-    record_files, "cached_records", lambda path, mark, write: marks.append(mark)
+    record_files, "cached_records", lambda path, mark, *_: marks.append(mark)
   )
 
   def add_mark(is_training=True, vocab=("a",), texts=("b",), **changed):
