@@ -78,7 +78,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make lint        check style and formatting"
 	@echo "make bench       measure speed (BENCH_TEXT=file BENCH_VOCAB=file)"
-	@echo "make faults      kill scripts, damage their files, fill disks: 26 minutes"
+	@echo "make faults      kill scripts, damage their files, fill disks: 34 minutes"
 	@echo "make clean       remove .venv and everything else that make created"
 
 quickstart: $(INSTALLED)

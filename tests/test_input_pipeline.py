@@ -241,10 +241,10 @@ def test_describe_gives_the_share_of_padding():
   ("is_training", "train_batch_size", "price", "bounds"),
   [
     (False, 6, 0, [8, 16]),
-    (True, 5, 0, [8, 16]),  # both have 5 examples
-    (True, 6, 0, [16]),
-    (True, 5, 39, [8, 16]),  # 120 + 2 * 39 positions, or 160 + 39
-    (True, 5, 41, [16]),
+    (True, 1, 0, [8, 16]),  # both have 5 examples, which is over 4 batches
+    (True, 2, 0, [16]),
+    (True, 1, 39, [8, 16]),  # 120 + 2 * 39 positions, or 160 + 39
+    (True, 1, 41, [16]),
   ],
 )
 def test_auto_bounds_follow_from_the_records(

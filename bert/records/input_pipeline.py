@@ -315,8 +315,8 @@ def batch_input_fn(
   """
   longest = schema["input_ids"].shape[-1]
   if buckets == "auto":
-    # In training, a bucket should fill up in each epoch.
-    fewest = train_batch_size if is_training else 1
+    # In training, an example should meet others of its length in each epoch.
+    fewest = 4 * train_batch_size if is_training else 1
     buckets = bucket_bounds(
       records.lengths, longest, fewest, bucket_price=bucket_price
     )
