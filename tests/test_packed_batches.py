@@ -568,7 +568,7 @@ def test_two_devices_train_and_predict_with_packed_sequences(
   )
   assert done.returncode == 0, done.stderr
   assert "train: 64 examples, 7.0 tokens on average, packed (42" in done.stderr
-  assert "packed: 64 sequences in 4" in done.stderr
+  assert "packed: 64 sequences in 52 rows of 12" in done.stderr
   assert done.stderr.count("predicted 20 examples") == 2
   assert len(losses(padded)) == 4
   np.testing.assert_allclose(losses(folder), losses(padded), rtol=1e-5)
