@@ -256,7 +256,9 @@ def add_teacher(
     if guid not in teacher.rows:
       raise ValueError(
         f"--teacher_predictions={teacher.path} has no row with the id {guid!r}"
-        f" of a training example: {example.text_a!r:.60}"
+        f" of a training example: {example.text_a!r:.60}; it has ids such as"
+        f" {next(iter(teacher.rows), None)!r}. Join them by --id_column, or"
+        " give predictions of the training file, as docs/classification.md says"
       )
     row = teacher.rows[guid]
     example.teacher_probabilities = [row[place] for place in order]

@@ -379,8 +379,9 @@ class RunOptions(ModelOptions, DeviceOptions):
   pack_sequences: bool = flag(
     False,
     "Put several sequences in one row of --max_seq_length positions, with"
-    " attention within each: the same losses and predictions with little"
-    " padding, in static shapes. For TPU and GPU, instead of --length_buckets.",
+    " attention within each: the same losses (of questions, as without padding)"
+    " and predictions with little padding, in static shapes. For TPU and GPU,"
+    " instead of --length_buckets.",
   )
   packed_rows: int = flag(
     0,
@@ -528,8 +529,9 @@ class FineTuningOptions(RunOptions, TextOptions):
   )
   records_dir: str | None = flag(
     None,
-    "Folder in which runs share the training and evaluation records that they"
-    " make: a run whose records would be the same takes those that are there.",
+    "Folder in which runs share the records that they keep (not those of"
+    " run_tagger.py, nor those to predict of run_squad.py): a run whose records"
+    " would be the same takes those that are there.",
   )
 
 
