@@ -66,7 +66,7 @@ def check_options(
   _check_batch_split(options)
   if options.use_xla and options.distribution != "none":
     raise ValueError(
-      f"--use_xla compiles the step of one device: leave it out with"
+      "--use_xla compiles the step of one device: leave it out with"
       f" --distribution={options.distribution}"
     )
   _check_packing(options)
