@@ -14,8 +14,8 @@ import tensorflow.compat.v1 as tf
 def one_pass(function):
   """Gives an element-wise function the argument `compiled`, before the others.
 
-  Compiled by XLA, for a CPU or a GPU, the function reads and writes memory once.
-  A chain of TensorFlow's ops does it once per op.
+  Compiled by XLA, the function reads and writes memory once, on a CPU and on a
+  GPU. A chain of TensorFlow's ops does it once per op.
   """
 
   @functools.wraps(function)
