@@ -225,6 +225,10 @@ class Answering(task.Task):
     )
     return answers.prediction_fields(prediction)
 
+  def decision(self, answer):
+    """The text of the answer."""
+    return answer["text"]
+
 
 def _mean_loss(losses):
   return {"eval_loss": tf.metrics.mean(losses)}
