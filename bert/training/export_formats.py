@@ -363,7 +363,7 @@ def _to_onnx(model, plan):
 
 def _halve_weights(proto):
   """Stores weights as float16; the model makes them float32 as it is loaded."""
-  from onnx import TensorProto, helper, numpy_helper
+  from onnx import helper, numpy_helper, TensorProto
 
   casts = []
   for weight in proto.graph.initializer:
