@@ -156,7 +156,7 @@ def test_smaller_weights_keep_the_labels(format_name, trained_folder, tmp_path):
     differences[quantize] = found.difference
   assert sizes["none"] > 4 * 75_000 * 0.9
   assert sizes["float16"] < 0.6 * sizes["none"]
-  assert sizes["int8"] < 0.4 * sizes["none"]
+  assert sizes["int8"] < 0.6 * sizes["none"]
   assert differences["none"] < 1e-5 < differences["float16"] < 0.01
   assert differences["float16"] < differences["int8"] < 0.2
 
@@ -204,11 +204,11 @@ def test_what_tflite_cannot_hold_is_told(classifier, tmp_path, monkeypatch):
     *(f"--export_dir={tmp_path}/out", "--format=tflite"),
   )
   assert done.returncode == 1
-  assert done.stderr.endswith(
+  assert done.stderr == (
     "error: --format=tflite: TFLite can't hold this classifier model"
     " (MatrixDeterminant): --format=saved_model or onnx can\n"
   )
-  assert not list((tmp_path / "out").iterdir())
+  assert not (tmp_path / "out").exists()
 
 
 def test_flags_that_do_not_fit(squad_model, tmp_path, monkeypatch):
@@ -217,7 +217,8 @@ def test_flags_that_do_not_fit(squad_model, tmp_path, monkeypatch):
   def error(*arguments):
     done = helpers.run(export_model, *folders, *arguments)
     assert done.returncode == 1 and not (tmp_path / "out").exists()
-    return done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
 
   assert error("--quantize=int8").startswith(
     "error: --quantize=int8 is for --format=tflite and onnx"
@@ -234,7 +235,7 @@ def test_flags_that_do_not_fit(squad_model, tmp_path, monkeypatch):
   )
   assert "--export_batch is for --format=tflite" in (error("--export_batch=1"))
   assert "--check_file=x needs --check" in error(tflite, "--check_file=x")
-  assert "--format=onnx" in error("--format=torch")
+  assert "one of <saved_model|tflite|onnx>" in error("--format=torch")
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
   assert error("--format=onnx").startswith(
     "error: --format=onnx needs onnx, tf2onnx, onnxruntime: pip install"
@@ -265,7 +266,7 @@ def test_ctrl_c_leaves_no_part(classifier, tmp_path, monkeypatch):
     *(export_model, f"--model_dir={classifier()}"),
     *(f"--export_dir={tmp_path}/out", "--format=tflite"),
   )
-  assert done.returncode == 130 and not list((tmp_path / "out").iterdir())
+  assert done.returncode == 130 and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import logging as python_logging
 import os
 import re
 import tempfile
@@ -30,7 +31,7 @@ from tensorflow.python.eager import context
 
 from bert.files import writing
 from bert.records import text_graph
-from bert.training import trained_model
+from bert.training import messages, trained_model
 
 TFLITE_FILE, ONNX_FILE = "model.tflite", "model.onnx"
 _ONNX_PACKAGES = ("onnx", "tf2onnx", "onnxruntime")
@@ -38,7 +39,7 @@ _OPSET = 17  # of ONNX: the newest that onnxruntime 1.13 and later read
 _LEAST_HALVED = 1024  # numbers; smaller weights stay float32 in an ONNX file
 _SERVING = tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 # How TFLite's converter names an op that TFLite does not have.
-_MISSING_OPS = re.compile(r"(?:Flex ops|Custom ops): ([^\n]+)")
+_MISSING_OPS = re.compile(r"(?:TF Select|Custom) ops: ([^\n]+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,23 +184,10 @@ def _call_of(session, signature):
 # ------------------------------------------------- graphs of ids and numbers
 
 
-@contextlib.contextmanager
-def _functional_loops():
-  """Has loops built as functions, which the other formats can have."""
-  before = tf.control_flow_v2_enabled()
-  tf.enable_control_flow_v2()
-  try:
-    yield
-  finally:
-    if not before:
-      tf.disable_control_flow_v2()
-
-
 def _tensors(model, plan):
   """The inputs and the outputs that are numbers, {name: tensor} each."""
-  with _functional_loops():
-    inputs = trained_model.placeholders(model.task, plan.batch, plan.length)
-    served = trained_model.predictions(model, inputs)
+  inputs = trained_model.placeholders(model.task, plan.batch, plan.length)
+  served = trained_model.predictions(model, inputs)
   outputs = {
     name: tensor for name, tensor in served.items() if tensor.dtype != tf.string
   }
@@ -223,6 +211,17 @@ def _write_small_files(model, folder):
     writing.write_lines(os.path.join(folder, "labels.txt"), labels)
 
 
+@contextlib.contextmanager
+def _quietly():
+  """Hides what converters tell their developers; errors are raised anyway."""
+  python_logging.disable(python_logging.WARNING)
+  try:
+    with messages.hidden_stderr():
+      yield
+  finally:
+    python_logging.disable(python_logging.NOTSET)
+
+
 def _write_bytes(path, content):
   with tf.io.gfile.GFile(path, "wb") as writer:
     writer.write(content)
@@ -233,15 +232,30 @@ def _write_bytes(path, content):
 
 def _save_tflite(model, folder, plan):
   def make():
-    signature = tf.saved_model.predict_signature_def(*_tensors(model, plan))
+    with _functional_loops():
+      inputs, outputs = _tensors(model, plan)
+    signature = tf.saved_model.predict_signature_def(inputs, outputs)
     return {_SERVING: signature}
 
   with tempfile.TemporaryDirectory() as temporary:
     source = os.path.join(temporary, "saved_model")
     _write_saved_model(model, source, make)
-    content = _to_tflite(source, plan, model.task.name)
+    with _quietly():
+      content = _to_tflite(source, plan, model.task.name)
   _write_small_files(model, folder)
   _write_bytes(os.path.join(folder, TFLITE_FILE), content)
+
+
+@contextlib.contextmanager
+def _functional_loops():
+  """Has loops built as functions, the only loops that TFLite can hold."""
+  before = tf.control_flow_v2_enabled()
+  tf.enable_control_flow_v2()
+  try:
+    yield
+  finally:
+    if not before:
+      tf.disable_control_flow_v2()
 
 
 def _to_tflite(source, plan, task):
@@ -326,12 +340,13 @@ def _check_onnx():
 
 
 def _save_onnx(model, folder, plan):
-  proto = _to_onnx(model, plan)
-  if plan.quantize == "float16":
-    _halve_weights(proto)
-  content = proto.SerializeToString()
-  if plan.quantize == "int8":
-    content = _onnx_of_int8(content)
+  with _quietly():
+    proto = _to_onnx(model, plan)
+    if plan.quantize == "float16":
+      _halve_weights(proto)
+    content = proto.SerializeToString()
+    if plan.quantize == "int8":
+      content = _onnx_of_int8(content)
   _write_small_files(model, folder)
   _write_bytes(os.path.join(folder, ONNX_FILE), content)
 
