@@ -45,13 +45,12 @@ class Options(flags.TrainedModelOptions):
   export_length: int | None = flags.flag(
     None,
     "Length in tokens of the texts that a TFLite file takes; shorter ones are"
-    " padded. Default: the model's max_seq_length. 0: any length, which is"
-    " slower.",
+    " padded. Default: the model's max_seq_length. 0: any length.",
     lower_bound=0,
   )
   export_batch: int = flags.flag(
     1,
-    "Texts that a TFLite file takes at once. 0: any number, which is slower.",
+    "Texts that a TFLite file takes at once. 0: any number.",
     lower_bound=0,
   )
   signatures: str = flags.flag(

@@ -62,6 +62,7 @@ def parse_arguments():
   parser.add_argument("--batches", type=int, default=5, help="of each format")
   parser.add_argument("--formats", default="", help="only names with this")
   parser.add_argument("--no_accuracy", action="store_true")
+  parser.add_argument("--keep", help="folder to keep the exports in, and reuse")
   return parser.parse_args()
 
 
@@ -70,8 +71,9 @@ def exported(model, folder, plan):
   name = "_".join(str(value) for value in vars(plan).values())
   path = os.path.join(folder, name)
   if not os.path.exists(path):
-    os.makedirs(path)
-    export_formats.save(model, path, plan)
+    os.makedirs(path + ".partial")
+    export_formats.save(model, path + ".partial", plan)
+    os.rename(path + ".partial", path)
   return path
 
 
@@ -126,7 +128,8 @@ def main():
     if args.formats in name
     and (both[0].format != "onnx" or importlib.util.find_spec("tf2onnx"))
   }
-  with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+  with contextlib.ExitStack() as stack:
+    folder = args.keep or stack.enter_context(tempfile.TemporaryDirectory())
     sizes, singles, pairs = {}, {}, {}
     for name, both in wanted.items():
       for calls, plan in zip((singles, pairs), both):

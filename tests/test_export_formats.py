@@ -191,6 +191,22 @@ def test_texts_are_cut_to_the_length_of_the_file(trained_folder, tmp_path):
       runs["ids"](wide)
 
 
+@pytest.mark.parametrize("case", ["number", "answer", "tags, GRU"])
+def test_tflite_files_for_texts_of_any_length(case, trained_folder, tmp_path):
+  task, note, rows, _ = CASES[case]
+  model = trained_model.find_model(str(trained_folder(task, **note)))
+  if case == "tags, GRU":
+    message = (
+      "this tagger model for any number or length of texts"
+      r" \(StridedSlice\): give --export_length and --export_batch other"
+    )
+    with pytest.raises(ValueError, match=message):
+      agreement(model, Plan("tflite"), rows, tmp_path / "out")
+    return
+  found, _ = agreement(model, Plan("tflite"), rows, tmp_path / "out")
+  assert found.difference < 1e-4 and found.same == found.decisions
+
+
 def test_what_tflite_cannot_hold_is_told(classifier, tmp_path, monkeypatch):
   monkeypatch.setattr(
     Classification,

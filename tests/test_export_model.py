@@ -147,7 +147,9 @@ def test_strings_and_ids_have_the_checkpoints_answers(classifier, tmp_path):
   assert (assets / "vocab.txt").read_text() == (
     folder / "vocab.txt"
   ).read_text()
-  assert json.loads((assets / "task.json").read_text()) == model.note
+  assert json.loads((assets / "task.json").read_text()) == json.loads(
+    (folder / "task.json").read_text()
+  )
   assert (assets / "labels.txt").read_text() == "a\nb\nc\n"
 
   rows = [

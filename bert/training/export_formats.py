@@ -39,7 +39,9 @@ _OPSET = 17  # of ONNX: the newest that onnxruntime 1.13 and later read
 _LEAST_HALVED = 1024  # numbers; smaller weights stay float32 in an ONNX file
 _SERVING = tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 # How TFLite's converter names an op that TFLite does not have.
-_MISSING_OPS = re.compile(r"(?:TF Select|Custom) ops: ([^\n]+)")
+_MISSING_OPS = re.compile(
+  r"(?:TF Select|Custom) ops: ([^\n]+)|'tf\.(TensorList\w+)' op requires"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,11 +274,15 @@ def _to_tflite(source, plan, task):
     try:
       return converter.convert()
     except Exception as error:  # its class is not public
-      ops = _MISSING_OPS.findall(str(error))
+      ops = map("".join, _MISSING_OPS.findall(str(error)))
+      found = ", ".join(ops) or str(error).splitlines()[0]
+      shapes, remedy = "", "--format=saved_model or onnx can"
+      if None in (plan.batch, plan.length):
+        shapes = " for any number or length of texts"
+        remedy = "give --export_length and --export_batch other values than 0"
       raise ValueError(
-        f"--format=tflite: TFLite can't hold this {task} model"
-        f" ({', '.join(ops) or str(error).splitlines()[0]:.200}):"
-        " --format=saved_model or onnx can"
+        f"--format=tflite: TFLite can't hold this {task} model{shapes}"
+        f" ({found:.200}): {remedy}"
       ) from error
 
 
