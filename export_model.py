@@ -92,6 +92,7 @@ from absl import logging
 
 from bert.files import writing
 from bert.records import tables, text_graph
+from bert.tasks import task as tasks
 from bert.training import export_formats, trained_model
 
 _TEXT_PACKAGE = "tensorflow_text"
@@ -99,6 +100,35 @@ _TEXT_PACKAGE = "tensorflow_text"
 # accepts, by the precision or the type of the weights.
 _TOLERANCES = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02, "int8": 0.2}
 _WINDOWS_AT_ONCE = 64  # for --check
+# Flags that are for some formats: {flag: (formats, values that suit the others
+# too, what these have instead)}.
+_FLAGS_OF_FORMATS = {
+  "quantize": (
+    ("tflite", "onnx"),
+    ("none",),
+    "a SavedModel can have --precision=bfloat16",
+  ),
+  "precision": (
+    ("saved_model",),
+    ("float32",),
+    "the other formats can have --quantize=float16",
+  ),
+  "signatures": (
+    ("saved_model",),
+    ("auto", "ids"),
+    "the other formats take token ids",
+  ),
+  "export_length": (
+    ("tflite",),
+    (None,),
+    "the other formats take texts of any length",
+  ),
+  "export_batch": (
+    ("tflite",),
+    (1,),
+    "the other formats take any number of texts",
+  ),
+}
 
 
 # ----------------------------------------------------------------- export
@@ -218,7 +248,9 @@ def compare(
 
 
 def _decisions(task, prepared, outputs):
-  """What each row's answer decides."""
+  """What each row's answer decides; None where the task does not say."""
+  if type(task).decision is tasks.Task.decision:
+    return [None] * len(prepared)
   rest = iter(outputs)
   return [
     task.decision(task.answer(kept, [next(rest) for _ in windows]))
@@ -287,13 +319,14 @@ def main(options: Options) -> None:
     count = text_graph.check_tokenizer(model.tokenizer, _TEXTS)
     logging.info(f"tokenizer: {count} texts have the same ids in the graph")
   folder = export(model, options.export_dir, plan, check)
-  names = ["ids", *(model.task.text_signatures() if plan.with_text else ())]
+  if plan.format == "saved_model":
+    texts = model.task.text_signatures() if plan.with_text else ()
+    shown = f"signatures {', '.join(['ids', *texts])}"
+  else:
+    shown = f"{plan.format}, {_size(folder) / 1e6:.1f} MB"
   logging.info(
     f"exported {model.checkpoint} to {folder}: {model.task.name},"
-    f" {_weights(plan)}, signatures {', '.join(names)}"
-    if plan.format == "saved_model"
-    else f"exported {model.checkpoint} to {folder}: {model.task.name},"
-    f" {plan.format}, {_weights(plan)}, {_size(folder) / 1e6:.1f} MB"
+    f" {_weights(plan)}, {shown}"
   )
 
 
@@ -311,32 +344,15 @@ def _size(folder):
 
 def check_flags(options: Options) -> None:
   """Raises ValueError if flags do not fit each other."""
-  name = options.format
-  if name == "saved_model" and options.quantize != "none":
-    raise ValueError(
-      f"--quantize={options.quantize} is for --format=tflite and onnx: a"
-      " SavedModel can have --precision=bfloat16"
-    )
-  if name != "saved_model":
-    for flag, value in (("signatures", "text"), ("precision", "bfloat16")):
-      if getattr(options, flag) == value:
-        raise ValueError(
-          f"--{flag}={value} is for --format=saved_model: a file for {name}"
-          + (
-            " takes token ids"
-            if flag == "signatures"
-            else " can have --quantize=float16"
-          )
-        )
-  for flag in ("export_length", "export_batch"):
-    if name != "tflite" and flag in options.given:
+  for flag, (formats, neutral, instead) in _FLAGS_OF_FORMATS.items():
+    value = getattr(options, flag)
+    if options.format not in formats and value not in neutral:
       raise ValueError(
-        f"--{flag} is for --format=tflite: with --format={name} the model takes"
-        " texts of any number and length"
+        f"--{flag}={value} is for --format={' and '.join(formats)}: {instead}"
       )
   if options.check_file and not options.check:
     raise ValueError(f"--check_file={options.check_file} needs --check")
-  export_formats.FORMATS[name].check()
+  export_formats.FORMATS[options.format].check()
 
 
 def make_plan(

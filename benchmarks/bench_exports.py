@@ -35,21 +35,16 @@ _SENTENCE = (
   "the committee said on monday that it would not change the rules before the"
   " next election"
 )
-_SHORT = 32  # tokens: room for the sentence, where a length is fixed
-
-
-def plans(length):
-  """{name: (plan for the sentence, plan for pairs)}."""
-  found = {
-    "SavedModel float32": (Plan(),) * 2,
-    "SavedModel bfloat16": (Plan(precision="bfloat16"),) * 2,
-  }
-  for quantize in ("none", "float16", "int8"):
-    name = "float32" if quantize == "none" else quantize
-    one = Plan("tflite", quantize=quantize, batch=1, length=_SHORT)
-    found[f"TFLite {name}"] = (one, Plan(**{**vars(one), "length": length}))
-    found[f"ONNX {name}"] = (Plan("onnx", quantize=quantize),) * 2
-  return dict(sorted(found.items(), key=lambda item: item[0].split()[0]))
+PLANS = {
+  "SavedModel float32": Plan(),
+  "SavedModel bfloat16": Plan(precision="bfloat16"),
+  "TFLite float32": Plan("tflite"),
+  "TFLite float16": Plan("tflite", quantize="float16"),
+  "TFLite int8": Plan("tflite", quantize="int8"),
+  "ONNX float32": Plan("onnx"),
+  "ONNX float16": Plan("onnx", quantize="float16"),
+  "ONNX int8": Plan("onnx", quantize="int8"),
+}
 
 
 def parse_arguments():
@@ -78,10 +73,10 @@ def exported(model, folder, plan):
 
 
 def size_of(path):
-  files = (p for p in pathlib.Path(path).rglob("*") if p.is_file())
-  return sum(
-    p.stat().st_size for p in files if "model" in str(p) or "var" in str(p)
-  )
+  """The megabytes of the model in an export, without its small files."""
+  names = ("saved_model.pb", "variables/*", "model.*")
+  files = (file for name in names for file in pathlib.Path(path).glob(name))
+  return sum(file.stat().st_size for file in files) / 1e6
 
 
 def take_turns(calls, rounds, warm_up):
@@ -119,35 +114,33 @@ def main():
   examples = classification_data.MrpcProcessor().get_dev_examples(args.data_dir)
   rows = [{"text_a": e.text_a, "text_b": e.text_b} for e in examples]
   windows = [model.task.prepare(r, model.tokenizer)[0][0] for r in rows]
-  (sentence,), _ = model.task.prepare({"text_a": _SENTENCE}, model.tokenizer)
+  alone = {"text_a": _SENTENCE, "text_b": ""}
+  (sentence,), _ = model.task.prepare(alone, model.tokenizer)
   one = trained_model.padded([sentence])
   batch = trained_model.padded(windows[: args.batch_size])
-  wanted = {
-    name: both
-    for name, both in plans(model.task.note.max_seq_length).items()
-    if args.formats in name
-    and (both[0].format != "onnx" or importlib.util.find_spec("tf2onnx"))
-  }
+  has_onnx = importlib.util.find_spec("tf2onnx")
   with contextlib.ExitStack() as stack:
     folder = args.keep or stack.enter_context(tempfile.TemporaryDirectory())
-    sizes, singles, pairs = {}, {}, {}
-    for name, both in wanted.items():
-      for calls, plan in zip((singles, pairs), both):
+    runs, sizes = {}, {}
+    for name, plan in PLANS.items():
+      if args.formats in name and (plan.format != "onnx" or has_onnx):
         path = exported(model, folder, plan)
         loaded = export_formats.load(path, plan.format, args.threads)
-        calls[name] = stack.enter_context(loaded)["ids"]
-      sizes[name] = size_of(path) / 1e6
+        runs[name], sizes[name] = (
+          stack.enter_context(loaded)["ids"],
+          size_of(path),
+        )
     shares = {}
     if not args.no_accuracy:
       labels = [example.label for example in examples]
-      for name, run in pairs.items():
+      for name, run in runs.items():
         shares[name] = accuracy(model, run, rows, labels, args.batch_size)
     latencies = take_turns(
-      {name: lambda run=run: run(one) for name, run in singles.items()},
+      {name: lambda run=run: run(one) for name, run in runs.items()},
       *(args.runs, 10),
     )
     rates = take_turns(
-      {name: lambda run=run: run(batch) for name, run in pairs.items()},
+      {name: lambda run=run: run(batch) for name, run in runs.items()},
       *(args.batches, 1),
     )
   print(
@@ -157,7 +150,7 @@ def main():
   )
   print("| | MB | one sentence | pairs a second | accuracy |")
   print("|---|---|---|---|---|")
-  for name in wanted:
+  for name in runs:
     print(
       f"| {name} | {sizes[name]:.1f} | {1000 * latencies[name]:.2f} ms |"
       f" {args.batch_size / rates[name]:.1f} | {shares.get(name, np.nan):.3f} |"

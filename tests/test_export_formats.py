@@ -174,7 +174,7 @@ def test_texts_are_cut_to_the_length_of_the_file(trained_folder, tmp_path):
   )
   assert done.returncode == 0, done.stderr
   assert "; 3 of 3 answers are the same (100.0%)" in done.stderr
-  assert "classifier, tflite, float32, 0.0 MB" in done.stderr
+  assert "classifier, float32, tflite, 0.0 MB" in done.stderr
   note = json.loads((tmp_path / "out" / "1" / "task.json").read_text())
   assert note == {
     **json.loads((folder / "task.json").read_text()),
@@ -236,20 +236,25 @@ def test_flags_that_do_not_fit(squad_model, tmp_path, monkeypatch):
     (line,) = done.stderr.splitlines()
     return line
 
-  assert error("--quantize=int8").startswith(
-    "error: --quantize=int8 is for --format=tflite and onnx"
+  assert error("--quantize=int8") == (
+    "error: --quantize=int8 is for --format=tflite and onnx: a SavedModel can"
+    " have --precision=bfloat16"
   )
   tflite = "--format=tflite"
-  assert "--signatures=text is for --format=saved_model: a file for tflite" in (
-    error(tflite, "--signatures=text")
+  assert error(tflite, "--signatures=text") == (
+    "error: --signatures=text is for --format=saved_model: the other formats"
+    " take token ids"
   )
-  assert "saved_model: a file for tflite can have --quantize=float16" in (
-    error(tflite, "--precision=bfloat16")
+  assert error(tflite, "--precision=bfloat16") == (
+    "error: --precision=bfloat16 is for --format=saved_model: the other formats"
+    " can have --quantize=float16"
   )
   assert "--export_length=513 is over max_position_embeddings=512" in (
     error(tflite, "--export_length=513")
   )
-  assert "--export_batch is for --format=tflite" in (error("--export_batch=1"))
+  assert "--export_batch=2 is for --format=tflite: the other formats" in (
+    error("--export_batch=2")
+  )
   assert "--check_file=x needs --check" in error(tflite, "--check_file=x")
   assert "one of <saved_model|tflite|onnx>" in error("--format=torch")
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -193,15 +193,15 @@ class Task:
 
     Args:
       kept: what `prepare` returned beside the windows.
-      outputs: of each window, {name: array}, as `served` names them; those
-        that are strings may be missing, because some exports have none.
+      outputs: of each window, {name: array}, as `served` names them; without
+        those that are strings, if an export is checked that has only numbers.
     """
     raise NotImplementedError
 
   def decision(self, answer: Mapping):
     """What an answer decides, such as a label, without its numbers.
 
-    Exports are judged by how many decisions they keep.
+    `export_model.py --check` judges by how many decisions an export keeps.
 
     Args:
       answer: of `answer`.

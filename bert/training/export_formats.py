@@ -65,13 +65,11 @@ class Format:
     load: called with (folder, number of threads or None), a context manager
       that gives {signature: run}; run takes {name: array [B, ...]} and returns
       the signature's outputs, {name: array [B, ...]}.
-    quantize: what `Plan.quantize` can be.
     check: called with nothing; raises ValueError if a package is missing.
   """
 
   save: Callable
   load: Callable
-  quantize: tuple[str, ...] = ("none", "float16", "int8")
   check: Callable = lambda: None
 
 
@@ -340,8 +338,8 @@ def _check_onnx():
   missing = [p for p in _ONNX_PACKAGES if importlib.util.find_spec(p) is None]
   if missing:
     raise ValueError(
-      f"--format=onnx needs {', '.join(missing)}: pip install --no-deps -r"
-      " requirements-onnx.txt"
+      f"--format=onnx needs {', '.join(missing)}: pip install -r"
+      " requirements-onnx.txt, with Python 3.10 or 3.11"
     )
 
 
@@ -440,9 +438,7 @@ def _load_onnx(folder, threads):
 
 
 FORMATS: Mapping[str, Format] = {
-  "saved_model": Format(
-    _save_saved_model, _load_saved_model, quantize=("none",)
-  ),
+  "saved_model": Format(_save_saved_model, _load_saved_model),
   "tflite": Format(_save_tflite, _load_tflite),
   "onnx": Format(_save_onnx, _load_onnx, check=_check_onnx),
 }
