@@ -1,12 +1,13 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
-"""Makes a SavedModel for TensorFlow Serving of a trained model.
+"""Exports a trained model: as a SavedModel, for TFLite or for ONNX Runtime.
 
 In: the output folder of a run_ script. Out: `export_dir`/1 (or the next
-number), complete when it appears: weights; the graph from ids and, where
-tensorflow-text is installed, from raw strings; and as assets the vocabulary,
-`task.json` (labels, thresholds, feature statistics) and `labels.txt`.
+number), complete when it appears: the model in the format of --format, and
+beside it the vocabulary, `task.json` (labels, thresholds, feature statistics)
+and `labels.txt`. What differs between the formats is in
+bert/training/export_formats.py.
 
-Shapes: B batch, S sequence, T tokens of a text.
+Shapes: B batch, S sequence.
 """
 
 from __future__ import annotations
@@ -27,22 +28,48 @@ class Options(flags.TrainedModelOptions):
     required=True,
     writes="folder",
   )
+  format: str = flags.flag(
+    "saved_model",
+    "saved_model: for TensorFlow Serving; tflite: a file for phones and other"
+    " small devices; onnx: a file for ONNX Runtime, which needs the packages of"
+    " requirements-onnx.txt.",
+    choices=("saved_model", "tflite", "onnx"),
+  )
+  quantize: str = flags.flag(
+    "none",
+    "How a TFLite or ONNX file stores the weights. float16: half as large,"
+    " computed as in float32; int8: a quarter as large, with products of 8-bit"
+    " numbers.",
+    choices=("none", "float16", "int8"),
+  )
+  export_length: int | None = flags.flag(
+    None,
+    "Length in tokens of the texts that a TFLite file takes; shorter ones are"
+    " padded. Default: the model's max_seq_length. 0: any length.",
+    lower_bound=0,
+  )
+  export_batch: int = flags.flag(
+    1,
+    "Texts that a TFLite file takes at once. 0: any number.",
+    lower_bound=0,
+  )
   signatures: str = flags.flag(
     "auto",
-    "What the model takes. ids: token ids; text: raw strings too, with"
+    "What a SavedModel takes. ids: token ids; text: raw strings too, with"
     " tensorflow-text; auto: text if tensorflow-text is installed and the task"
     " allows it, otherwise ids.",
     choices=("auto", "ids", "text"),
   )
   precision: str = flags.flag(
     "float32",
-    "Precision of the encoder's products, activations and kernels.",
+    "Precision of the encoder's products, activations and kernels in a"
+    " SavedModel.",
     choices=("float32", "bfloat16"),
   )
   check: bool = flags.flag(
     False,
-    "Run a few examples through the export and through the checkpoint, and"
-    " refuse the export if the outputs differ.",
+    "Run a few examples through the export, in its own runtime, and through the"
+    " checkpoint, and refuse the export if the outputs differ.",
   )
   check_file: str | None = flags.flag(
     None,
@@ -57,7 +84,6 @@ if __name__ == "__main__":
 
 import importlib.util
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -66,12 +92,43 @@ from absl import logging
 
 from bert.files import writing
 from bert.records import tables, text_graph
-from bert.training import trained_model
+from bert.tasks import task as tasks
+from bert.training import export_formats, trained_model
 
 _TEXT_PACKAGE = "tensorflow_text"
-# The largest difference, in `compare`'s measure, that --check accepts.
-_TOLERANCES = {"float32": 1e-4, "bfloat16": 0.1}
+# The largest difference, in `_largest_difference`'s measure, that --check
+# accepts, by the precision or the type of the weights.
+_TOLERANCES = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02, "int8": 0.2}
 _WINDOWS_AT_ONCE = 64  # for --check
+# Flags that are for some formats: {flag: (formats, values that suit the others
+# too, what these have instead)}.
+_FLAGS_OF_FORMATS = {
+  "quantize": (
+    ("tflite", "onnx"),
+    ("none",),
+    "a SavedModel can have --precision=bfloat16",
+  ),
+  "precision": (
+    ("saved_model",),
+    ("float32",),
+    "the other formats can have --quantize=float16",
+  ),
+  "signatures": (
+    ("saved_model",),
+    ("auto", "ids"),
+    "the other formats take token ids",
+  ),
+  "export_length": (
+    ("tflite",),
+    (None,),
+    "the other formats take texts of any length",
+  ),
+  "export_batch": (
+    ("tflite",),
+    (1,),
+    "the other formats take any number of texts",
+  ),
+}
 
 
 # ----------------------------------------------------------------- export
@@ -80,17 +137,15 @@ _WINDOWS_AT_ONCE = 64  # for --check
 def export(
   model: trained_model.TrainedModel,
   export_dir: str,
-  precision: str,
-  with_text: bool,
+  plan: export_formats.Plan,
   check: Callable[[str], None] | None = None,
 ) -> str:
-  """Writes the SavedModel as the next version in `export_dir`.
+  """Writes the model as the next version in `export_dir`.
 
   Args:
     model: of `trained_model.find_model`.
     export_dir: the model's base path for TensorFlow Serving.
-    precision: float32 or bfloat16.
-    with_text: make signatures for raw strings too.
+    plan: the format, and how the model is written in it.
     check: called with the finished folder, before it gets its name.
 
   Returns:
@@ -105,149 +160,125 @@ def export(
   folder = os.path.join(export_dir, str(max(versions, default=0) + 1))
   partial = folder + ".partial"  # no number, so Serving does not look at it
   with writing.scratch_folder(partial):
-    _save(model, partial, precision, with_text)
+    export_formats.save(model, partial, plan)
     if check:
       check(partial)
     tf.io.gfile.rename(partial, folder)
   return folder
 
 
-def _save(model, folder, precision, with_text):
-  with tf.Graph().as_default(), tf.Session() as session:
-    signatures = make_signatures(model, precision, with_text)
-    trained_model.load_weights(session, model)
-    with tempfile.TemporaryDirectory() as temporary:
-      _add_assets(model, temporary)
-      builder = tf.saved_model.Builder(folder)
-      builder.add_meta_graph_and_variables(
-        session,
-        [tf.saved_model.tag_constants.SERVING],
-        signatures,
-        assets_collection=tf.get_collection(tf.GraphKeys.ASSET_FILEPATHS),
-        main_op=tf.tables_initializer(),
-        strip_default_attrs=True,
-      )
-      builder.save()
-
-
-def make_signatures(model, precision: str, with_text: bool) -> dict:
-  """The graph, and {name: signature}: `ids`, and for raw strings `text` and
-  `text_pair`; `serving_default` is `ids`."""
-  if with_text:
-    inputs, texts = _inputs_of_text(model)
-  else:
-    inputs, texts = trained_model.placeholders(model.task), {}
-  outputs = trained_model.predictions(model, inputs, precision)
-  numbers = {k: v for k, v in inputs.items() if k == "features"}
-  fed = {"ids": inputs, "serving_default": inputs}
-  if texts:
-    fed["text"] = {"text_a": texts["text_a"], **numbers}
-    fed["text_pair"] = {**texts, **numbers}
-    wanted = {"ids", "serving_default", *model.task.text_signatures()}
-    fed = {name: tensors for name, tensors in fed.items() if name in wanted}
-  return {
-    name: tf.saved_model.predict_signature_def(tensors, outputs)
-    for name, tensors in fed.items()
-  }
-
-
-def _inputs_of_text(model):
-  """The model's inputs, made of strings; where ids are fed, they take the
-  place of what would be made."""
-  text_a = tf.placeholder(tf.string, [None], "text_a")
-  text_b = tf.placeholder_with_default(
-    tf.fill(tf.shape(text_a), ""), [None], "text_b"
-  )
-  # Where a text may be alone, an empty second one is none.
-  has_b = tf.fill(tf.shape(text_b), True)
-  if "text" in model.task.text_signatures():
-    has_b = tf.not_equal(text_b, "")
-  rows = text_graph.packed(
-    text_graph.token_ids(text_a, model.tokenizer),
-    text_graph.token_ids(text_b, model.tokenizer),
-    has_b,
-    model.task.note.max_seq_length,
-    model.tokenizer.vocab,
-  )
-  inputs = {
-    name: tf.placeholder_with_default(tensor, [None, None], name)
-    for name, tensor in rows.items()
-  }
-  numbers = trained_model.placeholders(model.task)
-  if "features" in numbers:
-    inputs["features"] = numbers["features"]
-  return inputs, {"text_a": text_a, "text_b": text_b}
-
-
-def _add_assets(model, folder):
-  """Adds the model's small files to the graph's assets."""
-  paths = dict(model.files)
-  labels = getattr(model.task.note, "labels", ())
-  if labels:
-    paths["labels.txt"] = os.path.join(folder, "labels.txt")
-    with open(paths["labels.txt"], "w", encoding="utf-8") as writer:
-      writer.write("\n".join([*labels, ""]))
-  for path in paths.values():
-    tf.add_to_collection(tf.GraphKeys.ASSET_FILEPATHS, tf.constant(path))
-
-
 # ------------------------------------------------------------------ check
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+  """How far an export agrees with its checkpoint."""
+
+  # The largest difference of a number in the outputs, in parts of the largest
+  # of its kind and row where that is over 1; NaN where there is one.
+  difference: float
+  decisions: int  # rows whose answer decides something, such as a label
+  same: int  # of them, those where the two decide the same
+
+  def is_within(self, weights: str) -> bool:
+    """Whether --check accepts it for weights of a type, of `_TOLERANCES`.
+
+    8 bits move every number, so they may change one decision in ten, or one of
+    few; usually they change one in a hundred.
+    """
+    if weights == "int8" and self.decisions:
+      changed = self.decisions - self.same
+      return changed <= max(1, self.decisions // 10) and self.difference >= 0.0
+    return self.difference <= _TOLERANCES[weights]  # not NaN
+
+  def __str__(self):
+    share = ""
+    if self.decisions:
+      share = (
+        f"; {self.same} of {self.decisions} answers are the same"
+        f" ({self.same / self.decisions:.1%})"
+      )
+    return f"differ by at most {self.difference:.2g}{share}"
 
 
 def compare(
   folder: str,
+  format_name: str,
   model: trained_model.TrainedModel,
   predictor: trained_model.Predictor,
   rows: Sequence[Mapping],
-) -> dict:
+) -> dict[str, Agreement]:
   """Runs rows through the export and through the checkpoint.
 
   Args:
-    folder: of the SavedModel.
+    folder: of the export.
+    format_name: a key of `export_formats.FORMATS`.
     model: as it was exported.
     predictor: of the model, in float32.
     rows: as predict.py takes them.
 
   Returns:
-    {signature: largest difference of a number in the outputs, in parts of the
-    largest of its kind and row where that is over 1; NaN where there is one}.
-    Of the signatures for strings, those that can take all rows.
+    {signature: how far it agrees}. Of the signatures for strings, those that
+    can take all rows.
   """
-  windows = [window for row in rows for window in predictor.prepare(row)[0]]
+  prepared = [predictor.prepare(row) for row in rows]
+  windows = [window for found, _ in prepared for window in found]
   wanted = predictor.run(windows)
-  differences = {}
-  with tf.Graph().as_default(), tf.Session() as session:
-    loaded = tf.saved_model.load(session, ["serve"], folder)
-    signatures = dict(loaded.signature_def)
-    del signatures["serving_default"]  # the same as ids
+  decided = _decisions(model.task, prepared, wanted)
+  agreements = {}
+  with export_formats.load(folder, format_name) as signatures:
     texts = {}
     if {"text", "text_pair"} & set(signatures):
       texts = _text_columns(model, rows)
       if any(texts["text_b"]):
         signatures.pop("text", None)
-    for name, signature in sorted(signatures.items()):
-      found = _outputs(session, signature, windows, texts)
-      differences[name] = _largest_difference(found, wanted)
-  return differences
+    for name, run in signatures.items():
+      found = list(_outputs(run, windows, texts))
+      pairs = [
+        pair
+        for pair in zip(decided, _decisions(model.task, prepared, found))
+        if pair != (None, None)
+      ]
+      agreements[name] = Agreement(
+        _largest_difference(found, wanted),
+        len(pairs),
+        sum(ours == theirs for ours, theirs in pairs),
+      )
+  return agreements
+
+
+def _decisions(task, prepared, outputs):
+  """What each row's answer decides; None where the task does not say."""
+  if type(task).decision is tasks.Task.decision:
+    return [None] * len(prepared)
+  rest = iter(outputs)
+  return [
+    task.decision(task.answer(kept, [next(rest) for _ in windows]))
+    for windows, kept in prepared
+  ]
 
 
 def _text_columns(model, rows):
   """The rows as strings; each is one window."""
   texts_a, texts_b = zip(*(model.task.texts(row) for row in rows))
-  return {"text_a": texts_a, "text_b": [text or "" for text in texts_b]}
+  return {
+    "text_a": np.array([text.encode("utf-8") for text in texts_a], object),
+    "text_b": np.array(
+      [(text or "").encode("utf-8") for text in texts_b], object
+    ),
+  }
 
 
-def _outputs(session, signature, windows, texts):
+def _outputs(run, windows, texts):
   """Yields a signature's outputs of each window, {name: array}."""
-  names = {name: info.name for name, info in signature.outputs.items()}
   for first in range(0, len(windows), _WINDOWS_AT_ONCE):
     part = slice(first, first + _WINDOWS_AT_ONCE)
-    columns = {
-      **trained_model.padded(windows[part]),
-      **{name: column[part] for name, column in texts.items()},
-    }
-    fed = {info.name: columns[name] for name, info in signature.inputs.items()}
-    columns = session.run(names, fed)
+    columns = run(
+      {
+        **trained_model.padded(windows[part]),
+        **{name: column[part] for name, column in texts.items()},
+      }
+    )
     for values in zip(*columns.values()):
       yield dict(zip(columns, values))
 
@@ -278,22 +309,83 @@ _TEXTS = (
 
 
 def main(options: Options) -> None:
+  check_flags(options)
   model = trained_model.find_model(
     options.model_dir, options.checkpoint, options.task_file
   )
-  check = make_check(options, model)
-  with_text = wants_text(options, model)
-  if with_text:
+  plan, model = make_plan(options, model)
+  check = make_check(options, plan, model)
+  if plan.with_text:
     count = text_graph.check_tokenizer(model.tokenizer, _TEXTS)
     logging.info(f"tokenizer: {count} texts have the same ids in the graph")
-  names = ["ids", *(model.task.text_signatures() if with_text else ())]
-  folder = export(
-    model, options.export_dir, options.precision, with_text, check
-  )
+  folder = export(model, options.export_dir, plan, check)
+  if plan.format == "saved_model":
+    texts = model.task.text_signatures() if plan.with_text else ()
+    shown = f"signatures {', '.join(['ids', *texts])}"
+  else:
+    shown = f"{plan.format}, {_size(folder) / 1e6:.1f} MB"
   logging.info(
     f"exported {model.checkpoint} to {folder}: {model.task.name},"
-    f" {options.precision}, signatures {', '.join(names)}"
+    f" {_weights(plan)}, {shown}"
   )
+
+
+def _weights(plan):
+  """The type of the weights, or the precision that they are computed in."""
+  return plan.precision if plan.quantize == "none" else plan.quantize
+
+
+def _size(folder):
+  return sum(
+    tf.io.gfile.stat(os.path.join(folder, name)).length
+    for name in tf.io.gfile.listdir(folder)
+  )
+
+
+def check_flags(options: Options) -> None:
+  """Raises ValueError if flags do not fit each other."""
+  for flag, (formats, neutral, instead) in _FLAGS_OF_FORMATS.items():
+    value = getattr(options, flag)
+    if options.format not in formats and value not in neutral:
+      raise ValueError(
+        f"--{flag}={value} is for --format={' and '.join(formats)}: {instead}"
+      )
+  if options.check_file and not options.check:
+    raise ValueError(f"--check_file={options.check_file} needs --check")
+  export_formats.FORMATS[options.format].check()
+
+
+def make_plan(
+  options: Options, model: trained_model.TrainedModel
+) -> tuple[export_formats.Plan, trained_model.TrainedModel]:
+  """How to export, and the model with the length that the export has.
+
+  Raises:
+    ValueError: the model can't be exported so.
+  """
+  plan = export_formats.Plan(
+    format=options.format,
+    precision=options.precision,
+    with_text=options.format == "saved_model" and wants_text(options, model),
+    quantize=options.quantize,
+  )
+  if plan.format != "tflite":
+    return plan, model
+  limit, length = model.config.max_position_embeddings, options.export_length
+  if length is None:
+    length = model.task.note.max_seq_length
+  if length > limit:
+    raise ValueError(
+      f"--export_length={length} is over max_position_embeddings={limit} of"
+      f" {model.files['bert_config.json']}"
+    )
+  if length:
+    note = dataclasses.replace(model.task.note, max_seq_length=length)
+    model = dataclasses.replace(model, task=type(model.task)(note))
+  plan = dataclasses.replace(
+    plan, batch=options.export_batch or None, length=length or None
+  )
+  return plan, model
 
 
 def wants_text(options: Options, model: trained_model.TrainedModel) -> bool:
@@ -323,7 +415,9 @@ def wants_text(options: Options, model: trained_model.TrainedModel) -> bool:
 
 
 def make_check(
-  options: Options, model: trained_model.TrainedModel
+  options: Options,
+  plan: export_formats.Plan,
+  model: trained_model.TrainedModel,
 ) -> Callable[[str], None] | None:
   """What --check does to a folder; None without it.
 
@@ -331,13 +425,10 @@ def make_check(
     ValueError: --check_file can't be used for it.
   """
   if not options.check:
-    if options.check_file:
-      raise ValueError(f"--check_file={options.check_file} needs --check")
     return None
   predictor = trained_model.Predictor(model)
   rows = check_rows(predictor, options.check_file)
-  tolerance = _TOLERANCES[options.precision]
-  return lambda folder: check(folder, model, predictor, rows, tolerance)
+  return lambda folder: check(folder, plan, model, predictor, rows)
 
 
 def check_rows(
@@ -371,20 +462,20 @@ def check_rows(
 
 def check(
   folder: str,
+  plan: export_formats.Plan,
   model: trained_model.TrainedModel,
   predictor: trained_model.Predictor,
   rows: Sequence,
-  tolerance: float,
 ) -> None:
   """Raises ValueError if the export's outputs differ from the checkpoint's."""
-  differences = compare(folder, model, predictor, rows)
-  for name, difference in differences.items():
+  agreements = compare(folder, plan.format, model, predictor, rows)
+  for name, agreement in agreements.items():
     message = (
       f"check: {len(rows)} examples through signature {name} and through the"
-      f" checkpoint differ by at most {difference:.2g}"
+      f" checkpoint {agreement}"
     )
     logging.info(message)
-    if not difference <= tolerance:  # or NaN
+    if not agreement.is_within(_weights(plan)):
       raise ValueError(f"{message}: nothing is exported")
 
 

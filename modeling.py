@@ -703,8 +703,8 @@ def _mask_scores(attention_mask):
   assert_rank(attention_mask, [2, 3], "attention_mask")
   scores = (1.0 - tf.cast(attention_mask, tf.float32)) * MASKED_SCORE
   if attention_mask.shape.rank == 2:
-    return scores[:, tf.newaxis, tf.newaxis, :]
-  return scores[:, tf.newaxis]
+    scores = tf.expand_dims(scores, 1)
+  return tf.expand_dims(scores, 1)
 
 
 def dense(inputs, width, name="dense", activation=None, initializer=None):

@@ -104,10 +104,14 @@ class Relations(task.Task):
   def answer(self, kept, outputs):
     (output,) = outputs
     values = [float(value) for value in output["probabilities"]]
+    probabilities = dict(zip(self.note.labels, values))
     return {
-      "label": output["label"].decode(),
-      "probabilities": dict(zip(self.note.labels, values)),
+      "label": max(probabilities, key=probabilities.get),
+      "probabilities": probabilities,
     }
+
+  def decision(self, answer):
+    return answer["label"]
 
 
 def find_entities(text: str) -> tuple[str, list[int]]:

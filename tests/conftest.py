@@ -77,14 +77,16 @@ _WORDS = (
 def trained_folder(tmp_path):
   """Makes the output folder of a training, with weights drawn at random.
 
-  Called with keys of task.json, it returns the folder.
+  Called with keys of task.json, and perhaps the width of the vectors, it
+  returns the folder.
   """
 
-  def make(task, folder=None, **note):
+  def make(task, folder=None, width=8, **note):
     folder = folder or tmp_path / task
     folder.mkdir(parents=True)
     config = modeling.BertConfig(
-      len(_WORDS.split()), 8, 1, 2, 16, initializer_range=0.5
+      *(len(_WORDS.split()), width, 1, 2, 2 * width),
+      initializer_range=0.5 * (8 / width) ** 0.5,
     )
     (folder / "bert_config.json").write_text(config.to_json_string())
     (folder / "vocab.txt").write_text("\n".join([*_WORDS.split(), ""]))
@@ -95,7 +97,7 @@ def trained_folder(tmp_path):
       made = TASKS[task](TASKS[task].Note(**note))
       inputs = trained_model.placeholders(made)
       made.build(config, made.features_of(inputs))
-      tf.get_variable("bert/pooler/dense/bias/adam_m", [8])
+      tf.get_variable("bert/pooler/dense/bias/adam_m", [width])
       session.run(tf.global_variables_initializer())
       saver = tf.train.Saver()
       saver.save(session, str(folder / "model.ckpt"), global_step=3)

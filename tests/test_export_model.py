@@ -17,6 +17,7 @@ import export_model
 import tokenization
 from bert.records import packing, text_graph
 from bert.training import trained_model
+from bert.training.export_formats import Plan
 
 ROOT = pathlib.Path(__file__).parent.parent
 needs_text = pytest.mark.skipif(
@@ -39,6 +40,10 @@ def model(classifier):
 def load(folder, session):
   """The signatures of an export, in a graph of their own."""
   return tf.saved_model.load(session, ["serve"], folder).signature_def
+
+
+def compare(made, model, predictor, rows):
+  return export_model.compare(made, "saved_model", model, predictor, rows)
 
 
 def call(session, signature, **feed):
@@ -136,13 +141,15 @@ def test_strings_and_ids_have_the_checkpoints_answers(classifier, tmp_path):
     feature_std=[4.0],
   )
   model = trained_model.find_model(str(folder))
-  made = export_model.export(model, str(tmp_path / "out"), "float32", True)
+  made = export_model.export(model, str(tmp_path / "out"), Plan(with_text=True))
   assert made == str(tmp_path / "out" / "1")
   assets = pathlib.Path(made, "assets")
   assert (assets / "vocab.txt").read_text() == (
     folder / "vocab.txt"
   ).read_text()
-  assert json.loads((assets / "task.json").read_text()) == model.note
+  assert json.loads((assets / "task.json").read_text()) == json.loads(
+    (folder / "task.json").read_text()
+  )
   assert (assets / "labels.txt").read_text() == "a\nb\nc\n"
 
   rows = [
@@ -180,7 +187,7 @@ def test_strings_and_ids_have_the_checkpoints_answers(classifier, tmp_path):
 
 
 def test_another_process_runs_an_export_without_this_project(model, tmp_path):
-  made = export_model.export(model, str(tmp_path / "out"), "float32", False)
+  made = export_model.export(model, str(tmp_path / "out"), Plan())
   graph = tf.Graph()
   with graph.as_default(), tf.Session() as session:
     load(made, session)
@@ -214,12 +221,14 @@ def test_spans_and_versions_and_bfloat16(squad_model, tmp_path):
   predictor = trained_model.Predictor(model)
   row = {"question": "one?", "context": "a good day, the bad day."}
   for version, precision in ((1, "float32"), (2, "bfloat16")):
-    made = export_model.export(model, str(tmp_path / "out"), precision, False)
+    plan = Plan(precision=precision)
+    made = export_model.export(model, str(tmp_path / "out"), plan)
     assert made.endswith(f"/{version}")
     rows = [row] * 40  # more windows than are run at once
-    (difference,) = export_model.compare(made, model, predictor, rows).values()
-    assert difference < (1e-5 if version == 1 else 0.1)
-  assert difference > 1e-5  # it is bfloat16
+    (found,) = compare(made, model, predictor, rows).values()
+    assert found.difference < (1e-5 if version == 1 else 0.1)
+    assert found.decisions == 40 and (version == 2 or found.same == 40)
+  assert found.difference > 1e-5  # it is bfloat16
   shapes = tf.train.load_checkpoint(made + "/variables/variables")
   types = shapes.get_variable_to_dtype_map()
   kernel = "bert/encoder/layer_0/attention/self/query/kernel"
@@ -255,15 +264,16 @@ def test_a_difference_is_told_by_the_size_of_its_row():
 def test_each_signature_that_takes_the_rows_is_compared(classifier, tmp_path):
   model = trained_model.find_model(str(classifier()))
   predictor = trained_model.Predictor(model)
-  made = export_model.export(model, str(tmp_path / "out"), "float32", True)
+  made = export_model.export(model, str(tmp_path / "out"), Plan(with_text=True))
   texts = [{"text": "good"}, {"text": "a café day!"}]
   pairs = [*texts, {"text": "good", "text_b": "bad"}]
   for rows, names in (
     (texts, {"ids", "text", "text_pair"}),
     (pairs, {"ids", "text_pair"}),
   ):
-    found = export_model.compare(made, model, predictor, rows)
-    assert set(found) == names and max(found.values()) < 1e-5
+    found = compare(made, model, predictor, rows)
+    assert set(found) == names
+    assert max(each.difference for each in found.values()) < 1e-5
 
 
 def test_rows_to_check_with_are_those_that_the_model_takes(
@@ -291,7 +301,7 @@ def test_an_export_that_fails_its_check_does_not_appear(model, tmp_path):
     raise ValueError(folder)
 
   with pytest.raises(ValueError, match=r"1\.partial"):
-    export_model.export(model, str(tmp_path / "out"), "float32", False, check)
+    export_model.export(model, str(tmp_path / "out"), Plan(), check)
   assert list((tmp_path / "out").iterdir()) == []
 
 

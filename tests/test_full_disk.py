@@ -37,6 +37,7 @@ RUNS = [
   CONVERSION,
   (*CONVERSION, "--strip"),
   (export_model, "--export_dir={}/out"),
+  (export_model, "--export_dir={}/out", "--format=tflite"),
 ]
 
 

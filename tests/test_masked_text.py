@@ -175,3 +175,18 @@ def test_a_pre_trained_model_is_exported_with_its_ids(folder, tmp_path):
   assert done.returncode == 0, done.stderr
   assert "pretraining, float32, signatures ids" in done.stderr
   assert (tmp_path / "1" / "assets" / "vocab.txt").exists()
+
+
+def test_a_pre_trained_model_is_exported_for_phones(folder, tmp_path):
+  rows = helpers.write(
+    tmp_path / "rows.jsonl",
+    '{"text": "good [MASK] two [MASK]."}\n{"score": "a good day"}\n'
+    '{"text_a": "good day", "text_b": "one two"}\n',
+  )
+  done = helpers.run(
+    *(export_model, f"--model_dir={folder}", f"--export_dir={tmp_path}/out"),
+    *("--format=tflite", "--export_length=16"),
+    *("--check", f"--check_file={rows}"),
+  )
+  assert done.returncode == 0, done.stderr
+  assert "; 2 of 2 answers are the same (100.0%)" in done.stderr

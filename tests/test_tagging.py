@@ -267,8 +267,8 @@ def tagged_row(task, row, tokenizer, tag_of):
     assert len({len(values) for values in window.values()}) == 1  # no padding
     pieces = tokenizer.convert_ids_to_tokens(window["input_ids"])
     places = [p for p in window["word_positions"] if p]
-    tags = [tag_of[pieces[place]].encode() for place in places]
-    outputs.append({"tags": np.array([*tags, b""])})
+    ids = [task.note.labels.index(tag_of[pieces[place]]) for place in places]
+    outputs.append({"tag_ids": np.array([*ids, 0])})
   return task.answer(kept, outputs)
 
 

@@ -112,8 +112,8 @@ def best_spans(start_logits, end_logits, is_context, max_answer_length: int):
     score: float32 [B].
   """
   outside = (1.0 - tf.cast(is_context, tf.float32)) * _OUTSIDE
-  scores = (start_logits + outside)[:, :, tf.newaxis]
-  scores += (end_logits + outside)[:, tf.newaxis, :]  # [B, S, S]
+  scores = tf.expand_dims(start_logits + outside, 2)
+  scores += tf.expand_dims(end_logits + outside, 1)  # [B, S, S]
   length = tf.shape(start_logits)[1]
   is_span = tf.linalg.band_part(
     tf.ones([length, length]), 0, tf.minimum(max_answer_length, length) - 1
@@ -224,6 +224,10 @@ class Answering(task.Task):
       **self.note.answer_options,
     )
     return answers.prediction_fields(prediction)
+
+  def decision(self, answer):
+    """The text of the answer."""
+    return answer["text"]
 
 
 def _mean_loss(losses):

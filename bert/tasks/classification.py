@@ -491,8 +491,8 @@ class Classification(task.Task):
       return {"prediction": float(output["prediction"])}
     values = [float(value) for value in output["probabilities"]]
     probabilities = dict(zip(labels, values))
-    if "label" in output:
-      label = output["label"].decode()
+    if self.note.label_type == "single":
+      label = labels[int(np.argmax(output["probabilities"]))]
       return {"label": label, "probabilities": probabilities}
     given = [
       label for label, is_given in zip(labels, output["is_given"]) if is_given
@@ -509,10 +509,11 @@ class Classification(task.Task):
     (probabilities,), (predicted,) = found["probabilities"], found["predicted"]
     if note.label_type == "number":
       return {"prediction": predicted}
-    if note.label_type == "multi":
-      return {"probabilities": probabilities, "is_given": predicted}
-    label = note.labels[predicted].encode()
-    return {"probabilities": probabilities, "label": label}
+    return {"probabilities": probabilities, "is_given": predicted}
+
+  def decision(self, answer):
+    """The label or labels; None of a number."""
+    return answer.get("label", answer.get("labels"))
 
 
 def _single_label_metrics(losses, label_ids, predicted, is_real):

@@ -111,13 +111,14 @@ def viterbi(logits, transitions, is_word):
 
   # One more position, because tf.scan refuses an empty sequence.
   logits = tf.pad(logits, [[0, 0], [0, 1], [0, 0]])
-  is_word = tf.pad(is_word, [[0, 0], [0, 1]])
+  is_word = tf.concat([is_word, tf.zeros_like(is_word[:, :1])], axis=1)
   first, others, are_words = _by_word(logits, is_word)
   state = first, tf.zeros_like(first, tf.int32)
   scores, before = tf.scan(step, (others, are_words), state, back_prop=False)
   last = tf.argmax(scores[-1], axis=-1, output_type=tf.int32)
-  tags = tf.scan(back, before, last, back_prop=False, reverse=True)
-  return tf.transpose(tags)
+  # Without reverse=True, which a file for ONNX can't have.
+  tags = tf.scan(back, tf.reverse(before, [0]), last, back_prop=False)
+  return tf.transpose(tf.reverse(tags, [0]))
 
 
 def _by_word(logits, is_word):

@@ -58,7 +58,7 @@ def pool(layer, input_mask, pooling: str):
     return layer
   if pooling == "cls":
     return layer[:, 0, :]
-  mask = tf.cast(input_mask, tf.float32)[:, :, tf.newaxis]  # [B, S, 1]
+  mask = tf.expand_dims(tf.cast(input_mask, tf.float32), -1)  # [B, S, 1]
   if pooling == "mean":
     total, size = tf.reduce_sum(layer * mask, 1), tf.reduce_sum(mask, 1)
     return tf.math.divide_no_nan(total, size)
@@ -107,7 +107,7 @@ def gather_indexes(sequence_tensor, positions, places=None):
   """
   batch, length, width = modeling.get_shape_list(sequence_tensor, 3)
   with on_host():
-    starts = tf.range(batch)[:, tf.newaxis] * length  # [B, 1]
+    starts = tf.expand_dims(tf.range(batch), 1) * length  # [B, 1]
     rows = tf.reshape(positions + starts, [-1])  # in the matrix [B*S, D]
     if places is not None:
       rows = tf.gather(rows, places)

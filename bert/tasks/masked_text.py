@@ -18,6 +18,7 @@ from bert.records import packing
 from bert.tasks import task
 
 MOST_TOKENS = 100  # that can be asked for in place of a [MASK]
+MOST_MASKS = 20  # that an export of fixed length takes in a text
 _TOP_K = 5  # tokens, where a row does not say how many
 EXAMPLE = {"text": "... [MASK]"}
 

@@ -282,6 +282,13 @@ class Pretraining(task.Task):
     }
     return {**super().inputs(), **places}
 
+  def shapes(self, batch, length):
+    """As of `task.Task`, with P of `MOST_MASKS` where the length is fixed."""
+    shapes = super().shapes(batch, length)
+    count = min(length, masked_text.MOST_MASKS) if length else None
+    places = dict.fromkeys(("masked_positions", "masked_ids"), [batch, count])
+    return {**shapes, **places}
+
   def features_of(self, inputs):
     features = {name: inputs[name] for name in task.ENCODER_INPUTS}
     return {**features, "masked_lm_positions": inputs["masked_positions"]}
@@ -316,6 +323,14 @@ class Pretraining(task.Task):
   def answer(self, kept, outputs):
     """{"masks"}, {"pseudo_log_likelihood", ...} or {"next_probability"}."""
     return kept.answer(outputs)
+
+  def decision(self, answer):
+    """The most probable token of each [MASK], or whether a text follows."""
+    if "masks" in answer:
+      return [tokens[0]["token"] for tokens in answer["masks"]]
+    if "next_probability" in answer:
+      return answer["next_probability"] >= 0.5
+    return None
 
 
 def _judged(logits, labels):

@@ -350,6 +350,10 @@ class Ranking(task.Task):
       "score": float(output["scores"]),
     }
 
+  def decision(self, answer):
+    """Whether a pair matches; None of a vector."""
+    return answer["probability"] >= 0.5 if "probability" in answer else None
+
 
 def _one_by_one(features):
   """The features; inputs of the encoder, [B, S] or [B, N, S], as [B * N, S]."""

@@ -374,11 +374,15 @@ class Tagging(task.Task):
     """`tokens`, `tags`, `spans` and `entities`, as in predictions.jsonl."""
     sentence, windows = kept
     tags = [
-      tag.decode()
+      self.note.labels[tag_id]
       for window, output in zip(windows, outputs)
-      for tag in output["tags"][window.own]
+      for tag_id in output["tag_ids"][window.own]
     ]
     return tagged_fields(sentence, tags, self.note.tag_scheme)
+
+  def decision(self, answer):
+    """The tags."""
+    return answer["tags"]
 
 
 def _mean_loss(losses, is_scored):

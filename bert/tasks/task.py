@@ -147,6 +147,18 @@ class Task:
       for name in ENCODER_INPUTS
     }
 
+  def shapes(self, batch: int | None, length: int | None) -> dict:
+    """The shapes of `inputs`, {name: list}, for one batch size and length.
+
+    Args:
+      batch: B; None: any.
+      length: S; None: any.
+    """
+    return {
+      name: [batch, *(size or length for size in spec.shape.as_list()[1:])]
+      for name, spec in self.inputs().items()
+    }
+
   def features_of(self, inputs: Mapping) -> dict:
     """The features that `layers` takes, from what a trained model is fed."""
     return dict(inputs)
@@ -181,9 +193,23 @@ class Task:
 
     Args:
       kept: what `prepare` returned beside the windows.
-      outputs: of each window, {name: array}, as `served` names them.
+      outputs: of each window, {name: array}, as `served` names them; without
+        those that are strings, if an export is checked that has only numbers.
     """
     raise NotImplementedError
+
+  def decision(self, answer: Mapping):
+    """What an answer decides, such as a label, without its numbers.
+
+    `export_model.py --check` judges by how many decisions an export keeps.
+
+    Args:
+      answer: of `answer`.
+
+    Returns:
+      Anything that can be compared; None: it is numbers only.
+    """
+    del answer
 
   def text_signatures(self) -> tuple[str, ...]:
     """The signatures for raw strings that an export can have.

@@ -91,16 +91,10 @@ def compile_once(device: str) -> None:
   Raises:
     tf.errors.OpError: it does not work.
   """
-  stderr = os.dup(2)
-  try:
-    with open(os.devnull, "w") as nowhere:
-      os.dup2(nowhere.fileno(), 2)
+  with messages.hidden_stderr():
     with tf.Graph().as_default(), tf.device(device), tf.Session() as session:
       compiled = tf.function(_functions_of_libdevice, jit_compile=True)
       session.run(compiled(tf.random.uniform([2, 2])))
-  finally:
-    os.dup2(stderr, 2)
-    os.close(stderr)
 
 
 def _functions_of_libdevice(x):

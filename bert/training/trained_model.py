@@ -179,10 +179,19 @@ def _missing_file(model_dir, name, is_pretrained=False):
 # -------------------------------------------------------------------- graph
 
 
-def placeholders(task: tasks.Task) -> dict:
-  """What a task's model is fed, {name: placeholder}."""
+def placeholders(
+  task: tasks.Task, batch: int | None = None, length: int | None = None
+) -> dict:
+  """What a task's model is fed, {name: placeholder}.
+
+  Args:
+    task: of the model.
+    batch: B; None: any.
+    length: S; None: any.
+  """
+  shapes = task.shapes(batch, length)
   return {
-    name: tf.placeholder(spec.dtype, spec.shape, name)
+    name: tf.placeholder(spec.dtype, shapes[name], name)
     for name, spec in task.inputs().items()
   }
 
