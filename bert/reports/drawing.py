@@ -92,7 +92,9 @@ def svg(
     figure.savefig(
       buffer, format="svg", metadata={**nothing, "Title": words(title, 200)}
     )
-  return buffer.getvalue()
+  return re.sub(
+    r"\s*<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.S
+  )
 
 
 def inline(text: str) -> str:
@@ -104,7 +106,6 @@ def inline(text: str) -> str:
   text = text[text.index("<svg") :]
   used = set(re.findall(r"#([\w.-]+)", text))
   text = _ID.sub(lambda found: found[0] if found[1] in used else "", text)
-  text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
   return text.replace("<svg", '<svg role="img"', 1)
 
 
@@ -194,7 +195,15 @@ def matrix(
   """Draws a table of counts, each row's shares as shades."""
   counts = np.asarray(counts)
   shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-  axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+  height, width = counts.shape
+  edges = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
+  # Not an image, which the page would not load.
+  axes.pcolormesh(
+    *(*edges, shares),
+    **{"cmap": "Blues", "vmin": 0.0, "vmax": 1.0},
+    **{"edgecolors": "white", "linewidth": 1.0},
+  )
+  axes.invert_yaxis()
   axes.grid(visible=False)
   turn = (
     0 if max(map(len, map(words, column_names))) * len(counts[0]) < 60 else 45

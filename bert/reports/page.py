@@ -106,7 +106,7 @@ def _section_lines(name, section):
 def _table_lines(table):
   rows = [list(row) for row in table.rows]
   is_number = [
-    all(isinstance(row[i], (int, float)) or row[i] == "" for row in rows)
+    all(isinstance(row[i], (int, float)) for row in rows)
     for i in range(len(table.headings))
   ]
   kinds = [' class="number"' if each else "" for each in is_number]
