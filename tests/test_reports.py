@@ -221,7 +221,9 @@ def test_f1_and_the_correlation_come_from_sums():
 
 def test_a_picture_has_words_a_title_and_the_same_bytes_again():
   def paint(axes):
-    drawing.bars(axes, ["a $x$ <b>", "\ud800 \x00"], {"": [1.0, 2.0]}, "count")
+    drawing.bars(
+      axes, ["a $x$ <b>", "\ud800 \x00"], {"": [1.0, 2.0]}, "count", 2.0
+    )
 
   found = drawing.svg(paint, "A & B")
   assert found == drawing.svg(paint, "A & B")

@@ -156,7 +156,7 @@ def _by_group(kind, groups, scores, order):
     "F1": [100 * float(f1[chosen[n]].mean()) for n in names],
   }
   picture = drawing.svg(
-    lambda axes: drawing.bars(axes, names, values, "percent"),
+    lambda axes: drawing.bars(axes, names, values, "percent", 100.0),
     f"Exact match and F1 by {kind}",
     (6.4, drawing.height_of_bars(names, 2)),
   )

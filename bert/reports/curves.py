@@ -6,6 +6,7 @@ In: the event files that training writes for TensorBoard. Out: a picture.
 
 from __future__ import annotations
 
+import logging as python_logging
 import os
 import re
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ def read(folder: str) -> dict[str, list[tuple[int, float]]]:
   """
   from tensorboard.backend.event_processing import event_accumulator as events
 
+  python_logging.getLogger("tensorboard").setLevel(python_logging.ERROR)
   curves = {}
   for place in (folder, os.path.join(folder, "eval")):
     if not tf.io.gfile.glob(os.path.join(place, _EVENTS)):

@@ -37,6 +37,7 @@ _STYLE = {
 }
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _LONGEST_NAME, _LONGEST_LINE = 32, 120
+_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 _ID = re.compile(r' id="([^"]+)"')
 
 
@@ -92,9 +93,7 @@ def svg(
     figure.savefig(
       buffer, format="svg", metadata={**nothing, "Title": words(title, 200)}
     )
-  return re.sub(
-    r"\s*<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.S
-  )
+  return _METADATA.sub("", buffer.getvalue())
 
 
 def inline(text: str) -> str:
@@ -126,12 +125,17 @@ def lines(
     )
   axes.set_xlabel(x_label)
   axes.set_ylabel(y_label)
+  axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5))
   if len(series) > 1:
     axes.legend()
 
 
 def bars(
-  axes, names: Sequence[str], groups: Mapping[str, Sequence[float]], label: str
+  axes,
+  names: Sequence[str],
+  groups: Mapping[str, Sequence[float]],
+  label: str,
+  most: float,
 ) -> None:
   """Draws horizontal bars, the first name at the top.
 
@@ -140,6 +144,7 @@ def bars(
     names: of the rows.
     groups: {name: a value for each row}; each group has a colour.
     label: of the values.
+    most: the end of their axis.
   """
   rows, height = np.arange(len(names)), 0.8 / len(groups)
   for place, (name, values) in enumerate(groups.items()):
@@ -148,6 +153,7 @@ def bars(
   axes.set_yticks(rows, [words(name) for name in names])
   axes.invert_yaxis()
   axes.grid(axis="y", visible=False)
+  axes.set_xlim(0, most)
   axes.set_xlabel(label)
   if len(groups) > 1:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(groups))
