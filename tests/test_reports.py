@@ -241,11 +241,12 @@ def test_a_picture_has_words_a_title_and_the_same_bytes_again():
 def test_texts_are_escaped_and_nothing_is_loaded():
   table = page.Table(("id", "n"), [("<script>alert(1)</script>", 0.123456)])
   text = "\n".join(
-    page.render("a<b", ['"x"'], [page.Section("T&", table=table)])
+    page.render("a<b", ['"x"'], [page.Section("T&", "a --b_c=2.", table=table)])
   )
   assert "<script" not in text and "&lt;script&gt;alert(1)" in text
   assert "<title>a&lt;b</title>" in text and "T&amp;" in text
   assert '<td class="number">0.1235</td>' in text
+  assert "<p>a <code>--b_c=2</code>.</p>" in text
 
 
 # ------------------------------------------------------------------ folders
@@ -320,9 +321,9 @@ def test_a_classifiers_page_has_each_section(tmp_path):
   assert "4 examples with the weights of step 7" in text
   assert "&lt;script&gt;alert(&#x27;hi&#x27;)&lt;/script&gt; 2" in text
   # The surest error is that of row 2, with 0.8.
-  assert text.index("<td>dev-2</td>") < text.index("<td>dev-3</td>")
+  assert text.index("dev-2</td>") < text.index("dev-3</td>")
   assert "before ECE " in text and "after ECE " in text
-  assert "are over --max_seq_length=8" in text
+  assert "0 of 4 (0.0%) are over <code>--max_seq_length=8</code>" in text
   assert "holds no event files" in text
 
 
@@ -343,7 +344,7 @@ def test_several_labels_and_numbers_have_pictures_of_their_own(tmp_path):
   found, text = titles(folder)
   assert "True and predicted numbers" in found
   # 1.5 against 0.3 is the largest difference.
-  assert text.index("<td>dev-3</td>") < text.index("<td>dev-2</td>")
+  assert text.index("dev-3</td>") < text.index("dev-2</td>")
 
 
 def test_many_classes_show_those_with_the_most_errors():
@@ -455,7 +456,7 @@ def test_an_old_folder_shows_its_scores_and_says_what_is_missing(tmp_path):
     *("Scores", "Curves", "Confusion matrix", "Scores of each class"),
     "What is missing",
   ]
-  assert "run_classifier.py --do_eval --report" in text
+  assert "<code>run_classifier.py --do_eval --report</code> in" in text
 
 
 # --------------------------------------------------------------- comparison
@@ -476,7 +477,7 @@ def test_two_folders_are_compared(tmp_path):
   for title, name in (("Better", "dev-0"), ("Worse", "dev-2")):
     part = text[text.index(f"<h2>{title} here") :]
     assert part[part.index("<p>") :].startswith("<p>1 of 4 examples.</p>")
-    assert f"<td>{name}</td>" in part[: part.index("</section>")]
+    assert f">{name}</td>" in part[: part.index("</section>")]
   assert "<td>accuracy</td>" in text and "<td>f1</td>" in text
 
 

@@ -195,7 +195,16 @@ def _multi(head, rows) -> Iterator[page.Section]:
 
 def _number(head, rows) -> Iterator[page.Section]:
   true, found = _label_ids(head, rows), _predicted(head, rows)
-  yield scatter_section(true, found)
+  picture = drawing.svg(
+    lambda axes: drawing.scatter(axes, true, found, "true", "predicted", True),
+    "Scatter of true and predicted numbers",
+    (5.0, 4.4),
+  )
+  yield page.Section(
+    "True and predicted numbers",
+    "A dot is an example; both are equal on the line.",
+    [picture],
+  )
   differences = found - true
 
   def paint(axes):
@@ -448,20 +457,6 @@ def _paint_reliability(axes, bins, title):
   axes.bar(middles, shares, width * 0.35, color="#bdbdbd")
   axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability", ylabel="share")
   axes.set_title(title, loc="left")
-
-
-def scatter_section(true, found, label: str = "predicted") -> page.Section:
-  """True against predicted numbers."""
-  is_same = label == "predicted"
-  picture = drawing.svg(
-    lambda axes: drawing.scatter(axes, true, found, "true", label, is_same),
-    f"Scatter of true and {label} numbers",
-    (5.0, 4.4),
-  )
-  line = ", the line is where both are equal" if is_same else ""
-  return page.Section(
-    f"True and {label} numbers", f"A dot is an example{line}.", [picture]
-  )
 
 
 def _errors(wrong):

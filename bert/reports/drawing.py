@@ -151,7 +151,7 @@ def bars(
     offset = (place - (len(groups) - 1) / 2) * height
     axes.barh(rows + offset, values, height * 0.92, label=name)
   axes.set_yticks(rows, [words(name) for name in names])
-  axes.invert_yaxis()
+  axes.set_ylim(len(names) - 0.5, -0.5)
   axes.grid(axis="y", visible=False)
   axes.set_xlim(0, most)
   axes.set_xlabel(label)
@@ -226,7 +226,7 @@ def matrix(
   for spine in axes.spines.values():
     spine.set_visible(False)
   axes.tick_params(length=0)
-  size = 10 if len(counts) <= 12 else 7
+  size = 10 if len(counts) <= 12 else 8
   for (row, column), count in np.ndenumerate(counts):
     if count or len(counts) <= 12:
       colour = "white" if shares[row, column] > 0.55 else "#333333"
@@ -238,15 +238,19 @@ def matrix(
 
 def size_of_matrix(rows: int, columns: int) -> tuple[float, float]:
   """The width and height in inches of a picture of `matrix`."""
-  cell = 0.75 if max(rows, columns) <= 6 else 0.5
+  most = max(rows, columns)
+  cell = 0.75 if most <= 6 else 0.5 if most <= 12 else 0.38
   return 2.6 + cell * columns, 1.7 + cell * rows
 
 
 def histogram(
   axes, groups: Mapping[str, Sequence[float]], bins, x_label: str, y_label: str
 ) -> None:
-  """Draws how often values occur, the groups beside each other."""
-  axes.hist(list(groups.values()), bins=bins, label=list(groups), rwidth=0.92)
+  """Draws how often values occur, the groups on top of each other."""
+  axes.hist(
+    *(list(groups.values()), bins),
+    **{"label": list(groups), "rwidth": 0.92, "stacked": True},
+  )
   axes.set_xlabel(x_label)
   axes.set_ylabel(y_label)
   axes.grid(axis="x", visible=False)

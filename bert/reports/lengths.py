@@ -13,7 +13,7 @@ import numpy as np
 
 from bert.reports import drawing, page
 
-_GROUPS = 5
+_GROUPS, _BARS = 5, 30
 
 
 def section(
@@ -38,7 +38,7 @@ def section(
   text = (
     f"Lengths with special tokens: median {np.median(lengths):.0f}, longest"
     f" {lengths.max()}. {is_over.sum()} of {len(rows)} ({is_over.mean():.1%})"
-    f" are over --max_seq_length={limit}, so the model did not read them as a"
+    f" are over --max_seq_length={limit}: the model did not read these as a"
     " whole."
   )
 
@@ -47,7 +47,9 @@ def section(
     if is_right is not None:
       right = np.asarray(is_right) > 0.5
       groups = {"right": lengths[right], "wrong": lengths[~right]}
-    drawing.histogram(axes, groups, 25, "tokens", "examples")
+    step = -(-int(lengths.max() - lengths.min() + 1) // _BARS)
+    bins = np.arange(lengths.min(), lengths.max() + step + 1, step) - 0.5
+    drawing.histogram(axes, groups, bins, "tokens", "examples")
     if limit <= 1.5 * lengths.max():
       axes.axvline(limit, color=drawing.GREY, linestyle="--", linewidth=1.2)
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from bert.reports import drawing
 
 _LONGEST_TEXT = 600  # characters of a cell
+_LONGEST_ID = 26  # that stays in one line
+_FLAG = re.compile(r"(\w+\.py )?--\w+(=[\w.-]*\w)?( --\w+)*")  # of a command
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial,
@@ -32,6 +35,8 @@ table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
   border-bottom: 1px solid #e4e4e4; overflow-wrap: anywhere; }
 th { border-bottom-color: #999; white-space: nowrap; }
+.id { white-space: nowrap; }
+code { white-space: nowrap; font-size: .9em; }
 td.number, th.number { text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
 .missing { background: #fff6df; border-left: 4px solid #d9a514;
@@ -95,7 +100,8 @@ def _section_lines(name, section):
   yield f'<section id="{name}"><h2>{escape(section.title)}</h2>'
   if section.text:
     kind = ' class="missing"' if section.is_missing else ""
-    yield f"<p{kind}>{escape(section.text)}</p>"
+    text = _FLAG.sub(r"<code>\g<0></code>", escape(section.text))
+    yield f"<p{kind}>{text}</p>"
   for picture in section.pictures:
     yield f"<figure>{drawing.inline(picture)}</figure>"
   if section.table:
@@ -110,6 +116,8 @@ def _table_lines(table):
     for i in range(len(table.headings))
   ]
   kinds = [' class="number"' if each else "" for each in is_number]
+  if not is_number[0] and all(len(str(r[0])) <= _LONGEST_ID for r in rows):
+    kinds[0] = ' class="id"'
   yield '<div class="table"><table><thead><tr>'
   for kind, text in zip(kinds, table.headings):
     yield f'<th scope="col"{kind}>{escape(text)}</th>'

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from bert.reports import comparing, drawing, page
-from bert.reports.classification import scatter_section
 
 HEAD = {"is_graded": bool}
 ROW = {
@@ -194,7 +193,12 @@ def _scores_of_candidates(rows):
 
 def _pair_sections(rows) -> Iterator[page.Section]:
   true, found = _pairs(rows)
-  yield scatter_section(true, found, "cosine")
+  picture = drawing.svg(
+    lambda axes: drawing.scatter(axes, true, found, "true score", "cosine"),
+    "Scatter of true scores and cosines",
+    (5.0, 4.4),
+  )
+  yield page.Section("Scores and cosines", "A dot is a pair.", [picture])
   # Ranks tell apart what is most out of order, whatever the scales.
   from scipy import stats
 
