@@ -478,7 +478,7 @@ def test_two_folders_are_compared(tmp_path):
     part = text[text.index(f"<h2>{title} here") :]
     assert part[part.index("<p>") :].startswith("<p>1 of 4 examples.</p>")
     assert f">{name}</td>" in part[: part.index("</section>")]
-  assert "<td>accuracy</td>" in text and "<td>f1</td>" in text
+  assert ">accuracy</td>" in text and ">f1</td>" in text
 
 
 def changed(**values):
