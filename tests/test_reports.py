@@ -144,7 +144,7 @@ def test_entities_are_paired_by_their_words_and_then_by_overlap():
   true = ["B-PER", "I-PER", "O", "B-LOC", "O", "B-ORG", "O", "B-LOC"]
   found = ["B-PER", "O", "O", "B-ORG", "O", "O", "B-PER", "B-LOC"]
   assert tagging.entity_pairs(true, found) == {
-    ("PER", "PER (other words)"): 1,
+    ("PER", "(same type, other words)"): 1,
     ("LOC", "ORG"): 1,
     ("LOC", "LOC"): 1,
     ("ORG", "(none)"): 1,

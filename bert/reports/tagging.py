@@ -27,6 +27,8 @@ ROW = {
   "length": int,
 }
 SAME = ("tag_scheme",)
+# A prediction that shares only some of the words: of the same type, or not.
+OVERLAPS = ("(same type, other words)", "(other type and words)")
 _MOST_ERRORS = 25
 _NOTHING = "(none)"
 
@@ -106,7 +108,7 @@ def entity_pairs(true, found) -> Counter:
   """{(true type, predicted type): count} of one sentence's entities.
 
   Entities are paired if they have the same words; else if they overlap, under
-  "type (other words)". What is left over pairs with (none).
+  OVERLAPS. What is left over pairs with (none).
 
   Args:
     true: tags of the sentence.
@@ -126,7 +128,8 @@ def entity_pairs(true, found) -> Counter:
     if other is None:
       pairs[left[span], _NOTHING] += 1
     else:
-      pairs[left[span], f"{right.pop(other)} (other words)"] += 1
+      is_other = left[span] != right.pop(other)
+      pairs[left[span], OVERLAPS[is_other]] += 1
   for kind in right.values():
     pairs[_NOTHING, kind] += 1
   return pairs
@@ -134,8 +137,9 @@ def entity_pairs(true, found) -> Counter:
 
 def _entity_confusion(true, found):
   pairs = sum(map(entity_pairs, true, found), Counter())
-  rows = sorted({row for row, _ in pairs}, key=lambda n: (n == _NOTHING, n))
-  columns = sorted({c for _, c in pairs}, key=lambda n: (n == _NOTHING, n))
+  found_in = {kind for pair in pairs for kind in pair}
+  kinds = sorted(found_in - {*OVERLAPS, _NOTHING})
+  rows, columns = [*kinds, _NOTHING], [*kinds, *OVERLAPS, _NOTHING]
   counts = [[pairs[row, column] for column in columns] for row in rows]
   picture = drawing.svg(
     lambda axes: drawing.matrix(
@@ -147,8 +151,8 @@ def _entity_confusion(true, found):
   return page.Section(
     "Confusion of entities",
     "True entities (rows) and what was found in their place. 'Other words':"
-    " the prediction overlaps, but begins or ends elsewhere; '(none)': nothing"
-    " was found there, or nothing is there.",
+    " the prediction shares some words, but begins or ends elsewhere; (none):"
+    " nothing was found there, or nothing is there.",
     [picture],
   )
 
