@@ -248,12 +248,12 @@ def _examples_sections(kind, ours, baseline, names):
     for i in chosen[:_MOST_SHOWN]:
       text, truth, here = kind.shown(ours.head, ours.rows[i])
       there = kind.shown(baseline.head, baseline.rows[i])[2]
-      rows.append((ours.rows[i]["id"], truth, here, there, text))
+      rows.append((ours.rows[i]["id"], text, truth, here, there))
     yield page.Section(
       title,
       f"{len(chosen)} of {len(gains)} examples"
       + (f"; the first {_MOST_SHOWN}." if len(chosen) > _MOST_SHOWN else "."),
-      table=page.Table(("id", "true", "this", "baseline", "text"), rows)
+      table=page.Table(("id", "text", "true", "this", "baseline"), rows)
       if rows
       else None,
     )

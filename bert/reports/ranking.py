@@ -275,5 +275,6 @@ def shown(head: Mapping, row: Mapping) -> tuple[str, str, str]:
   if head["is_graded"]:
     texts = f"{row['text']} \u2016 {row['text_b']}"
     return texts, f"{row['labels'][0]:.4g}", f"{row['scores'][0]:.4g}"
-  found = f"rank {rank_of_first(row)}; first: {row['first']}"
+  rank = rank_of_first(row)
+  found = f"rank {rank}" + (f"; first: {row['first']}" if rank > 1 else "")
   return row["text"], row["text_b"], found
