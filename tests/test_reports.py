@@ -447,6 +447,7 @@ def test_an_old_folder_shows_its_scores_and_says_what_is_missing(tmp_path):
       "classes": {"no": counts, "yes": counts},
       "confusion_matrix": [[1, 0], [1, 0]],
     },
+    "report_mm": {"entities": {"PER": counts}},
   }
   write(tmp_path / "eval_results.json", json.dumps(results))
   write(tmp_path / "task.json", '{"task": "classifier"}')
@@ -454,7 +455,7 @@ def test_an_old_folder_shows_its_scores_and_says_what_is_missing(tmp_path):
   found, text = titles(tmp_path)
   assert found == [
     *("Scores", "Curves", "Confusion matrix", "Scores of each class"),
-    "What is missing",
+    *("Scores of each entity type (mm)", "What is missing"),
   ]
   assert "<code>run_classifier.py --do_eval --report</code> in" in text
 

@@ -7,6 +7,7 @@ with --report has kept. Out: one file that opens without a network.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -25,7 +26,7 @@ from bert.reports import (
   tagging,
 )
 
-FILE = "report.html"
+FILE, _RESULTS = "report.html", "eval_results.json"
 # {task: what declares its rows, pictures and scores to compare}
 KINDS = {
   "classifier": classification,
@@ -67,39 +68,39 @@ def write(
   sections += [*_scores(results), *curves.sections(folder)]
   if not sets and not results and all(s.is_missing for s in sections):
     raise ValueError(
-      f"{folder} holds no event files, no eval_results.json and no"
+      f"{folder} holds no event files, no {_RESULTS} and no"
       f" {kept_examples.NAME}.jsonl, so there is nothing to report on: give the"
       " --output_dir of a run_ script"
     )
   for suffix, found in sets.items():
-    sections += _named(
-      suffix, KINDS[found.head["task"]].sections(*_parts(found))
-    )
-  sections += _of_results(results, sets)
+    kind = KINDS[found.head["task"]]
+    sections += _named(suffix, kind.sections(found.head, found.rows))
+  sections += _of_results(results, sets, os.path.join(folder, _RESULTS))
   if not sets:
     sections += _missing(folder)
-  name = (
-    os.path.basename(os.path.abspath(folder)) if "://" not in folder else folder
+  lines = page.render(
+    f"Report on {_name(folder)}", _facts(folder, sets), sections
   )
-  lines = page.render(f"Report on {name}", _facts(folder, sets), sections)
   writing.write_lines(output_file, lines)
   logging.info(f"wrote {output_file}")
   return output_file
+
+
+def _name(folder):
+  """The last part of a folder's path."""
+  path = folder if "://" in folder else os.path.abspath(folder)
+  return os.path.basename(path.rstrip("/"))
 
 
 def _read_folder(folder):
   """The scores of a folder, {} if it has none, and its evaluated sets."""
   if not tf.io.gfile.isdir(folder):
     raise ValueError(f"there is no folder {folder}")
-  path = os.path.join(folder, "eval_results.json")
+  path = os.path.join(folder, _RESULTS)
   results = {}
   if tf.io.gfile.exists(path):
     results = reading.read_json(path, dict, "file of scores")
   return results, kept_examples.read_all(folder, KINDS)
-
-
-def _parts(found):
-  return found.head, found.rows
 
 
 def _facts(folder, sets) -> Iterator[str]:
@@ -118,9 +119,7 @@ def _in_words(suffix):
 def _named(suffix, sections) -> list[page.Section]:
   """The sections, with the set's name where there are several."""
   return [
-    page.Section(
-      f"{s.title}{_in_words(suffix)}", s.text, s.pictures, s.table, s.is_missing
-    )
+    dataclasses.replace(s, title=f"{s.title}{_in_words(suffix)}")
     for s in sections
   ]
 
@@ -133,27 +132,28 @@ def _scores(results) -> Iterator[page.Section]:
   ]
   if rows:
     table = page.Table(("score", "value"), rows)
-    yield page.Section("Scores", "From eval_results.json.", table=table)
+    yield page.Section("Scores", f"From {_RESULTS}.", table=table)
 
 
-def _of_results(results: Mapping, sets: Mapping) -> list[page.Section]:
+def _of_results(
+  results: Mapping, sets: Mapping, path: str
+) -> Iterator[page.Section]:
   """What eval_results.json tells of sets that were evaluated without
   --report."""
-  sections = []
   for key, report in results.items():
     suffix = key.removeprefix("report")
-    if not key.startswith("report") or suffix in sets:
-      continue
-    path = "eval_results.json"
-    reading.check_shape(report, _REPORT, path, key)
-    names, counts = report.get("labels"), report.get("confusion_matrix")
-    if names and counts and {len(names)} == {len(counts), *map(len, counts)}:
-      sections.append(classification.confusion(counts, names))
-    for place, kind in (("classes", "class"), ("entities", "entity type")):
-      if report.get(place):
-        sections.append(classification.class_scores(report[place], kind))
-    sections = _named(suffix, sections)
-  return sections
+    if key.startswith("report") and suffix not in sets:
+      reading.check_shape(report, _REPORT, path, key)
+      yield from _named(suffix, _of_report(report))
+
+
+def _of_report(report) -> Iterator[page.Section]:
+  names, counts = report.get("labels"), report.get("confusion_matrix")
+  if names and counts and {len(names)} == {len(counts), *map(len, counts)}:
+    yield classification.confusion(counts, names)
+  for place, kind in (("classes", "class"), ("entities", "entity type")):
+    if report.get(place):
+      yield classification.class_scores(report[place], kind)
 
 
 _SCORES = {"precision": float, "recall": float, "f1": float, "support": int}
