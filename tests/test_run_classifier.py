@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """The classifier's examples, features, model and scores, and whole runs."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ import modeling
 import predict
 import run_classifier
 import tokenization
+from bert.tasks import windows
 
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
 WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
@@ -586,6 +588,16 @@ def note(label_type="single", labels=("no", "yes"), thresholds=()):
   return run_classifier.ClassifierNote(
     *("classifier", label_type, labels, thresholds, [], [], [], True, 16)
   )
+
+
+def test_a_temperature_divides_the_logits_of_windows_too():
+  logits = np.log(np.array([[9.0, 1.0]], np.float32))
+  plain = windows.predictions(note(), logits)
+  assert plain["probabilities"][0] == pytest.approx([0.9, 0.1])
+  halved = dataclasses.replace(note(), calibration_temperature=2.0)
+  found = windows.predictions(halved, logits)
+  assert found["probabilities"][0] == pytest.approx([0.75, 0.25])
+  assert found["predicted"].tolist() == plain["predicted"].tolist() == [0]
 
 
 def test_scores_of_classes():
