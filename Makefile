@@ -49,7 +49,7 @@ QUICKSTART_FLAGS = \
   --bert_config_file=sample_data/pretraining_config.json \
   --init_checkpoint=$(QUICKSTART_DIR)/pretrained \
   --output_dir=$(QUICKSTART_DIR)/classifier \
-  --do_train --do_eval --do_predict \
+  --do_train --do_eval --do_predict --report \
   --max_seq_length=48 \
   --train_batch_size=16 \
   --learning_rate=2e-4 \
@@ -99,6 +99,8 @@ quickstart: $(INSTALLED)
 	@cut -f 2 sample_data/test.tsv \
 	  | paste $(QUICKSTART_DIR)/classifier/predictions.tsv - \
 	  | head -n 9 | sed 's/^/  /' | expand -t 12
+	@printf '\nCurves, scores and errors in pictures: %s\n' \
+	  $(QUICKSTART_DIR)/classifier/report.html
 
 test: $(INSTALLED)
 	@$(PYTHON) -m pytest $(PYTEST_FLAGS)

@@ -13,7 +13,8 @@ import dataclasses
 
 from bert.training import entry, flags
 from bert.training.classifier_flags import (
-  check_loss,
+  CalibrationOptions,
+  check_label_flags,
   CustomOptions,
   LossOptions,
 )
@@ -26,6 +27,7 @@ class Options(
   flags.EvaluationOptions,
   CustomOptions,
   LossOptions,
+  CalibrationOptions,
   LongTextOptions,
 ):
   """This script's flags."""
@@ -65,7 +67,6 @@ if __name__ == "__main__":
 import os
 import random
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -79,6 +80,8 @@ from bert.records import packing, record_files, streams
 from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
 )
+from bert.reports import calibration, kept_examples
+from bert.reports import classification as reported
 from bert.tasks import classification as classifier
 from bert.tasks import classification_targets as targets
 from bert.tasks import windows
@@ -106,8 +109,13 @@ from bert.tasks.classification_data import (  # noqa: F401  (the original's)
   xnli_task,
   XnliProcessor,
 )
-from bert.tasks.classification_scores import compute_scores, prediction_lines
-from bert.training import cluster, estimators, runs
+from bert.tasks.classification_scores import (
+  compute_scores,
+  find_thresholds,
+  label_histogram,
+  prediction_lines,
+)
+from bert.training import cluster, estimators, folders, runs
 
 # --------------------------------------------------------------- examples
 
@@ -314,7 +322,12 @@ def main(options: Options) -> None:
     return
   best = runs.best_checkpoint(options)
   if options.do_eval:
-    runs.write_scores(options, *evaluate(job, evaluator, best))
+    scores, reports, arrays = evaluate(job, evaluator, best)
+    runs.write_scores(options, scores, reports)
+    if options.calibrate:
+      calibrate(job, arrays)
+    if options.report:
+      keep_examples(job, arrays, scores["global_step"])
   if options.do_predict:
     predict(job, make_estimator(job, options.predict_batch_size), best)
 
@@ -331,7 +344,8 @@ def prepare(options: Options) -> Job:
       f"the trained model has --label_type={kept.label_type}, and not"
       f" {task.label_type}: give the same, or another --output_dir"
     )
-  check_loss(options, task.label_type)
+  check_label_flags(options, task.label_type)
+  folders.check_calibration(options)
   options = runs.check_evaluation(options, score_names(task))
   task, train_examples = _read_train(options, task)
   train_examples = _sample(options, train_examples)
@@ -448,7 +462,7 @@ def make_note(
     task_name=options.task_name.lower(),
     label_type=task.label_type,
     labels=list(task.labels),
-    thresholds=_thresholds(options, task, kept),
+    thresholds=find_thresholds(options.thresholds, task, kept),
     feature_columns=list(columns),
     feature_mean=values.mean(axis=0).tolist() if has_values else [],
     feature_std=np.where(std > 0, std, 1.0).tolist(),
@@ -474,34 +488,11 @@ def make_note(
   if kept.second_text is not None:
     compared.append("second_text")
   runs.compare_notes(kept, note, compared)
-  names = ("thresholds", "max_seq_length", *_LONG_TEXTS)
+  names = ["thresholds", "max_seq_length", *_LONG_TEXTS]
+  if options.do_train or options.calibrate:
+    names.append("calibration_temperature")  # of other weights; or fitted anew
   changed = {name: getattr(note, name) for name in names}
   return dataclasses.replace(kept, **changed)
-
-
-def _thresholds(options, task, kept):
-  """--thresholds, one per label; if not given, those kept, or 0.5."""
-  if task.label_type != "multi":
-    return []
-  if not options.thresholds:
-    return kept.thresholds if kept else [0.5] * len(task.labels)
-  try:
-    values = [float(value) for value in options.thresholds]
-  except ValueError:
-    values = [-1.0]
-  if not all(0.0 <= value <= 1.0 for value in values):
-    raise ValueError(
-      f"--thresholds={','.join(options.thresholds)}: numbers are expected, from"
-      " 0 to 1"
-    )
-  if len(values) == 1:
-    values *= len(task.labels)
-  if len(values) != len(task.labels):
-    raise ValueError(
-      f"--thresholds has {len(values)} numbers for {len(task.labels)} labels"
-      f" ({', '.join(task.labels)})"
-    )
-  return values
 
 
 def standardise(examples: Sequence[InputExample], note: ClassifierNote) -> None:
@@ -605,7 +596,8 @@ def _make_input(job, examples, name, is_training):
 
 def train(job: Job, estimator, evaluator) -> None:
   """Trains to classify."""
-  logging.info(f"labels of the training data: {label_histogram(job)}")
+  shown = label_histogram(job.note, job.train)
+  logging.info(f"labels of the training data: {shown}")
   records, input_fn = get_input(job, job.train, "train", is_training=True)
   runs.train(
     job.options,
@@ -615,22 +607,6 @@ def train(job: Job, estimator, evaluator) -> None:
     records.num_examples,
     lambda checkpoint: evaluate(job, evaluator, checkpoint)[0],
     job.note,
-  )
-
-
-def label_histogram(job: Job) -> str:
-  """How often each label occurs in the training data, in words."""
-  if job.note.label_type == "number":
-    values = [example.label for example in job.train]
-    return f"{min(values)} to {max(values)}, mean {np.mean(values):.4g}"
-  counts, unknown = Counter(), "(none)"
-  for example in job.train:
-    label = example.label or unknown
-    counts.update([label] if isinstance(label, str) else label)
-  labels = [*job.note.labels, *{unknown} & set(counts)]
-  return ", ".join(
-    f"{label} {counts[label]} ({counts[label] / len(job.train):.1%})"
-    for label in labels
   )
 
 
@@ -655,10 +631,11 @@ def predict_rows(job: Job, estimator, examples, name: str, checkpoint):
 
 @clock.part("evaluation")
 def evaluate(job: Job, estimator, checkpoint: str | None):
-  """The scores of all dev files, and their reports."""
-  scores, reports = {}, {}
+  """The scores of all dev files, their reports, and what was predicted."""
+  scores, reports, found_in = {}, {}, {}
   for suffix, examples in job.dev.items():
     arrays = predict_rows(job, estimator, examples, f"eval{suffix}", checkpoint)
+    found_in[suffix] = arrays
     if len(examples) > 1 and len(np.unique(arrays["predicted"], axis=0)) == 1:
       logging.warning(
         f"the model predicts the same for all {len(examples)} examples: has it"
@@ -674,7 +651,24 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
       scores[name] = value
     reports[f"report{suffix}"] = report
   scores["global_step"] = runs.used_step(job.options, job.model, checkpoint)
-  return scores, reports
+  return scores, reports, found_in
+
+
+def calibrate(job: Job, arrays: Mapping) -> None:
+  """Fits the temperature to the first dev file, and keeps it in task.json."""
+  found = calibration.calibrate(list(arrays.values()))
+  job.note = dataclasses.replace(job.note, calibration_temperature=found)
+  path = os.path.join(job.options.output_dir, "task.json")
+  writing.write_json(path, dataclasses.asdict(job.note))
+
+
+def keep_examples(job: Job, arrays: Mapping, step: int) -> None:
+  """Keeps what --report shows of the dev files."""
+  for suffix, examples in job.dev.items():
+    kept_examples.write(
+      *(job.options.output_dir, suffix, step),
+      *reported.kept(job.note, examples, arrays[suffix], job.model.tokenizer),
+    )
 
 
 @clock.part("prediction")

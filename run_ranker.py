@@ -108,6 +108,8 @@ from absl import logging
 
 from bert.files import clock, kept_files, writing
 from bert.records import record_files, streams, tables
+from bert.reports import kept_examples
+from bert.reports import ranking as reported
 from bert.tasks import metrics
 from bert.tasks.ranking import GRADED_LOSSES, LOSSES, RankerNote, Ranking
 from bert.tasks.ranking_data import (
@@ -154,6 +156,10 @@ class RankedExamples:
     """The lines of the qrels file that goes with the run file."""
     labels = [example.labels for example in self.examples]
     return metrics.trec_qrels(self._guids, self._document_ids, labels)
+
+  def kept(self, note: RankerNote) -> tuple:
+    """What --report shows."""
+    return reported.kept_ranking(note, self.examples, self.scores)
 
   def lines(self) -> Iterator[str]:
     """The lines of predictions.jsonl: contexts with responses, best first."""
@@ -217,6 +223,10 @@ class ComparedPairs:
     scores = [pair.score for pair in self.pairs]
     found = metrics.regression_scores(scores, self.cosines)
     return {f"{prefix}_{name}": found[name] for name in SIMILARITY_SCORES}
+
+  def kept(self, note: RankerNote) -> tuple:
+    """What --report shows."""
+    return reported.kept_pairs(note, self.pairs, self.cosines)
 
   def lines(self) -> Iterator[str]:
     """The lines of predictions.jsonl: pairs with their cosine."""
@@ -612,6 +622,9 @@ def evaluate(job: Job, estimator, checkpoint: str | None) -> None:
   scores = {**ranked.compute_scores("eval"), "global_step": step}
   runs.write_scores(job.options, scores, {})
   write_trec_files(job, ranked, "eval")
+  if job.options.report:
+    folder = job.options.output_dir
+    kept_examples.write(folder, "", step, *ranked.kept(job.note))
 
 
 @clock.part("prediction")

@@ -80,6 +80,8 @@ import modeling
 import optimization
 from bert.files import clock, kept_files, reading, writing
 from bert.records import record_files, streams
+from bert.reports import answering as reported
+from bert.reports import kept_examples
 from bert.tasks import metrics
 from bert.tasks.answering import Answering, SquadNote
 from bert.tasks.answering_data import (  # noqa: F401  (the original's)
@@ -556,6 +558,11 @@ def predict(job: Job, estimator, checkpoint: str | None) -> None:
     logging.warning(f"{unknown} questions have no known answer to score with")
   scores["global_step"] = runs.used_step(job.options, job.model, checkpoint)
   runs.write_scores(job.options, scores, {})
+  if job.options.report:
+    kept_examples.write(
+      *(job.options.output_dir, "", scores["global_step"]),
+      *reported.kept(job.task.note, job.test, predictions, features),
+    )
 
 
 if __name__ == "__main__":

@@ -91,22 +91,24 @@ class Options(flags.FineTuningOptions, flags.EvaluationOptions, HeadOptions):
 if __name__ == "__main__":
   entry.parse(Options)  # --help ends here, before the slow imports
 
-import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
 from absl import logging
 
 from bert.files import clock, reading, writing
 from bert.records import streams, tables
+from bert.reports import kept_examples
+from bert.reports import tagging as reported
 from bert.tasks import metrics
 from bert.tasks.tagging import (
+  conll_lines,
+  json_lines,
   row_sentence,
   Sentence,
-  tagged_fields,
   TaggerNote,
   Tagging,
   text_sentence,
@@ -335,37 +337,6 @@ def score_names(scheme: str) -> list[str]:
   return [*kinds, *tokens, "loss"]
 
 
-def conll_lines(
-  sentences: Sequence[Sentence], predictions: Sequence[Sequence[str]]
-) -> Iterator[str]:
-  """The lines of predictions.txt: word, true tag if known, predicted tag.
-
-  Spaces separate them, or tabs if any word or tag has a space.
-  """
-  has_spaces = any(
-    " " in field for s in sentences for field in (*s.words, *(s.tags or ()))
-  ) or any(" " in tag for tags in predictions for tag in tags)
-  separator = "\t" if has_spaces else " "
-  for sentence, predicted in zip(sentences, predictions):
-    columns = [sentence.words, predicted]
-    if sentence.tags is not None:
-      columns.insert(1, sentence.tags)
-    yield from map(separator.join, zip(*columns))
-    yield ""
-
-
-def json_lines(
-  sentences: Sequence[Sentence],
-  predictions: Sequence[Sequence[str]],
-  scheme: str,
-) -> Iterator[str]:
-  """The lines of predictions.jsonl: the text, if any, and `tagged_fields`."""
-  for sentence, tags in zip(sentences, predictions):
-    line = {} if sentence.text is None else {"text": sentence.text}
-    line.update(tagged_fields(sentence, tags, scheme))
-    yield json.dumps(line, ensure_ascii=False)
-
-
 # ------------------------------------------------------------------- main
 
 
@@ -394,7 +365,10 @@ def main(options: Options) -> None:
     return
   best = runs.best_checkpoint(options)
   if options.do_eval:
-    runs.write_scores(options, *evaluate(job, evaluator, best))
+    scores, reports, tags = evaluate(job, evaluator, best)
+    runs.write_scores(options, scores, reports)
+    if options.report:
+      keep_examples(job, tags, scores["global_step"])
   if options.do_predict:
     predict(job, make_estimator(job, options.predict_batch_size), best)
 
@@ -656,11 +630,12 @@ def predict_tags(
 
 @clock.part("evaluation")
 def evaluate(job: Job, estimator, checkpoint: str | None):
-  """The scores of every --eval_file, and their reports."""
-  scores, reports = {}, {}
+  """The scores of every --eval_file, their reports, and the tags."""
+  scores, reports, tags_in = {}, {}, {}
   for suffix, sentences in job.dev.items():
     name = f"eval{suffix}"
     tags, loss = predict_tags(job, estimator, sentences, name, checkpoint)
+    tags_in[suffix] = tags
     if len({tag for row in tags for tag in row}) == 1:
       logging.warning(
         f"{name}: the model predicts the same tag for every word: has it"
@@ -674,7 +649,16 @@ def evaluate(job: Job, estimator, checkpoint: str | None):
     for key, value in found.items():
       scores[key.replace("eval", name, 1)] = value
   scores["global_step"] = runs.used_step(job.options, job.model, checkpoint)
-  return scores, reports
+  return scores, reports, tags_in
+
+
+def keep_examples(job: Job, tags: Mapping, step: int) -> None:
+  """Keeps what --report shows of every --eval_file."""
+  for suffix, sentences in job.dev.items():
+    kept_examples.write(
+      *(job.options.output_dir, suffix, step),
+      *reported.kept(job.note, sentences, tags[suffix], job.model.tokenizer),
+    )
 
 
 @clock.part("prediction")

@@ -62,9 +62,11 @@ class Options(flags.Options):
 
 def make_plan(options: Options) -> sweeps.Sweep:
   """The runs that the options ask for."""
-  return sweeps.plan(
+  sweep = sweeps.plan(
     options.words, options.grid, options.seeds, options.output_dir
   )
+  sweeps.check_score(options.score, sweep.command["script"])
+  return sweep
 
 
 if __name__ == "__main__":

@@ -28,10 +28,24 @@ CONFIG = {
   "type_vocab_size": 2,
   "vocab_size": 600,
 }
+EXAMPLES = (  # as an evaluation with --report keeps them
+  {
+    **{"task": "classifier", "label_type": "single", "labels": ["no", "yes"]},
+    **{"thresholds": [], "max_seq_length": 8, "temperature": 1.0, "step": 3},
+  },
+  *(
+    {
+      **{"id": f"dev-{i}", "text_a": "Late again.", "label": label},
+      **{"probabilities": [1.0 - p, p], "length": 4 + i},
+    }
+    for i, (label, p) in enumerate([("no", 0.25), ("yes", 0.75), ("no", 0.5)])
+  ),
+)
 LINES = {  # written for the jobs
   "questions": "When does the bakery open?\nMay I take my dog along?\n",
   "texts": '{"text": "The repair was worth it."}\n{"text": "Late again."}\n',
   "config": json.dumps(CONFIG, indent=2) + "\n",
+  "examples": "\n".join(map(json.dumps, EXAMPLES)) + "\n",
 }
 TRAINING = (
   "--bert_config_file=in/config.json --vocab_file=in/vocab.txt"
@@ -245,6 +259,16 @@ JOBS = (
     (),
     2,
     stdin="in/texts.jsonl",
+  ),
+  Job(
+    "report.py",
+    "--model_dir=in/model --baseline=in/other --output_file=out/report.html",
+    {
+      "in/model/eval_predictions.jsonl": "=examples",
+      "in/other/eval_predictions.jsonl": "=examples",
+    },
+    ("out/report.html",),
+    3,
   ),
 )
 

@@ -22,7 +22,8 @@ from faults.workplace import Case, Workplace
 
 # Files of a model's folder that no script reads, or that only say what was.
 _NOT_READ = re.compile(
-  r"/events\.out|\.meta$|/eval_results|/test_results|predictions|worker_"
+  r"/events\.out|\.meta$|/eval_results|/test_results|(?<!/eval_)predictions"
+  r"|worker_"
   r"|/model/(?:[^/]*\.tf_record|.*\.json\.json|eval_files|train_files)|trec"
 )
 # Files of ours that have a checksum or a form: damaged, they never change what

@@ -20,6 +20,7 @@ ROOMS = (
   "",
   "bert/records",
   "bert/tasks",
+  "bert/reports",
   "bert/training",
 )
 CORE = {"modeling", "optimization", "tokenization"}

@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """The classifier's examples, features, model and scores, and whole runs."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -12,8 +13,10 @@ import tensorflow.compat.v1 as tf
 from helpers import write
 
 import modeling
+import predict
 import run_classifier
 import tokenization
+from bert.tasks import windows
 
 NICE, NASTY = ["good", "fine", "happy"], ["bad", "sad", "awful"]
 WORDS = [*NICE, *NASTY, "day", "week", "one", "two"]
@@ -587,6 +590,16 @@ def note(label_type="single", labels=("no", "yes"), thresholds=()):
   )
 
 
+def test_a_temperature_divides_the_logits_of_windows_too():
+  logits = np.log(np.array([[9.0, 1.0]], np.float32))
+  plain = windows.predictions(note(), logits)
+  assert plain["probabilities"][0] == pytest.approx([0.9, 0.1])
+  halved = dataclasses.replace(note(), calibration_temperature=2.0)
+  found = windows.predictions(halved, logits)
+  assert found["probabilities"][0] == pytest.approx([0.75, 0.25])
+  assert found["predicted"].tolist() == plain["predicted"].tolist() == [0]
+
+
 def test_scores_of_classes():
   # Predicted 1, 0, 1 for 1, 0, 0: two of three right; F1 = 2/(2+1+0) of 1.
   arrays = {
@@ -841,6 +854,11 @@ def test_a_run_with_a_seed_repeats_to_the_bit(data_dir, tmp_path):
       ("--do_train", "--data_dir=wide"),
       "wide/train.tsv:3: this line has 3 columns, but line 1 has 2: a tab",
     ),
+    (("--do_train", "--calibrate"), "--calibrate needs --do_eval"),
+    (
+      ("--do_train", "--do_eval", "--calibrate", "--label_type=number"),
+      "--calibrate is for tasks with one label per text, not for --label_type=",
+    ),
     (("--do_train", "--gradient_accumulation_steps=3"), "3 equal parts"),
     (("--do_train", "--precision=float16"), "float16 needs a GPU"),
     (("--do_train", "--no_such_flag"), "no_such_flag"),
@@ -898,6 +916,64 @@ def test_a_folder_from_before_second_text_goes_on_predicting(
   assert done.returncode == 0, done.stderr
   lines = (own / "predictions.tsv").read_text(encoding="utf-8").splitlines()
   assert [line.split("\t")[0] for line in lines] == ["id", "\\ud800", "7"]
+
+
+@whole_run
+@pytest.mark.slow
+def test_a_temperature_is_fitted_kept_and_used(data_dir, own):
+  flags = ("--feature_columns=size", "--id_column=id")
+  note = json.loads((own / "task.json").read_text())
+  assert note["calibration_temperature"] == 1.0
+  row = '{"text": "good day one", "size": 3}'
+  before = answer(own, row)
+  done = run(data_dir, own, "--do_eval", "--calibrate", "--report", *flags)
+  assert done.returncode == 0, done.stderr
+  assert re.search(
+    r"--calibrate: the temperature [\d.]+ changes the expected calibration"
+    r" error from [\d.]+ to [\d.]+, on the texts",
+    done.stderr,
+  )
+  assert "report" in done.stderr.splitlines()[-1]  # its seconds
+  note = json.loads((own / "task.json").read_text())
+  temperature = note["calibration_temperature"]
+  assert 0.04 < temperature < 21 and temperature != 1.0
+  # What was kept has the probabilities that prediction gives from now on.
+  kept = (own / "eval_predictions.jsonl").read_text().splitlines()
+  head, *rows = map(json.loads, kept)
+  assert head["temperature"] == temperature and len(rows) == 20
+  assert "after ECE" in (own / "report.html").read_text(encoding="utf-8")
+  odds = np.log(list(before["probabilities"].values())) / temperature
+  expected = np.exp(odds) / np.exp(odds).sum()
+  after = answer(own, row)
+  assert [*after["probabilities"].values()] == pytest.approx(expected, abs=1e-5)
+  assert after["label"] == before["label"]
+  # Evaluation keeps it, and its losses are of the logits as they are.
+  scores = (own / "eval_results.txt").read_text()
+  assert run(data_dir, own, "--do_eval", *flags).returncode == 0
+  assert (own / "eval_results.txt").read_text() == scores
+  # Training ends with other weights.
+  done = run(data_dir, own, "--do_train", "--num_train_epochs=7", *flags)
+  assert done.returncode == 0, done.stderr
+  note = json.loads((own / "task.json").read_text())
+  assert note["calibration_temperature"] == 1.0
+  note["calibration_temperature"] = 0
+  write(own / "task.json", json.dumps(note))
+  done = run(data_dir, own, "--do_eval", *flags)
+  assert "calibration_temperature 0 has to be over 0" in done.stderr
+
+
+def answer(folder, row):
+  done = helpers.run(predict, f"--model_dir={folder}", stdin=row + "\n")
+  return json.loads(done.stdout)
+
+
+@whole_run
+def test_a_temperature_needs_a_model_to_be_kept_beside(data_dir, own, tmp_path):
+  done = run(
+    *(data_dir, tmp_path / "new", "--do_eval", "--calibrate"),
+    *(f"--init_checkpoint={own}/model.ckpt-48", "--feature_columns=size"),
+  )
+  assert "new holds no checkpoint: give the --output_dir of" in done.stderr
 
 
 @whole_run

@@ -309,6 +309,7 @@ def interaction(data_dir):
     *(data_dir, output_dir),
     *("--model=interaction", "--do_train", "--do_eval", "--do_predict"),
     *("--num_train_epochs=12", "--eval_steps=72", "--keep_best=mrr"),
+    "--report",
   )
   assert done.returncode == 0, done.stderr
   return output_dir, done.stderr
@@ -330,6 +331,13 @@ def test_an_interaction_model_from_training_to_predictions(interaction):
   assert np.mean(firsts) == pytest.approx(tested["test_recall_at_1"])
   trec = (output_dir / "test_run.trec").read_text().splitlines()
   assert len(trec) == 36
+  kept = (output_dir / "eval_predictions.jsonl").read_text().splitlines()
+  head, *rows = map(json.loads, kept)
+  assert not head["is_graded"] and len(rows) == 6
+  is_first = [row["text_b"] == row["first"] for row in rows]
+  assert np.mean(is_first) == pytest.approx(scores["eval_recall_at_1"])
+  page = (output_dir / "report.html").read_text(encoding="utf-8")
+  assert "Recall at k" in page and "learning rate" in page
   query, q0, _, rank, _, _ = trec[0].split(" ")
   assert (query, q0, rank) == ("test-0", "Q0", "1")
   assert len((output_dir / "eval_qrels.trec").read_text().splitlines()) == 36

@@ -762,7 +762,7 @@ def trained(data_dir, tmp_path_factory):
     done = helpers.run(
       run_squad,
       *arguments(output_dir, "--version_2_with_negative"),
-      *("--do_train", "--do_predict", "--predict_file=dev.json"),
+      *("--do_train", "--do_predict", "--predict_file=dev.json", "--report"),
       *("--eval_steps=36", "--keep_best=f1", "--log_steps=12"),
     )
   assert done.returncode == 0, done.stderr
@@ -800,6 +800,22 @@ def test_a_run_trains_scores_and_answers(data_dir, trained):
       if found["text"]:
         context = contexts[line["id"]]
         assert context[found["start"] : found["end"]] == found["text"]
+
+
+@pytest.mark.slow
+def test_a_report_keeps_the_questions_with_known_answers(data_dir, trained):
+  output_dir, _ = trained
+  head, *rows = read_lines(output_dir / "eval_predictions.jsonl")
+  assert head["task"] == "squad" and head["version_2_with_negative"]
+  lines = read_lines(output_dir / "predictions.jsonl")
+  assert [row["prediction"] for row in rows] == [line["text"] for line in lines]
+  assert [row["null_odds"] for row in rows] == [
+    line["null_odds"] for line in lines
+  ]
+  assert sum(not row["answers"] for row in rows) == 6
+  assert {row["windows"] for row in rows} >= {1, 2}
+  page = (output_dir / "report.html").read_text(encoding="utf-8")
+  assert "Thresholds of no answer" in page and "learning rate" in page
 
 
 @pytest.mark.slow

@@ -318,7 +318,7 @@ def trained(data_dir, tmp_path_factory):
     *(data_dir, output_dir, "--do_train", "--do_eval", "--do_predict"),
     *("--num_train_epochs=6", "--eval_steps=48", "--keep_best=f1"),
     f"--predict_file={data_dir}/long.txt,{data_dir}/texts.jsonl",
-    "--use_crf",
+    *("--use_crf", "--report"),
   )
   assert done.returncode == 0, done.stderr
   return output_dir, done.stderr
@@ -345,6 +345,22 @@ def test_a_whole_run_from_training_to_predictions(data_dir, trained):
   assert person["tags"] == ["B-PER", "I-PER", "O", "O", "O"]
   assert [entity["text"] for entity in person["entities"]] == ["Anns Ray"]
   assert nothing["tags"] == nothing["entities"] == []
+
+
+@pytest.mark.slow
+def test_a_report_keeps_the_sentences(data_dir, trained):
+  output_dir, _ = trained
+  lines = (output_dir / "eval_predictions.jsonl").read_text().splitlines()
+  head, *rows = map(json.loads, lines)
+  assert head["tag_scheme"] == "bio" and len(rows) == 16
+  pairs = [pair for row in rows for pair in zip(row["tags"], row["predicted"])]
+  accuracy = read_scores(output_dir)["eval_token_accuracy"]
+  assert np.mean([true == found for true, found in pairs]) == accuracy
+  first = (data_dir / "dev.txt").read_text().split("\n\n")[0].split("\n")
+  assert rows[0]["id"] == "line 1"
+  assert rows[0]["tokens"] == [line.split("\t")[0] for line in first]
+  page = (output_dir / "report.html").read_text(encoding="utf-8")
+  assert "Confusion of entities" in page and "learning rate" in page
 
 
 def predicted_rows(output_dir):

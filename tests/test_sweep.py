@@ -277,19 +277,47 @@ def test_a_setting_with_a_failed_run_comes_after_those_without():
   assert [row.mean for row in rows] == [0.75, 0.9]
   assert rows[1].deviation is None and rows[1].failed == 1
   assert rows[0].best_run() == plan.runs[3]
-  # The ticks are 0.7, 0.75, ... 0.9, over 420 pixels.
-  tree = ElementTree.fromstring("\n".join(sweep_tables.svg_lines(rows)))
-  dots = [float(each.get("cx")) for each in tree if each.tag.endswith("circle")]
-  assert [x - dots[0] for x in dots] == pytest.approx([0, 210, 420], abs=0.2)
-  texts = [each.text for each in tree if each.tag.endswith("text")]
-  assert texts[1:6] == ["0.7", "0.75", "0.8", "0.85", "0.9"]
-  assert texts[-1] == "learning_rate=1 (1 failed)"
+  # The scores are 0.7, 0.8 and 0.9, so the dots are as far apart.
+  tree = ElementTree.fromstring(sweep_tables.plot(rows))
+  texts = [each.text for each in tree.iter() if each.tag.endswith("}text")]
+  assert "eval_accuracy: dots are runs, bars their mean" in texts
+  assert {"learning_rate=2", "learning_rate=1 (1 failed)"} <= set(texts)
+  uses = [each.attrib for each in tree.iter() if each.tag.endswith("}use")]
+  dots = [each for each in uses if "fill-opacity" in each.get("style", "")]
+  xs = sorted(float(each["x"]) for each in dots)
+  assert len(xs) == 3
+  assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.01)
 
 
-def test_a_plot_of_equal_scores_has_an_axis():
-  assert sweep_tables.nice_ticks(0.5, 0.5) == pytest.approx([0.4, 0.5, 0.6])
-  assert sweep_tables.nice_ticks(0, 0) == [-0.2, 0, 0.2]
-  assert sweep_tables.nice_ticks(81, 88.5) == [80, 82, 84, 86, 88, 90]
+@pytest.mark.parametrize(
+  ("script", "score"),
+  [
+    ("run_classifier.py", "eval_accuracy"),
+    ("run_classifier.py", "eval_mm_accuracy"),
+    ("run_tagger.py", "eval_dev_token_f1"),
+    ("run_squad.py", "eval_HasAns_exact_match"),
+    ("run_ranker.py", "mrr"),
+    ("run_pretraining.py", "masked_lm_accuracy"),
+    ("script.py", "anything"),
+    ("run_ranker.py", None),
+  ],
+)
+def test_scores_that_a_script_may_have_are_taken(script, score):
+  sweeps.check_score(score, script)
+
+
+def test_a_score_that_no_task_of_a_script_has_is_refused_at_once():
+  with pytest.raises(ValueError) as error:
+    sweeps.check_score("acuracy", "run_ranker.py")
+  assert str(error.value) == (
+    "--score=acuracy is not a score of run_ranker.py: give one of recall_at_1,"
+    " recall_at_2, recall_at_5, recall_at_10, mrr, map, ndcg, pearson, spearman"
+  )
+  command = ("run_ranker.py", "--bert_config_file=c", "--vocab_file=v")
+  command += ("--data_dir=d", "--do_eval")
+  done = run("--grid=learning_rate=1,3", "--score=acuracy", command=command)
+  assert done.stderr.startswith("error: --score=acuracy is not a score of run_")
+  assert not os.path.exists("out")
 
 
 def test_a_loss_is_sorted_with_the_lowest_first():

@@ -23,6 +23,7 @@ PARTS = (
   "checkpoints",
   "evaluation",
   "prediction",
+  "report",
   REST,
 )
 _LEAST = 0.05  # seconds; the summary leaves out parts that took less

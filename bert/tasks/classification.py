@@ -46,6 +46,8 @@ class ClassifierNote:
   long_texts: str = packing.CUT.kind
   doc_stride: int = packing.CUT.doc_stride
   window_pooling: str = packing.CUT.pooling
+  # Of single labels: the logits are divided by it before the softmax.
+  calibration_temperature: float = 1.0
 
   def __post_init__(self):
     if self.label_type not in LOSSES:
@@ -63,6 +65,11 @@ class ClassifierNote:
         )
     if self.has_windows and self.doc_stride < 1:
       raise ValueError(f"doc_stride {self.doc_stride} has to be at least 1")
+    if self.calibration_temperature <= 0.0:
+      raise ValueError(
+        f"calibration_temperature {self.calibration_temperature} has to be"
+        " over 0"
+      )
 
   @property
   def has_windows(self) -> bool:
@@ -283,7 +290,8 @@ class Classification(task.Task):
 
   def layers(self, encoder, features):
     """`logits` and `probabilities` [B, L], and `predicted`: the label's id
-    [B], 0 or 1 per label [B, L], or the number [B].
+    [B], 0 or 1 per label [B, L], or the number [B]. The probabilities are of
+    the logits divided by the note's temperature, the losses of the logits.
 
     Makes the variables `output_weights` [L, D + F] and `output_bias` [L].
     Recipes that freeze a graph know the logits as the operation `loss/BiasAdd`
@@ -295,7 +303,10 @@ class Classification(task.Task):
       vectors = tf.concat([vectors, features["features"]], axis=1)
     with tf.name_scope("loss"):  # the original's names of operations
       logits = layers.labels_product(vectors, self.note.num_outputs)
-      probabilities = ACTIVATIONS[self.note.label_type](logits)
+      divided, temperature = logits, self.note.calibration_temperature
+      if temperature != 1.0:
+        divided = logits / temperature
+      probabilities = ACTIVATIONS[self.note.label_type](divided)
     return {
       "logits": logits,
       "probabilities": probabilities,

@@ -1,13 +1,15 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """A classifier's scores, and its predictions as lines of text.
 
-In: predicted arrays. Out: scores with a report, and predictions.tsv.
+In: predicted arrays. Out: scores with a report, and predictions.tsv. And what
+--thresholds says, and how often labels occur.
 
 Shapes: N examples, L labels.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -71,3 +73,59 @@ def prediction_lines(
     else:
       label = ",".join(np.asarray(note.labels)[predicted == 1])
     yield "\t".join([guid, label, *(str(value) for value in row)])
+
+
+def find_thresholds(
+  given: Sequence[str] | None, task, kept: ClassifierNote | None
+) -> list[float]:
+  """--thresholds, one per label; if not given, those kept, or 0.5.
+
+  Args:
+    given: the flag's value.
+    task: a `classification_data.Dataset`.
+    kept: note of the trained model, if there is one.
+
+  Raises:
+    ValueError: they are no numbers from 0 to 1, or not one per label.
+  """
+  if task.label_type != "multi":
+    return []
+  if not given:
+    return kept.thresholds if kept else [0.5] * len(task.labels)
+  try:
+    values = [float(value) for value in given]
+  except ValueError:
+    values = [-1.0]
+  if not all(0.0 <= value <= 1.0 for value in values):
+    raise ValueError(
+      f"--thresholds={','.join(given)}: numbers are expected, from 0 to 1"
+    )
+  if len(values) == 1:
+    values *= len(task.labels)
+  if len(values) != len(task.labels):
+    raise ValueError(
+      f"--thresholds has {len(values)} numbers for {len(task.labels)} labels"
+      f" ({', '.join(task.labels)})"
+    )
+  return values
+
+
+def label_histogram(note: ClassifierNote, examples: Sequence) -> str:
+  """How often each label occurs in the training data, in words.
+
+  Args:
+    note: of the model.
+    examples: of the training data.
+  """
+  if note.label_type == "number":
+    values = [example.label for example in examples]
+    return f"{min(values)} to {max(values)}, mean {np.mean(values):.4g}"
+  counts, unknown = Counter(), "(none)"
+  for example in examples:
+    label = example.label or unknown
+    counts.update([label] if isinstance(label, str) else label)
+  labels = [*note.labels, *{unknown} & set(counts)]
+  return ", ".join(
+    f"{label} {counts[label]} ({counts[label] / len(examples):.1%})"
+    for label in labels
+  )

@@ -497,7 +497,7 @@ def squad_scores(references, predictions, null_odds=None):
   Raises:
     ValueError: there are no questions, or not one prediction for each.
   """
-  exact, f1 = _squad_pairs(references, predictions, null_odds is not None)
+  exact, f1 = squad_pairs(references, predictions, null_odds is not None)
   has_answer = np.array([bool(texts) for texts in references])
   groups = {"": np.ones_like(has_answer)}
   if null_odds is not None:
@@ -533,7 +533,7 @@ def squad_best_thresholds(references, answers, null_odds):
   # Answering a question that has no answer loses the point that "" scores.
   loses = -np.array([bool(answer) for answer in answers], float)
   found = {}
-  pairs = _squad_pairs(references, answers, is_version_2=True)
+  pairs = squad_pairs(references, answers, is_version_2=True)
   for name, scores in zip(("exact_match", "f1"), pairs):
     gains = np.where(has_answer, scores, loses)[order]
     sums = np.sum(~has_answer) + np.cumsum(gains)
@@ -546,8 +546,20 @@ def squad_best_thresholds(references, answers, null_odds):
   return found
 
 
-def _squad_pairs(references, predictions, is_version_2):
-  """Returns exact match [N] and F1 [N] of the predictions, 0.0 to 1.0."""
+def squad_pairs(references, predictions, is_version_2):
+  """Scores each question on its own.
+
+  Args:
+    references: [N] lists of reference answers, as `squad_scores` takes them.
+    predictions: [N] texts.
+    is_version_2: whether the scores follow SQuAD 2.0.
+
+  Returns:
+    Exact match and F1, float [N] each, 0.0 to 1.0.
+
+  Raises:
+    ValueError: there are no questions, or not one prediction for each.
+  """
   if len(references) != len(predictions) or not references:
     raise ValueError(
       f"{len(predictions)} predictions to score for {len(references)}"

@@ -12,6 +12,7 @@ recurrent cell, G its gates.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow.compat.v1 as tf
@@ -104,6 +105,40 @@ def tagged_fields(sentence: Sentence, tags: Sequence[str], scheme: str) -> dict:
       tags, sentence.text, sentence.spans
     )
   return fields
+
+
+# -------------------------------------------------------- lines of predictions
+
+
+def conll_lines(
+  sentences: Sequence[Sentence], predictions: Sequence[Sequence[str]]
+) -> Iterator[str]:
+  """The lines of predictions.txt: word, true tag if known, predicted tag.
+
+  Spaces separate them, or tabs if any word or tag has a space.
+  """
+  has_spaces = any(
+    " " in field for s in sentences for field in (*s.words, *(s.tags or ()))
+  ) or any(" " in tag for tags in predictions for tag in tags)
+  separator = "\t" if has_spaces else " "
+  for sentence, predicted in zip(sentences, predictions):
+    columns = [sentence.words, predicted]
+    if sentence.tags is not None:
+      columns.insert(1, sentence.tags)
+    yield from map(separator.join, zip(*columns))
+    yield ""
+
+
+def json_lines(
+  sentences: Sequence[Sentence],
+  predictions: Sequence[Sequence[str]],
+  scheme: str,
+) -> Iterator[str]:
+  """The lines of predictions.jsonl: the text, if any, and `tagged_fields`."""
+  for sentence, tags in zip(sentences, predictions):
+    line = {} if sentence.text is None else {"text": sentence.text}
+    line.update(tagged_fields(sentence, tags, scheme))
+    yield json.dumps(line, ensure_ascii=False)
 
 
 # ------------------------------------------------------------------ layers

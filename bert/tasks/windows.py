@@ -47,7 +47,7 @@ def predictions(note, logits: np.ndarray) -> dict:
   if note.label_type == "number":
     return {"probabilities": logits, "predicted": logits[:, 0]}
   if note.label_type == "single":
-    probabilities = np.exp(_log_softmax(logits))
+    probabilities = np.exp(_log_softmax(logits / note.calibration_temperature))
     return {
       "probabilities": probabilities,
       "predicted": np.argmax(probabilities, axis=-1),

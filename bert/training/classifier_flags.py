@@ -112,9 +112,28 @@ class LossOptions(flags.Options):
   )
 
 
-def check_loss(options: LossOptions, label_type: str) -> None:
-  """Raises ValueError if a flag of the loss has no effect."""
-  for field in dataclasses.fields(LossOptions):
+@dataclasses.dataclass(frozen=True)
+class CalibrationOptions(flags.Options):
+  """Whether probabilities are made to mean what they say."""
+
+  calibrate: bool = flags.flag(
+    False,
+    "With --do_eval: fit the temperature that gives the labels of the"
+    " development set the most probability, and keep it in task.json. Whatever"
+    " predicts with this folder then divides the logits by it, which changes"
+    " probabilities, but no label.",
+  )
+
+
+def check_label_flags(options, label_type: str) -> None:
+  """Raises ValueError if a flag for single labels has no effect.
+
+  Args:
+    options: of `LossOptions` and `CalibrationOptions`.
+    label_type: single, multi or number.
+  """
+  kinds = LossOptions, CalibrationOptions
+  for field in (field for kind in kinds for field in dataclasses.fields(kind)):
     if field.name in options.given and label_type != "single":
       raise ValueError(
         f"--{field.name} is for tasks with one label per text, not for"

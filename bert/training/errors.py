@@ -54,6 +54,7 @@ def call(main, options, age: float = 0.0) -> None:
       clock.start(age)
       main(options)
       if isinstance(options, flags.RunOptions):
+        _report(options)
         logging.info(clock.summary())
   except KeyboardInterrupt as stop:
     sys.exit(endings.stopped(stop))
@@ -75,6 +76,19 @@ def call(main, options, age: float = 0.0) -> None:
     if logging.level_debug() or not _is_for_user(error):
       raise
     sys.exit(f"error: {_sentence(error, options)}")
+
+
+def _report(options):
+  """Writes the page that --report asks for."""
+  if options.report and cluster.is_chief(options):
+    from bert.reports import reports  # loads what else is not needed
+
+    tf.summary.FileWriterCache.clear()  # closes event files: all is in them
+    with clock.part("report"):
+      try:
+        reports.write(options.output_dir)
+      except ValueError as error:  # the run has done its work
+        logging.warning(f"--report: {error}")
 
 
 def _is_for_user(error):

@@ -490,6 +490,12 @@ class RunOptions(ModelOptions, DeviceOptions):
     " stop early.",
     lower_bound=0,
   )
+  report: bool = flag(
+    False,
+    "At the end, write report.html to --output_dir: curves, scores and errors"
+    " in pictures. For it, an evaluation keeps its examples in"
+    " eval_predictions.jsonl there.",
+  )
 
 
 @dataclasses.dataclass(frozen=True)

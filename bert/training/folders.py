@@ -132,6 +132,21 @@ def check_source(options: flags.RunOptions, checkpoint: str | None) -> None:
     )
 
 
+def check_calibration(options) -> None:
+  """Raises ValueError if --calibrate has no evaluation, or no model to keep
+  the temperature beside."""
+  if not options.calibrate:
+    return
+  if not options.do_eval:
+    raise ValueError("--calibrate needs --do_eval")
+  if not options.do_train and not checkpoints.newest(options.output_dir):
+    raise ValueError(
+      "--calibrate keeps the temperature in task.json beside the model, but"
+      f" {options.output_dir} holds no checkpoint: give the --output_dir of the"
+      " training"
+    )
+
+
 def _compare_vocabularies(given, kept):
   """Raises ValueError if two vocabularies have different words of one id."""
   pairs = zip(_content("vocab_file", kept), _content("vocab_file", given))

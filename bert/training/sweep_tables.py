@@ -12,9 +12,9 @@ import math
 import os
 import statistics
 from collections.abc import Iterator, Sequence
-from xml.sax import saxutils
 
 from bert.files import writing
+from bert.reports import drawing
 from bert.tasks import metrics
 from bert.training import sweeps
 
@@ -152,7 +152,7 @@ def write_summary(
   for name, lines in (
     ("summary.tsv", ("\t".join(row) for row in summary_table(sweep, rows))),
     ("summary.md", markdown_lines(sweep, rows, command)),
-    ("sweep.svg", svg_lines(rows)),
+    ("sweep.svg", plot(rows).splitlines()),
   ):
     writing.write_lines(os.path.join(folder, name), lines)
 
@@ -235,68 +235,22 @@ def markdown_lines(
 
 # -------------------------------------------------------------------- plot
 
-_ROW, _TOP, _WIDTH, _LETTER = 22, 40, 420, 7  # in pixels
-_ROUNDING = 1e-9  # 0.9 / 0.05 is a little over 18
 
+def plot(rows: Sequence[Row]) -> str:
+  """A picture: a line for each setting, a dot for each run, a bar at the mean.
 
-def svg_lines(rows: Sequence[Row]) -> Iterator[str]:
-  """A plot: a line for each setting, a dot for each run, a bar at the mean."""
+  Returns:
+    The text of an SVG file.
+  """
   shown = [row for row in rows if row.values]
   names = [
     sweeps.title_of(row.setting)
     + (f" ({row.failed} failed)" if row.failed else "")
     for row in shown
   ]
-  values = [value for row in shown for value in row.values]
-  ticks = nice_ticks(min(values), max(values))
-  left = _LETTER * max(map(len, names)) + 20
-  low, high = ticks[0], ticks[-1]
-  bottom = _TOP + _ROW * len(shown)
-
-  def x(value):
-    return left + _WIDTH * (value - low) / (high - low)
-
-  yield (
-    f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + _WIDTH + 40}"'
-    f' height="{bottom + 34}" font-family="sans-serif" font-size="12">'
-  )
-  yield '<rect width="100%" height="100%" fill="white"/>'
-  yield _text(left, 20, f"{rows[0].score}: dots are runs, bars their mean")
-  for tick in ticks:
-    yield (
-      f'<line x1="{x(tick):.1f}" y1="{_TOP - 8}" x2="{x(tick):.1f}"'
-      f' y2="{bottom}" stroke="#ddd"/>'
-    )
-    yield _text(x(tick), bottom + 18, f"{tick:.6g}", "middle")
-  for i, (name, row) in enumerate(zip(names, shown)):
-    y = _TOP + _ROW * i + _ROW // 3
-    yield _text(left - 10, y + 4, name, "end")
-    for value in row.values:
-      yield (
-        f'<circle cx="{x(value):.1f}" cy="{y}" r="4" fill="#27b"'
-        ' fill-opacity="0.6"/>'
-      )
-    yield (
-      f'<rect x="{x(row.mean) - 1.5:.1f}" y="{y - 8}" width="3" height="16"'
-      ' fill="#c33"/>'
-    )
-  yield "</svg>"
-
-
-def nice_ticks(low: float, high: float) -> list[float]:
-  """Three to seven round numbers, in equal steps, that enclose two values."""
-  spread = high - low or abs(low) or 1.0
-  step = 10 ** math.floor(math.log10(spread))
-  step *= next(part for part in (0.2, 0.5, 1, 2) if spread / step / part <= 5)
-  first = math.floor(low / step + _ROUNDING)
-  last = math.ceil(high / step - _ROUNDING)
-  if first == last:
-    first, last = first - 1, last + 1
-  return [i * step for i in range(first, last + 1)]
-
-
-def _text(x, y, text, anchor="start"):
-  return (
-    f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">'
-    f"{saxutils.escape(text)}</text>"
+  title = f"{rows[0].score}: dots are runs, bars their mean"
+  return drawing.svg(
+    lambda axes: drawing.dots(axes, names, [r.values for r in shown], title),
+    f"{title}, of {len(shown)} settings",
+    drawing.size_of_dots(names),
   )

@@ -145,6 +145,48 @@ def plan(
   return Sweep(runs, tuple(values), command, "records_dir" in fields)
 
 
+# What the scripts call their scores, behind eval_ and the name of a file.
+_SCORES = {
+  "run_classifier.py": (
+    *("accuracy", "f1", "macro_f1", "micro_f1", "matthews"),
+    *("pearson", "spearman", "mse", "subset_accuracy", "hamming_loss", "loss"),
+  ),
+  "run_squad.py": (
+    *("exact_match", "f1", "total", "best_exact_match_threshold"),
+    "best_f1_threshold",
+  ),
+  "run_tagger.py": (
+    *("precision", "recall", "f1", "loss", "token_accuracy"),
+    *("token_precision", "token_recall", "token_f1", "token_macro_f1"),
+  ),
+  "run_ranker.py": (
+    *("recall_at_1", "recall_at_2", "recall_at_5", "recall_at_10"),
+    *("mrr", "map", "ndcg", "pearson", "spearman"),
+  ),
+  "run_pretraining.py": (
+    *("masked_lm_loss", "masked_lm_accuracy", "perplexity", "loss"),
+    *("next_sentence_loss", "next_sentence_accuracy"),
+  ),
+}
+
+
+def check_score(score: str | None, script: str) -> None:
+  """Raises ValueError if no task of a script has a score of this name.
+
+  Which of them a run has is known when it has ended.
+
+  Args:
+    score: --score, which may leave out `eval_`; None: the main one.
+    script: its name; any score may be one of a script that is not ours.
+  """
+  known = _SCORES.get(script)
+  if score and known and not re.search(rf"(^|_)({'|'.join(known)})$", score):
+    raise ValueError(
+      f"--score={score} is not a score of {script}: give one of"
+      f" {', '.join(known)}"
+    )
+
+
 def parse_grid(grid: Sequence[str]) -> dict[str, list[str]]:
   """{flag: values} of texts such as "learning_rate=2e-5,3e-5".
 
