@@ -73,18 +73,14 @@ _WORDS = (
 )
 
 
-@pytest.fixture
-def trained_folder(tmp_path):
-  """Makes the output folder of a training, with weights drawn at random.
+@pytest.fixture(scope="session")
+def make_trained_folder():
+  """As `trained_folder`, for fixtures of a module: it is told the folder."""
 
-  Called with keys of task.json, it returns the folder.
-  """
-
-  def make(task, folder=None, **note):
-    folder = folder or tmp_path / task
+  def make(task, folder, layers=1, **note):
     folder.mkdir(parents=True)
     config = modeling.BertConfig(
-      len(_WORDS.split()), 8, 1, 2, 16, initializer_range=0.5
+      len(_WORDS.split()), 8, layers, 2, 16, initializer_range=0.5
     )
     (folder / "bert_config.json").write_text(config.to_json_string())
     (folder / "vocab.txt").write_text("\n".join([*_WORDS.split(), ""]))
@@ -100,6 +96,19 @@ def trained_folder(tmp_path):
       saver = tf.train.Saver()
       saver.save(session, str(folder / "model.ckpt"), global_step=3)
     return folder
+
+  return make
+
+
+@pytest.fixture
+def trained_folder(make_trained_folder, tmp_path):
+  """Makes the output folder of a training, with weights drawn at random.
+
+  Called with keys of task.json, it returns the folder.
+  """
+
+  def make(task, folder=None, **options):
+    return make_trained_folder(task, folder or tmp_path / task, **options)
 
   return make
 

@@ -20,6 +20,8 @@ const BAKERY = [
 
 const text = (key, label, more = {}) => ({ key, label, lines: 3, ...more });
 
+const TOP_K = { key: "top_k", label: "How many answers", number: true, least: 1, most: 100, start: 5 };
+
 const MODES = {
   squad: [
     {
@@ -64,8 +66,8 @@ const MODES = {
   ],
   responses: [
     {
-      fields: [text("text", "Question", { lines: 2 })],
-      rows: ({ text }, model) => [{ [Object.keys(model.example)[0] || "text"]: text }],
+      fields: [text("text", "Question", { lines: 3 }), TOP_K],
+      rows: ({ text, top_k }) => [{ text, top_k }],
       draw: drawResponses,
       examples: [
         { text: "May I bring my dog into the bakery?" },
@@ -89,14 +91,14 @@ const MODES = {
       name: "Fill [MASK]",
       fields: [
         text("text", "Text with [MASK]", { lines: 4, hint: "Write [MASK] in place of each word to guess." }),
-        { key: "top_k", label: "Guesses for each", number: true, least: 1, most: 100, start: 5 },
+        TOP_K,
       ],
       rows: ({ text, top_k }) => [{ text, top_k }],
       draw: drawMasks,
       examples: [
-        { text: "The [MASK] was patient with all my questions.", top_k: 5 },
-        { text: "She poured the [MASK] into a cup and drank it.", top_k: 5 },
-        { text: "After the [MASK] the streets were [MASK].", top_k: 5 },
+        { text: "The [MASK] was patient with all my questions." },
+        { text: "She poured the [MASK] into a cup and drank it." },
+        { text: "After the [MASK] the streets were [MASK]." },
       ],
     },
     {
@@ -158,7 +160,7 @@ function exampleMode(model, draw) {
 function modesOf(model) {
   if (model.task === "ranker") {
     if ("text_b" in model.example) return MODES.pair;
-    return "question" in model.example ? MODES.responses : MODES.vector;
+    return model.responses ? MODES.responses : MODES.vector;
   }
   if (model.task === "classifier") return [exampleMode(model, drawLabels)];
   return MODES[model.task] || [exampleMode(model, drawAny)];
@@ -180,6 +182,7 @@ function chooseModel(model) {
   page.modes = modesOf(model);
   const facts = [`task ${model.task}`];
   if (model.labels?.length) facts.push(count(model.labels.length, "label"));
+  if (model.responses) facts.push(`searches ${count(model.responses, "response")}`);
   if (model.max_seq_length) facts.push(`reads ${count(model.max_seq_length, "piece")} at once`);
   if (model.num_layers) facts.push(`${count(model.num_layers, "layer")}, ${count(model.num_heads, "head")} each`);
   if (model.state && model.state !== "AVAILABLE") facts.push(model.state.toLowerCase());

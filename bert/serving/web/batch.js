@@ -7,6 +7,8 @@ const CHUNK = { rows: 64, characters: 200000 };
 const MOST_BYTES = 100 * 1024 * 1024;
 const TABLE_ROWS = 100;
 const TOLD_EACH = 1500; // milliseconds
+const BUSY = [429, 503, 504]; // later, or in smaller parts, it may work
+const REFUSED = [400, 413, 422]; // by a row of the chunk, or by its size
 const UNREACHED = { tries: 3, seconds: 2 }; // when the server does not answer
 const OTHER_NAMES = {
   text_a: ["text", "sentence1", "sentence", "#1 string", "question1", "premise", "context", "question"],
@@ -213,12 +215,12 @@ async function send(chunk, job) {
       drawProgress(job);
       return;
     } catch (error) {
-      if (error.status === 503 || error.status === 429) {
+      if (BUSY.includes(error.status)) {
         await pause(error.wait, job, "The server is busy");
       } else if (error.status === 0 && tries < UNREACHED.tries) {
         await pause(UNREACHED.seconds, job, "The server does not answer");
         continue;
-      } else if (![400, 413, 422].includes(error.status)) {
+      } else if (!REFUSED.includes(error.status)) {
         throw error;
       } else if (chunk.length === 1) {
         chunk[0].answer = { error: error.message };
@@ -287,8 +289,7 @@ function flatAnswer(answer) {
   if (answer.label !== undefined) return { label: answer.label, probability: answer.probabilities[answer.label] };
   if (answer.masks) return { words: answer.masks.map((top) => top[0].token).join(" "), probabilities: answer.masks.map((top) => top[0].probability).join(" ") };
   if (answer.vector) return { vector: answer.vector.join(" ") };
-  const best = (answer.responses || (answer.text === undefined && answer.answers))?.[0];
-  if (best) return { response: best.response ?? best.text, score: best.score ?? best.probability };
+  if (answer.text === undefined && answer.answers) return { response: answer.answers[0].text, score: answer.answers[0].score };
   if (answer.text !== undefined) return { answer: answer.text || "no answer", probability: answer.probability, start: answer.start, end: answer.end };
   return Object.fromEntries(Object.entries(answer).filter(([, value]) => typeof value !== "object"));
 }

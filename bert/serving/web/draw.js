@@ -177,15 +177,11 @@ function drawCandidates(box, answers, { text_b }) {
   return said;
 }
 
-function drawResponses(box, [answer]) {
-  const found = answer.responses || answer.answers || [];
-  return drawRanked(
-    box,
-    found.map((each) => {
-      const value = each.score ?? each.probability;
-      return { name: each.response ?? each.text, value, share: value, number: value.toFixed(3) };
-    }),
-  );
+function drawResponses(box, [{ answers }]) {
+  const items = answers.map(({ text, score }) => ({ name: text, value: score, share: score, number: score.toFixed(3) }));
+  const said = drawRanked(box, items);
+  box.append(el("p", { class: "note" }, "The cosine of each response's vector with the question's."));
+  return said;
 }
 
 function drawVectors(box, answers, { text, others }) {
