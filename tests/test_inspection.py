@@ -35,7 +35,7 @@ def test_tokens_are_those_of_the_first_window(model):
   predictor = trained_model.Predictor(model)
   found = inspection.tokens(predictor, {**ROW, "size": 1})
   assert found == {
-    "tokens": "[CLS] good day ##s [SEP] two bad [SEP]".split(),
+    "tokens": ["[CLS]", "good", "day", "##s", "[SEP]", "two", "bad", "[SEP]"],
     "ids": IDS,
     "segment_ids": SEGMENTS,
   }

@@ -18,7 +18,7 @@ _PARTS = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def html() -> str:
   """The page with its style and scripts inside."""
   text = (_FOLDER / "page.html").read_text(encoding="utf-8")
