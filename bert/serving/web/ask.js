@@ -142,7 +142,8 @@ function exampleMode(model, draw) {
   const fields = entries.map(([key, value]) => {
     const label = (texts.length > 1 && key === "text_a" && "First text") || LABELS[key] || key;
     if (typeof value === "number") return { key, label, number: true, start: value };
-    if (typeof value === "string") return text(key, label, { lines: texts.length > 1 ? 3 : 5 });
+    const optional = key === "text_b"; // a model may take one text or two
+    if (typeof value === "string") return text(key, label, { lines: texts.length > 1 ? 3 : 5, optional });
     return text(key, `${label}, as JSON`, { json: true, start: JSON.stringify(value) });
   });
   const numbers = Object.fromEntries(entries.filter(([, value]) => typeof value === "number"));
@@ -239,7 +240,8 @@ function drawField(field, i, value) {
   } else {
     input = el("textarea", { ...shared, rows: field.lines, spellcheck: "false" });
   }
-  input.value = value ?? field.start ?? "";
+  const filled = value ?? field.start ?? "";
+  input.value = typeof filled === "object" ? JSON.stringify(filled) : filled;
   const label = el("label", { for: id }, field.label);
   if (field.optional) label.append(el("span", { class: "hint" }, " (optional)"));
   const box = el("div", { class: "field" }, label, input);

@@ -31,7 +31,7 @@ function track(share) {
 
 function verdict(main, more) {
   const line = el("p", { class: "verdict" }, main);
-  if (more) line.append(el("small", {}, more));
+  if (more) line.append(" ", el("small", {}, more));
   return line;
 }
 

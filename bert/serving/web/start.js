@@ -22,6 +22,11 @@ async function loadModels() {
   drawHistory();
 }
 
+function tellOfKey() {
+  const isWrong = !page.model && $("trouble").hidden;
+  if (isWrong) $("key-hint").textContent = "The server does not take this key.";
+}
+
 function chooseTab(tab) {
   for (const each of document.querySelectorAll("[role=tab]")) {
     const isChosen = each === tab;
@@ -49,7 +54,7 @@ function listen() {
     apiKey = key;
     $("key-hint").textContent = "";
     if (page.model) $("key-form").hidden = true;
-    else loadModels().then(() => { if (!page.model) $("key-hint").textContent = "The server does not take this key."; });
+    else loadModels().then(tellOfKey);
   });
   const tabs = [...document.querySelectorAll("[role=tab]")];
   tabs.forEach((tab, i) => {
