@@ -80,7 +80,7 @@ const splitTsv = (text) =>
 /** The rows of a CSV text (RFC 4180), whose quoted cells may hold lines. */
 function splitCsv(name, text) {
   const rows = [];
-  const cell = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y;
+  const cell = /(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n]*))(,|\r?\n|$)/y;
   let cells = [], line = 1, start = 1;
   while (cell.lastIndex < text.length || cells.length) {
     const match = cell.exec(text);
@@ -125,6 +125,9 @@ function neededKeys() {
   return Object.keys(model.example);
 }
 
+/** A classifier may have been trained on texts with and without a second. */
+const isOptional = (key) => key === "text_b" && page.model.task === "classifier";
+
 function guessColumn(key) {
   const names = batch.columns.map((column) => column.toLowerCase());
   const place = [key.toLowerCase(), ...(OTHER_NAMES[key] || [])].map((name) => names.indexOf(name)).find((i) => i >= 0);
@@ -137,7 +140,8 @@ function drawColumns() {
   const taken = new Set();
   $("columns").replaceChildren(
     ...neededKeys().map((key, i) => {
-      const select = el("select", { id: `column-${i}`, "data-key": key }, el("option", { value: "" }, i ? "(none)" : "choose one"));
+      const nothing = isOptional(key) ? "(none)" : "choose one";
+      const select = el("select", { id: `column-${i}`, "data-key": key }, el("option", { value: "" }, nothing));
       select.append(...batch.columns.map((column) => el("option", { value: column }, column)));
       const guess = guessColumn(key);
       select.value = taken.has(guess) ? "" : guess;
@@ -157,7 +161,8 @@ function instanceOf(item, keys) {
 function chosenColumns() {
   if (!batch.columns) return null;
   const chosen = [...$("columns").querySelectorAll("select")].map((select) => [select.dataset.key, select.value]);
-  if (!chosen[0][1]) throw new Trouble(`Choose the column that holds “${chosen[0][0]}”.`);
+  const missing = chosen.find(([key, column]) => !column && !isOptional(key));
+  if (missing) throw new Trouble(`Choose the column that holds “${missing[0]}”.`);
   return chosen.filter(([, column]) => column);
 }
 
