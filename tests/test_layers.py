@@ -21,6 +21,7 @@ ROOMS = (
   "bert/records",
   "bert/tasks",
   "bert/training",
+  "bert/serving",
 )
 CORE = {"modeling", "optimization", "tokenization"}
 # Loaded by processes that make data, and by scripts for --help: they need no
