@@ -152,7 +152,7 @@ class Batcher:
     Args:
       model: that computes them.
       windows: as the model takes them.
-      deadline: when to give up, by the event loop's clock.
+      deadline: when to give up, by time.monotonic.
       watchers: whoever has it calls what it holds when the client is gone.
 
     Raises:
@@ -164,7 +164,7 @@ class Batcher:
       return []
     loop = asyncio.get_running_loop()
     work = _Work(model, windows, loop)
-    timer = loop.call_at(deadline, work.end, Late())
+    timer = loop.call_later(deadline - time.monotonic(), work.end, Late())
 
     def cut():
       work.end(Cut())
