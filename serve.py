@@ -163,16 +163,15 @@ def main(options: Options) -> None:
   )
   gc.collect()
   gc.freeze()  # no search for garbage looks at the models again
-  server.run(
+  made = server.make_server(
     app.make_app(served, counted, keys),
-    bound,
     read_seconds=options.read_timeout_ms / 1000,
     finish_seconds=(options.read_timeout_ms + options.deadline_ms) / 1000 + 5,
     on_ready=lambda: logging.info(
       f"ready: {server.url_of(bound)} (Ctrl-C ends)"
     ),
-    on_signal=served.end,
   )
+  server.run(made, bound, served.end)
   batches.close()
 
 

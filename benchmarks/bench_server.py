@@ -25,6 +25,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import statistics
 import subprocess
@@ -187,7 +188,7 @@ def one_client(server, predictor, texts, count):
     start = int(count * WARM_UP)
     return {k: 1000 * statistics.median(v[start:]) for k, v in found.items()}
 
-  return uvloop.run(measure()) if hasattr(uvloop, "run") else _run(measure())
+  return _run(measure())
 
 
 def _run(awaitable):
@@ -239,7 +240,9 @@ def soak(server, texts, rate, seconds, most):
     free.append(connection if status else await server.connect())
 
   async def measure():
-    free = [await server.connect() for _ in range(most)]
+    free = collections.deque()
+    for _ in range(most):
+      free.append(await server.connect())
     watching = asyncio.create_task(watch())
     tasks, sent, not_sent = set(), 0, 0
     started = time.perf_counter()
@@ -250,7 +253,7 @@ def soak(server, texts, rate, seconds, most):
           not_sent += 1
           continue
         text = texts[sent % len(texts)]
-        task = asyncio.create_task(ask(free.pop(), free, text))
+        task = asyncio.create_task(ask(free.popleft(), free, text))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         sent += 1
@@ -317,6 +320,8 @@ def load_predictor(model_dir):
 
 def main():
   args = parse_arguments()
+  hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+  resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
   texts = make_bodies(args.words)
   batch_sizes = [int(size) for size in args.batch_sizes.split(",") if size]
   predictor = load_predictor(args.model_dir)

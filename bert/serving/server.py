@@ -199,35 +199,22 @@ def url_of(bound: socket.socket) -> str:
   return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(
+def make_server(
   app,
-  bound: socket.socket,
   *,
   read_seconds: float,
   finish_seconds: float,
   on_ready: Callable[[], None],
-  on_signal: Callable[[], None],
-) -> None:
-  """Answers requests until Ctrl-C or SIGTERM, then finishes what was accepted.
+) -> uvicorn.Server:
+  """A server of uvicorn, to run with a socket that listens.
 
   Args:
     app: an ASGI app.
-    bound: of `bind`.
     read_seconds: in which a request has to arrive.
-    finish_seconds: after a signal, how long requests may go on.
+    finish_seconds: how long requests may go on when the server ends.
     on_ready: called when requests are taken.
-    on_signal: called when a signal comes.
-
-  Raises:
-    ValueError: the address has come into use.
   """
-  try:
-    bound.listen(_BACKLOG)
-  except OSError as error:
-    raise _not_bound(*bound.getsockname()[:2], error) from None
-  sys.setswitchinterval(_SWITCH_SECONDS)
-  _allow_many_files()
-  # It would name the paths and clients of bad requests, one line each.
+  # It would have a line for each request that is not HTTP.
   python_logging.getLogger("uvicorn.error").setLevel(python_logging.ERROR)
   config = uvicorn.Config(
     app,
@@ -240,7 +227,30 @@ def run(
     timeout_keep_alive=_SECONDS_TO_IDLE,
     timeout_graceful_shutdown=math.ceil(finish_seconds),
   )
-  server = _Server(config, on_ready)
+  return _Server(config, on_ready)
+
+
+def run(
+  server: uvicorn.Server,
+  bound: socket.socket,
+  on_signal: Callable[[], None],
+) -> None:
+  """Answers requests until Ctrl-C or SIGTERM, then finishes what was accepted.
+
+  Args:
+    server: of `make_server`.
+    bound: of `bind`.
+    on_signal: called when a signal comes.
+
+  Raises:
+    ValueError: the address has come into use.
+  """
+  try:
+    bound.listen(_BACKLOG)
+  except OSError as error:
+    raise _not_bound(*bound.getsockname()[:2], error) from None
+  sys.setswitchinterval(_SWITCH_SECONDS)
+  _allow_many_files()
 
   def end(number, frame):
     server.handle_exit(number, frame)  # the second Ctrl-C does not wait
