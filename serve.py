@@ -105,6 +105,11 @@ class Options(flags.TrainedModelOptions):
     " answer.",
     lower_bound=1,
   )
+  check: bool = flags.flag(
+    False,
+    "Load the models, compute an example with each, and end: status 0 if they"
+    " can be served.",
+  )
   inspect: bool = flags.flag(
     True,
     "Also answer :tokens and :attention, which the page shows. For :attention"
@@ -112,7 +117,7 @@ class Options(flags.TrainedModelOptions):
   )
 
 
-def check(options: Options) -> None:
+def check_options(options: Options) -> None:
   """Raises ValueError if the options do not fit each other or this machine."""
   missing = [n for n in _PACKAGES if not importlib.util.find_spec(n)]
   if missing:
@@ -127,7 +132,9 @@ def check(options: Options) -> None:
 
 
 if __name__ == "__main__":
-  entry.check_first(check, Options)  # --help ends here, before slow imports
+  entry.check_first(
+    check_options, Options
+  )  # --help ends here, before slow imports
 
 import gc
 
@@ -138,11 +145,12 @@ from bert.serving import models as loading
 
 
 def main(options: Options) -> None:
-  check(options)
+  check_options(options)
   keys = ()
   if options.api_key_file:
     keys = front.read_keys(options.api_key_file)
-  bound = server.bind(options.host, options.port)  # mistakes show early
+  if not options.check:
+    bound = server.bind(options.host, options.port)  # mistakes show early
   models = loading.load(
     options.model_dir,
     checkpoint=options.checkpoint,
@@ -151,6 +159,8 @@ def main(options: Options) -> None:
     batch_size=options.max_batch,
     response_file=options.response_file,
   )
+  if options.check:
+    return
   counted = measures.Measures()
   batches = batcher.Batcher(
     options.max_batch,

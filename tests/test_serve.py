@@ -279,7 +279,7 @@ def test_requests_rows_and_batches_are_counted(served):
       if "bert_batch_windows_count" in text:
         break
       time.sleep(0.01)
-  path = "/v1/models/{name:model}"
+  path = "/v1/models/{name}"
   for line in (
     f'bert_requests_total{{route="{path}:predict",status="200"}} 1.0',
     f'bert_requests_total{{route="{path}",status="404"}} 1.0',

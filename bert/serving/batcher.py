@@ -52,9 +52,12 @@ class Failed(Exception):
 class _Work:
   """The windows of one request, and what the model has returned for them."""
 
-  __slots__ = ("future", "loop", "missing", "model", "outputs", "windows")
+  __slots__ = (
+    *("arrived", "future", "loop", "missing", "model", "outputs", "windows"),
+  )
 
   def __init__(self, model, windows, loop):
+    self.arrived = time.monotonic()
     self.model, self.windows, self.loop = model, windows, loop
     self.outputs = [None] * len(windows)
     self.missing = len(windows)
@@ -85,8 +88,8 @@ class Batcher:
 
   Args:
     max_batch: windows to compute at once.
-    max_delay: seconds for which a batch that is not full waits for more, while
-      nothing is computed.
+    max_delay: while nothing is computed, seconds after a window's arrival in
+      which a batch that is not full waits for more.
     max_queue: windows that may wait before `is_full`.
     on_batch: called after each batch with the model, the number of windows and
       the seconds that it took, in the thread that computes.
@@ -217,23 +220,22 @@ class Batcher:
         queue = [w for w in queue + self._arrived if not w.work.future.done()]
         self._arrived = []
         self._num_waiting = len(queue)
-        if not queue:
-          if self._is_closing:
-            return []
+        if queue:
+          seconds = self._seconds_left(queue)
+          if seconds <= 0:
+            return sorted(queue)
+          self._changed.wait(seconds)
+        elif self._is_closing:
+          return []
+        else:
           self._changed.wait()
-          if self._max_delay and not self._is_closing:
-            self._wait_for_more()
-          continue
-        queue.sort()
-        return queue
 
-  def _wait_for_more(self):
-    """Waits until a batch is full, at most `max_delay` seconds."""
-    end = time.monotonic() + self._max_delay
-    while self._num_waiting < self._max_batch:
-      seconds = end - time.monotonic()
-      if seconds <= 0 or not self._changed.wait(seconds):
-        return
+  def _seconds_left(self, queue):
+    """How long windows may wait for more of them."""
+    if self._is_closing or not self._max_delay or len(queue) >= self._max_batch:
+      return 0.0
+    first = min(window.work.arrived for window in queue)
+    return first + self._max_delay - time.monotonic()
 
   def _compute_batch(self, batch):
     """Computes a batch, and hands its outputs to their event loops."""

@@ -103,7 +103,7 @@ class Front:
       response = error_response(500, "an error in the server")
       await response(scope, receive, noting)
     finally:
-      route = getattr(scope.get("route"), "path", "none")
+      route = getattr(scope.get("route"), "path_format", "none")
       self._measures.note_request(route, status, time.monotonic() - started)
 
   def _may_pass(self, scope):
