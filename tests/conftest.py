@@ -73,42 +73,60 @@ _WORDS = (
 )
 
 
-@pytest.fixture(scope="session")
-def make_trained_folder():
-  """As `trained_folder`, for fixtures of a module: it is told the folder."""
+def make_trained_folder(task, folder, layers=1, **note):
+  """Makes the output folder of a training, with weights drawn at random.
 
-  def make(task, folder, layers=1, **note):
-    folder.mkdir(parents=True)
-    config = modeling.BertConfig(
-      len(_WORDS.split()), 8, layers, 2, 16, initializer_range=0.5
-    )
-    (folder / "bert_config.json").write_text(config.to_json_string())
-    (folder / "vocab.txt").write_text("\n".join([*_WORDS.split(), ""]))
-    note = {"task": task, "do_lower_case": True, "max_seq_length": 12, **note}
-    (folder / "task.json").write_text(json.dumps(note))
-    with tf.Graph().as_default(), tf.Session() as session:
-      tf.set_random_seed(1)
-      made = TASKS[task](TASKS[task].Note(**note))
-      inputs = trained_model.placeholders(made)
-      made.build(config, made.features_of(inputs))
-      tf.get_variable("bert/pooler/dense/bias/adam_m", [8])
-      session.run(tf.global_variables_initializer())
-      saver = tf.train.Saver()
-      saver.save(session, str(folder / "model.ckpt"), global_step=3)
-    return folder
+  Args:
+    task: its name.
+    folder: path of the folder to make.
+    layers: of the encoder.
+    **note: keys of task.json.
+  """
+  folder.mkdir(parents=True)
+  config = modeling.BertConfig(
+    len(_WORDS.split()), 8, layers, 2, 16, initializer_range=0.5
+  )
+  (folder / "bert_config.json").write_text(config.to_json_string())
+  (folder / "vocab.txt").write_text("\n".join([*_WORDS.split(), ""]))
+  note = {"task": task, "do_lower_case": True, "max_seq_length": 12, **note}
+  (folder / "task.json").write_text(json.dumps(note))
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.set_random_seed(1)
+    made = TASKS[task](TASKS[task].Note(**note))
+    inputs = trained_model.placeholders(made)
+    made.build(config, made.features_of(inputs))
+    tf.get_variable("bert/pooler/dense/bias/adam_m", [8])
+    session.run(tf.global_variables_initializer())
+    saver = tf.train.Saver()
+    saver.save(session, str(folder / "model.ckpt"), global_step=3)
+  return folder
 
-  return make
+
+CLASSIFIER_NOTE = {
+  "label_type": "single",
+  "labels": ["no", "yes"],
+  "thresholds": [],
+  "feature_columns": [],
+  "feature_mean": [],
+  "feature_std": [],
+  "text_template": None,
+}
+SQUAD_NOTE = {
+  "version_2_with_negative": False,
+  "max_query_length": 4,
+  "doc_stride": 3,
+  "n_best_size": 3,
+  "max_answer_length": 4,
+  "null_score_diff_threshold": 0.0,
+}
 
 
 @pytest.fixture
-def trained_folder(make_trained_folder, tmp_path):
-  """Makes the output folder of a training, with weights drawn at random.
+def trained_folder(tmp_path):
+  """Makes the output folder of a training, by its task and its note."""
 
-  Called with keys of task.json, it returns the folder.
-  """
-
-  def make(task, folder=None, **options):
-    return make_trained_folder(task, folder or tmp_path / task, **options)
+  def make(task, folder=None, **note):
+    return make_trained_folder(task, folder or tmp_path / task, **note)
 
   return make
 
@@ -118,16 +136,7 @@ def classifier(trained_folder):
   """Makes the output folder of run_classifier.py, by keys of task.json."""
 
   def make(**note):
-    kept = {
-      "label_type": "single",
-      "labels": ["no", "yes"],
-      "thresholds": [],
-      "feature_columns": [],
-      "feature_mean": [],
-      "feature_std": [],
-      "text_template": None,
-    }
-    return trained_folder("classifier", **{**kept, **note})
+    return trained_folder("classifier", **{**CLASSIFIER_NOTE, **note})
 
   return make
 
@@ -137,14 +146,6 @@ def squad_model(trained_folder):
   """Makes the output folder of run_squad.py, by keys of task.json."""
 
   def make(**note):
-    kept = {
-      "version_2_with_negative": False,
-      "max_query_length": 4,
-      "doc_stride": 3,
-      "n_best_size": 3,
-      "max_answer_length": 4,
-      "null_score_diff_threshold": 0.0,
-    }
-    return trained_folder("squad", **{**kept, **note})
+    return trained_folder("squad", **{**SQUAD_NOTE, **note})
 
   return make

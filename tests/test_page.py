@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 
+import conftest
 import helpers
 import pytest
 
@@ -33,24 +34,10 @@ pytestmark = [
 CONTEXT = "\N{GRINNING FACE} A good day, the café.  Two bad days! One day. "
 RESPONSES = ["a good day", "two bad days", "the cafe"]
 EVIL = "<img src=x onerror=\"document.title='caught'\"> good"
-SINGLE = {
-  "label_type": "single",
-  "labels": ["no", "yes"],
-  "thresholds": [],
-  "feature_columns": [],
-  "feature_mean": [],
-  "feature_std": [],
-}
+SINGLE = conftest.CLASSIFIER_NOTE
 MULTI = {**SINGLE, "label_type": "multi", "labels": ["a", "b"]}
 NUMBER = {**SINGLE, "label_type": "number", "labels": [], "second_text": False}
-SQUAD = {
-  "version_2_with_negative": False,
-  "max_query_length": 4,
-  "doc_stride": 3,
-  "n_best_size": 5,
-  "max_answer_length": 4,
-  "null_score_diff_threshold": 0.0,
-}
+SQUAD = {**conftest.SQUAD_NOTE, "n_best_size": 5}
 TAGGER = {
   "labels": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
   "tag_scheme": "bio",
@@ -80,11 +67,11 @@ FOLDERS = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, make_trained_folder):
+def server(tmp_path_factory):
   """The address of a server with a model of each task."""
   place = tmp_path_factory.mktemp("served")
   for name, (task, note) in FOLDERS.items():
-    make_trained_folder(task, place / name, layers=2, **note)
+    conftest.make_trained_folder(task, place / name, layers=2, **note)
   helpers.make_pretrained_folder(place / "words")
   helpers.write(place / "responses.txt", "\n".join(RESPONSES))
   (address,) = helpers.free_addresses(1)
