@@ -15,7 +15,6 @@ import pytest
 pytest.importorskip("fastapi", reason="requirements-serve.txt")
 
 import conftest
-import test_masked_text
 from serving import app_of, Held
 from starlette.testclient import TestClient
 
@@ -63,7 +62,7 @@ def folders(tmp_path_factory):
   }
   for name, (task, note) in notes.items():
     conftest.make_trained_folder(task, root / name, **note)
-  test_masked_text.make_folder(root / "pretrained")
+  helpers.make_pretrained_folder(root / "pretrained")
   return {name: str(root / name) for name in (*notes, "pretrained")}
 
 
