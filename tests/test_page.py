@@ -48,7 +48,10 @@ TAGGER = {
 }
 FOLDERS = {
   "praise": ("classifier", SINGLE),
-  "topics": ("classifier", {**MULTI, "thresholds": [0.0, 1.0]}),
+  "topics_of_letters_to_the_editor_of_1998": (
+    "classifier",
+    {**MULTI, "thresholds": [0.0, 1.0]},
+  ),
   "size": (
     "classifier",
     {
@@ -196,8 +199,14 @@ def test_labels_have_bars(page, server):
 
 
 def test_several_labels_and_numbers(page, server):
-  ask(page, "topics", text_a="good", text_b="bad")
-  (found,) = asked(server, "topics", {"text_a": "good", "text_b": "bad"})
+  ask(
+    page, "topics_of_letters_to_the_editor_of_1998", text_a="good", text_b="bad"
+  )
+  (found,) = asked(
+    server,
+    "topics_of_letters_to_the_editor_of_1998",
+    {"text_a": "good", "text_b": "bad"},
+  )
   ticked = page.locator("#answer .bar:has(.tick) .name").all_text_contents()
   assert found["labels"] == ["a"] and ticked == ["✓a"]
   ask(page, "size", who="the", size="12.5")

@@ -20,12 +20,22 @@ const BAKERY = [
 
 const text = (key, label, more = {}) => ({ key, label, lines: 3, ...more });
 
-const TOP_K = { key: "top_k", label: "How many answers", number: true, least: 1, most: 100, start: 5 };
+const TOP_K = {
+  key: "top_k",
+  label: "How many answers",
+  number: true,
+  least: 1,
+  most: 100,
+  start: 5,
+};
 
 const MODES = {
   squad: [
     {
-      fields: [text("question", "Question", { lines: 1 }), text("context", "Text to find the answer in", { lines: 9 })],
+      fields: [
+        text("question", "Question", { lines: 1 }),
+        text("context", "Text to find the answer in", { lines: 9 }),
+      ],
       rows: ({ question, context }) => [{ question, context }],
       draw: drawSpans,
       examples: [
@@ -48,8 +58,12 @@ const MODES = {
       rows: ({ text }) => [{ text }],
       draw: drawTags,
       examples: [
-        { text: "Maya Lindqvist flew from Lisbon to Nairobi to speak about malaria at the Pasteur Institute." },
-        { text: "On Monday Toyota opens a plant near Gdansk, as its president Akio Toyoda told Reuters." },
+        {
+          text: "Maya Lindqvist flew from Lisbon to Nairobi to speak about malaria at the Pasteur Institute.",
+        },
+        {
+          text: "On Monday Toyota opens a plant near Gdansk, as its president Akio Toyoda told Reuters.",
+        },
       ],
     },
   ],
@@ -90,7 +104,10 @@ const MODES = {
     {
       name: "Fill [MASK]",
       fields: [
-        text("text", "Text with [MASK]", { lines: 4, hint: "Write [MASK] in place of each word to guess." }),
+        text("text", "Text with [MASK]", {
+          lines: 4,
+          hint: "Write [MASK] in place of each word to guess.",
+        }),
         TOP_K,
       ],
       rows: ({ text, top_k }) => [{ text, top_k }],
@@ -130,8 +147,14 @@ const SINGLE_EXAMPLES = [
   "Could you tell me whether the shop is open on Sundays?",
 ];
 const PAIR_EXAMPLES = [
-  ["The company said its profit rose by a third last year.", "Profit was up 33 percent last year, according to the company."],
-  ["The bridge was closed on Friday because of the storm.", "The bridge has been open to cars since 1962."],
+  [
+    "The company said its profit rose by a third last year.",
+    "Profit was up 33 percent last year, according to the company.",
+  ],
+  [
+    "The bridge was closed on Friday because of the storm.",
+    "The bridge has been open to cars since 1962.",
+  ],
 ];
 const LABELS = { text_a: "Text", text_b: "Second text", text: "Text" };
 
@@ -143,7 +166,8 @@ function exampleMode(model, draw) {
     const label = (texts.length > 1 && key === "text_a" && "First text") || LABELS[key] || key;
     if (typeof value === "number") return { key, label, number: true, start: value };
     const optional = key === "text_b"; // a model may take one text or two
-    if (typeof value === "string") return text(key, label, { lines: texts.length > 1 ? 3 : 5, optional });
+    if (typeof value === "string")
+      return text(key, label, { lines: texts.length > 1 ? 3 : 5, optional });
     return text(key, `${label}, as JSON`, { json: true, start: JSON.stringify(value) });
   });
   const numbers = Object.fromEntries(entries.filter(([, value]) => typeof value === "number"));
@@ -185,7 +209,8 @@ function chooseModel(model) {
   if (model.labels?.length) facts.push(count(model.labels.length, "label"));
   if (model.responses) facts.push(`searches ${count(model.responses, "response")}`);
   if (model.max_seq_length) facts.push(`reads ${count(model.max_seq_length, "piece")} at once`);
-  if (model.num_layers) facts.push(`${count(model.num_layers, "layer")}, ${count(model.num_heads, "head")} each`);
+  if (model.num_layers)
+    facts.push(`${count(model.num_layers, "layer")}, ${count(model.num_heads, "head")} each`);
   if (model.state && model.state !== "AVAILABLE") facts.push(model.state.toLowerCase());
   $("facts").textContent = facts.join(" · ");
   drawModes();
@@ -202,7 +227,15 @@ function drawModes() {
       el(
         "label",
         {},
-        el("input", { type: "radio", name: "mode", value: i, onchange: () => { chooseMode(mode); clearAnswer(); } }),
+        el("input", {
+          type: "radio",
+          name: "mode",
+          value: i,
+          onchange: () => {
+            chooseMode(mode);
+            clearAnswer();
+          },
+        }),
         mode.name || "",
       ),
     ),
@@ -213,11 +246,16 @@ function chooseMode(mode, values = {}) {
   page.mode = mode;
   const radio = $("modes").querySelectorAll("input")[page.modes.indexOf(mode)];
   if (radio) radio.checked = true;
-  $("fields").replaceChildren(...mode.fields.map((field, i) => drawField(field, i, values[field.key])));
+  $("fields").replaceChildren(
+    ...mode.fields.map((field, i) => drawField(field, i, values[field.key])),
+  );
   $("examples").replaceChildren(
     ...mode.examples.map((example) => {
       const [first, second] = mode.fields.filter((f) => !f.number).map((f) => example[f.key]);
-      return asRow(first, second, () => { chooseMode(mode, example); ask(); });
+      return asRow(first, second, () => {
+        chooseMode(mode, example);
+        ask();
+      });
     }),
   );
   $("examples").parentElement.hidden = !mode.examples.length;
@@ -231,14 +269,29 @@ function asRow(title, more, onclick) {
 
 function drawField(field, i, value) {
   const id = `field-${i}`;
-  const shared = { id, "data-key": field.key, "aria-describedby": field.hint ? `${id}-hint` : null };
+  const shared = {
+    id,
+    "data-key": field.key,
+    "aria-describedby": field.hint ? `${id}-hint` : null,
+  };
   let input;
   if (field.number) {
-    input = el("input", { ...shared, type: "number", step: field.least === undefined ? "any" : 1, min: field.least, max: field.most });
+    input = el("input", {
+      ...shared,
+      type: "number",
+      step: field.least === undefined ? "any" : 1,
+      min: field.least,
+      max: field.most,
+    });
   } else if (field.lines === 1) {
     input = el("input", { ...shared, type: "text", autocomplete: "off", class: "wide" });
   } else {
-    input = el("textarea", { ...shared, rows: field.lines, "--rows": field.lines, spellcheck: "false" });
+    input = el("textarea", {
+      ...shared,
+      rows: field.lines,
+      "--rows": field.lines,
+      spellcheck: "false",
+    });
   }
   const filled = value ?? field.start ?? "";
   input.value = typeof filled === "object" ? JSON.stringify(filled) : filled;
@@ -273,7 +326,8 @@ function readField(field, input, values) {
     const number = Number(written);
     values[field.key] = number;
     const fits = number >= (field.least ?? -Infinity) && number <= (field.most ?? Infinity);
-    if (!Number.isFinite(number) || !fits) return `“${field.label}” has to be a number${field.least === undefined ? "" : ` from ${field.least} to ${field.most}`}.`;
+    if (!Number.isFinite(number) || !fits)
+      return `“${field.label}” has to be a number${field.least === undefined ? "" : ` from ${field.least} to ${field.most}`}.`;
   }
   if (field.json) {
     try {
@@ -312,6 +366,7 @@ async function ask() {
   } catch (error) {
     if (error.name === "AbortError") return;
     clearAnswer();
+    $("answer").replaceChildren();
     say($("error"), error.message);
   } finally {
     if (page.asking === mine) {

@@ -29,13 +29,18 @@ function percent(share) {
   return `${(share * 100).toFixed(1)} %`;
 }
 
-const decimal = (value) => (Math.abs(value) >= 1e5 ? value.toPrecision(6) : String(+value.toFixed(4)));
+const decimal = (value) =>
+  Math.abs(value) >= 1e5 ? value.toPrecision(6) : String(+value.toFixed(4));
 const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 const brief = (text, most = 90) => {
   const letters = [...String(text).replace(/\s+/g, " ").trim()];
   return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : letters.join("");
 };
-const filledLines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+const filledLines = (text) =>
+  text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
 
 // ---------------------------------------------------------------------- HTTP
 
@@ -47,6 +52,7 @@ class Trouble extends Error {
   }
 }
 
+const BUSY = [429, 503, 504]; // later, or in smaller parts, it may work
 let apiKey = "";
 
 async function call(path, body, signal) {
@@ -80,8 +86,12 @@ async function call(path, body, signal) {
 }
 
 function words(status, data) {
-  if (status === 401) return apiKey ? "The server does not take this API key." : "The server asks for an API key.";
-  if (status === 503) return data?.error ? `The server is busy: ${data.error}` : "The server is busy. Try again in a moment.";
+  if (status === 401)
+    return apiKey ? "The server does not take this API key." : "The server asks for an API key.";
+  if (status === 503)
+    return data?.error
+      ? `The server is busy: ${data.error}`
+      : "The server is busy. Try again in a moment.";
   if (typeof data?.error === "string") return data.error;
   return `The server answered with status ${status} and no reason.`;
 }

@@ -7,11 +7,19 @@ const CHUNK = { rows: 64, characters: 200000 };
 const MOST_BYTES = 100 * 1024 * 1024;
 const TABLE_ROWS = 100;
 const TOLD_EACH = 1500; // milliseconds
-const BUSY = [429, 503, 504]; // later, or in smaller parts, it may work
 const REFUSED = [400, 413, 422]; // by a row of the chunk, or by its size
 const UNREACHED = { tries: 3, seconds: 2 }; // when the server does not answer
 const OTHER_NAMES = {
-  text_a: ["text", "sentence1", "sentence", "#1 string", "question1", "premise", "context", "question"],
+  text_a: [
+    "text",
+    "sentence1",
+    "sentence",
+    "#1 string",
+    "question1",
+    "premise",
+    "context",
+    "question",
+  ],
   text_b: ["sentence2", "#2 string", "question2", "hypothesis", "response"],
   text: ["text_a", "sentence1", "sentence", "question"],
   context: ["paragraph", "passage", "text"],
@@ -22,6 +30,7 @@ const batch = {
   name: "",
   items: [],
   columns: null, // names, of a table
+  keys: null, // [key, column] that are asked, of a table
   running: null, // AbortController
   spoken: 0, // when progress was last told
 };
@@ -29,14 +38,18 @@ const batch = {
 // ------------------------------------------------------------------- reading
 
 async function readFile(file) {
-  if (file.size > MOST_BYTES) throw new Trouble(`${file.name} has over ${MOST_BYTES >> 20} MB. Give the file to predict.py instead.`);
+  if (file.size > MOST_BYTES)
+    throw new Trouble(
+      `${file.name} has over ${MOST_BYTES >> 20} MB. Give the file to predict.py instead.`,
+    );
   let text;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
   } catch {
     throw new Trouble(`${file.name} is not a text in UTF-8. Save it as UTF-8 first.`);
   }
-  if (text.includes("\0")) throw new Trouble(`${file.name} is not a text: it has zero bytes in it.`);
+  if (text.includes("\0"))
+    throw new Trouble(`${file.name} is not a text: it has zero bytes in it.`);
   if (!text.trim()) throw new Trouble(`${file.name} is empty.`);
   const kind = kindOf(file.name, text);
   if (kind === "json") return { items: readJsonLines(file.name, text), columns: null };
@@ -51,7 +64,9 @@ function kindOf(name, text) {
   if (first.startsWith("{")) return "json";
   if (first.includes("\t")) return "tsv";
   if (first.includes(",")) return "csv";
-  throw new Trouble(`${name} is no TSV, CSV or JSON lines: its first line has no tab, no comma and no “{”.`);
+  throw new Trouble(
+    `${name} is no TSV, CSV or JSON lines: its first line has no tab, no comma and no “{”.`,
+  );
 }
 
 function readJsonLines(name, text) {
@@ -69,7 +84,9 @@ function readJsonLines(name, text) {
     items.push(item);
   });
   if (items.every((item) => !item.row)) {
-    throw new Trouble(`${name} has no line that is a JSON object. Each row has to be an object in a line of its own.`);
+    throw new Trouble(
+      `${name} has no line that is a JSON object. Each row has to be an object in a line of its own.`,
+    );
   }
   return items;
 }
@@ -81,10 +98,15 @@ const splitTsv = (text) =>
 function splitCsv(name, text) {
   const rows = [];
   const cell = /(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n]*))(,|\r?\n|$)/y;
-  let cells = [], line = 1, start = 1;
+  let cells = [],
+    line = 1,
+    start = 1;
   while (cell.lastIndex < text.length || cells.length) {
     const match = cell.exec(text);
-    if (!match) throw new Trouble(`${name}, line ${line}: a quotation mark is missing or is not at the end of its cell.`);
+    if (!match)
+      throw new Trouble(
+        `${name}, line ${line}: a quotation mark is missing or is not at the end of its cell.`,
+      );
     cells.push(match[1] === undefined ? match[2] : match[1].replaceAll('""', '"'));
     line += match[0].split("\n").length - 1;
     if (match[3] === ",") continue;
@@ -98,7 +120,8 @@ function splitCsv(name, text) {
 function readTable(name, rows) {
   const filled = rows.filter(({ cells }) => cells.some((cell) => cell.trim()));
   const columns = filled[0].cells.map((column) => column.trim());
-  if (filled.length < 2) throw new Trouble(`${name} has only one line: give column names in the first, and rows below.`);
+  if (filled.length < 2)
+    throw new Trouble(`${name} has only one line: give column names in the first, and rows below.`);
   const twice = columns.find((column, i) => columns.indexOf(column) !== i);
   if (twice !== undefined) throw new Trouble(`${name} has two columns with the name “${twice}”.`);
   const items = filled.slice(1).map(({ line, cells }) => {
@@ -108,7 +131,10 @@ function readTable(name, rows) {
     const error = `line ${line} has ${count(cells.length, "cell")}, not ${columns.length}`;
     return { line, row: null, answer: { error } };
   });
-  if (items.every((item) => !item.row)) throw new Trouble(`${name}: no row has ${count(columns.length, "cell")} as the first line has.`);
+  if (items.every((item) => !item.row))
+    throw new Trouble(
+      `${name}: no row has ${count(columns.length, "cell")} as the first line has.`,
+    );
   return { items, columns };
 }
 
@@ -130,7 +156,9 @@ const isOptional = (key) => key === "text_b" && page.model.task === "classifier"
 
 function guessColumn(key) {
   const names = batch.columns.map((column) => column.toLowerCase());
-  const place = [key.toLowerCase(), ...(OTHER_NAMES[key] || [])].map((name) => names.indexOf(name)).find((i) => i >= 0);
+  const place = [key.toLowerCase(), ...(OTHER_NAMES[key] || [])]
+    .map((name) => names.indexOf(name))
+    .find((i) => i >= 0);
   return place === undefined ? "" : batch.columns[place];
 }
 
@@ -141,12 +169,21 @@ function drawColumns() {
   $("columns").replaceChildren(
     ...neededKeys().map((key, i) => {
       const nothing = isOptional(key) ? "(none)" : "choose one";
-      const select = el("select", { id: `column-${i}`, "data-key": key }, el("option", { value: "" }, nothing));
+      const select = el(
+        "select",
+        { id: `column-${i}`, "data-key": key },
+        el("option", { value: "" }, nothing),
+      );
       select.append(...batch.columns.map((column) => el("option", { value: column }, column)));
       const guess = guessColumn(key);
       select.value = taken.has(guess) ? "" : guess;
       taken.add(select.value);
-      return el("div", { class: "field" }, el("label", { for: `column-${i}` }, LABELS[key] ? `${LABELS[key]} (${key})` : key), select);
+      return el(
+        "div",
+        { class: "field" },
+        el("label", { for: `column-${i}` }, LABELS[key] ? `${LABELS[key]} (${key})` : key),
+        select,
+      );
     }),
   );
 }
@@ -160,7 +197,10 @@ function instanceOf(item, keys) {
 /** [key, column] of a table; null of JSON lines. */
 function chosenColumns() {
   if (!batch.columns) return null;
-  const chosen = [...$("columns").querySelectorAll("select")].map((select) => [select.dataset.key, select.value]);
+  const chosen = [...$("columns").querySelectorAll("select")].map((select) => [
+    select.dataset.key,
+    select.value,
+  ]);
   const missing = chosen.find(([key, column]) => !column && !isOptional(key));
   if (missing) throw new Trouble(`Choose the column that holds “${missing[0]}”.`);
   return chosen.filter(([, column]) => column);
@@ -170,22 +210,31 @@ function chosenColumns() {
 
 async function runAll() {
   say($("file-error"), "");
-  let keys;
   try {
-    keys = chosenColumns();
+    batch.keys = chosenColumns();
   } catch (trouble) {
     say($("file-error"), trouble.message);
     return;
   }
   const left = batch.items.filter((item) => !item.answer);
-  const job = { model: page.model, keys, start: performance.now(), first: batch.items.length - left.length };
+  const { keys } = batch;
+  const job = {
+    model: page.model,
+    keys,
+    start: performance.now(),
+    first: batch.items.length - left.length,
+  };
   batch.running = job.stop = new AbortController();
   setRunning(true);
   try {
     for (const chunk of chunks(left, keys)) await send(chunk, job);
     tell(job, "All rows are answered.");
   } catch (error) {
-    if (error.name !== "AbortError") say($("file-error"), `${error.message} What was answered is kept; “Go on” asks for the rest.`);
+    if (error.name !== "AbortError")
+      say(
+        $("file-error"),
+        `${error.message} What was answered is kept; “Go on” asks for the rest.`,
+      );
     tell(job, "Stopped.");
   } finally {
     if (batch.running === job.stop) {
@@ -196,7 +245,8 @@ async function runAll() {
 }
 
 function* chunks(items, keys) {
-  let chunk = [], size = 0;
+  let chunk = [],
+    size = 0;
   for (const item of items) {
     const length = JSON.stringify(instanceOf(item, keys)).length;
     if (chunk.length && (chunk.length >= CHUNK.rows || size + length > CHUNK.characters)) {
@@ -216,7 +266,9 @@ async function send(chunk, job) {
     try {
       const rows = chunk.map((item) => instanceOf(item, job.keys));
       const answers = await predict(job.model, rows, job.stop.signal);
-      chunk.forEach((item, i) => { item.answer = answers[i]; });
+      chunk.forEach((item, i) => {
+        item.answer = answers[i];
+      });
       drawProgress(job);
       return;
     } catch (error) {
@@ -257,10 +309,13 @@ const isAnswered = (item) => item.answer;
 
 function setRunning(isRunning) {
   $("start").hidden = isRunning || batch.items.every(isAnswered);
-  $("start").textContent = batch.items.some((item) => item.row && item.answer) ? "Go on" : "Answer all rows";
+  $("start").textContent = batch.items.some((item) => item.row && item.answer)
+    ? "Go on"
+    : "Answer all rows";
   $("stop").hidden = !isRunning;
   $("running").hidden = false;
-  for (const control of $("columns").querySelectorAll("select")) control.disabled = isRunning || batch.items.some((item) => item.row && item.answer);
+  for (const control of $("columns").querySelectorAll("select"))
+    control.disabled = isRunning || batch.items.some((item) => item.row && item.answer);
   if (!isRunning) drawDone();
 }
 
@@ -278,7 +333,8 @@ function drawProgress(job) {
 function tell(job, more) {
   batch.spoken = performance.now();
   const done = batch.items.filter(isAnswered).length;
-  $("progress-text").textContent = `${done.toLocaleString("en")} of ${count(batch.items.length, "row")}. ${more}`;
+  $("progress-text").textContent =
+    `${done.toLocaleString("en")} of ${count(batch.items.length, "row")}. ${more}`;
 }
 
 // -------------------------------------------------------------------- results
@@ -287,16 +343,36 @@ function tell(job, more) {
 function flatAnswer(answer) {
   if (answer.error) return { error: answer.error };
   if (answer.entities) {
-    return { entities: answer.entities.map((e) => `${e.text ?? answer.tokens.slice(e.first, e.last + 1).join(" ")} (${e.type})`).join("; ") || "none", tags: answer.tags.join(" ") };
+    return {
+      entities:
+        answer.entities
+          .map((e) => `${e.text ?? answer.tokens.slice(e.first, e.last + 1).join(" ")} (${e.type})`)
+          .join("; ") || "none",
+      tags: answer.tags.join(" "),
+    };
   }
   if (answer.tags) return { tags: answer.tags.join(" ") };
   if (answer.labels) return { labels: answer.labels.join(", ") || "none" };
-  if (answer.label !== undefined) return { label: answer.label, probability: answer.probabilities[answer.label] };
-  if (answer.masks) return { words: answer.masks.map((top) => top[0].token).join(" "), probabilities: answer.masks.map((top) => top[0].probability).join(" ") };
+  if (answer.label !== undefined)
+    return { label: answer.label, probability: answer.probabilities[answer.label] };
+  if (answer.masks)
+    return {
+      words: answer.masks.map((top) => top[0].token).join(" "),
+      probabilities: answer.masks.map((top) => top[0].probability).join(" "),
+    };
   if (answer.vector) return { vector: answer.vector.join(" ") };
-  if (answer.text === undefined && answer.answers) return { response: answer.answers[0].text, score: answer.answers[0].score };
-  if (answer.text !== undefined) return { answer: answer.text || "no answer", probability: answer.probability, start: answer.start, end: answer.end };
-  return Object.fromEntries(Object.entries(answer).filter(([, value]) => typeof value !== "object"));
+  if (answer.text === undefined && answer.answers)
+    return { response: answer.answers[0].text, score: answer.answers[0].score };
+  if (answer.text !== undefined)
+    return {
+      answer: answer.text || "no answer",
+      probability: answer.probability,
+      start: answer.start,
+      end: answer.end,
+    };
+  return Object.fromEntries(
+    Object.entries(answer).filter(([, value]) => typeof value !== "object"),
+  );
 }
 
 function inWords(answer) {
@@ -304,14 +380,17 @@ function inWords(answer) {
   const [name, value] = Object.entries(flat)[0] || ["", ""];
   const shown = typeof value === "number" ? decimal(value) : brief(value, 160);
   if (answer.vector) return `a vector of ${count(answer.vector.length, "number")}`;
-  if (name !== "probability" && typeof flat.probability === "number") return `${shown}, ${percent(flat.probability)}`;
+  if (name !== "probability" && typeof flat.probability === "number")
+    return `${shown}, ${percent(flat.probability)}`;
   return name === "probability" ? percent(value) : shown;
 }
 
 function drawDone() {
   const answered = batch.items.filter(isAnswered);
   $("done").hidden = !answered.length;
-  $("table").replaceChildren(...batch.items.slice(0, TABLE_ROWS).filter(isAnswered).map(asTableRow));
+  $("table").replaceChildren(
+    ...batch.items.slice(0, TABLE_ROWS).filter(isAnswered).map(asTableRow),
+  );
   const failed = answered.filter((item) => item.answer.error).length;
   let note = `${count(answered.length, "answer")}`;
   if (failed) note += `, of which ${failed} could not be given`;
@@ -321,7 +400,9 @@ function drawDone() {
 }
 
 function asTableRow({ line, row, answer }) {
-  const texts = Object.values(row || {}).filter((value) => typeof value === "string");
+  const shown =
+    row && batch.keys ? batch.keys.map(([, column]) => row[column]) : Object.values(row || {});
+  const texts = shown.filter((value) => typeof value === "string");
   return el(
     "tr",
     {},
@@ -342,7 +423,16 @@ function drawTally(answered) {
   }
   const total = Math.max(...counts.values(), 1);
   const ranked = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 20);
-  $("tally").replaceChildren(bars(ranked.map(([name, n]) => ({ name, share: n / total, number: n.toLocaleString("en"), best: true }))));
+  $("tally").replaceChildren(
+    bars(
+      ranked.map(([name, n]) => ({
+        name,
+        share: n / total,
+        number: n.toLocaleString("en"),
+        best: true,
+      })),
+    ),
+  );
 }
 
 function saveJsonLines() {
@@ -354,18 +444,34 @@ function saveJsonLines() {
 }
 
 function saveTsv() {
-  const columns = batch.columns || [...new Set(batch.items.flatMap(({ row }) => Object.keys(row || {})))];
+  const columns = batch.columns || [
+    ...new Set(batch.items.flatMap(({ row }) => Object.keys(row || {}))),
+  ];
   const flat = batch.items.map(({ answer }) => flatAnswer(answer || { error: "not asked" }));
   const added = [...new Set(flat.flatMap(Object.keys))];
   const named = added.map((name) => (columns.includes(name) ? `answer_${name}` : name));
-  const cell = (value) => (value == null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value)).replace(/[\t\r\n]+/g, " ");
-  const lines = batch.items.map(({ row }, i) => [...columns.map((c) => row?.[c]), ...added.map((a) => flat[i][a])].map(cell).join("\t"));
+  const cell = (value) =>
+    (value == null
+      ? ""
+      : typeof value === "object"
+        ? JSON.stringify(value)
+        : String(value)
+    ).replace(/[\t\r\n]+/g, " ");
+  const lines = batch.items.map(({ row }, i) =>
+    [...columns.map((c) => row?.[c]), ...added.map((a) => flat[i][a])].map(cell).join("\t"),
+  );
   save([[...columns, ...named].map(cell).join("\t"), ...lines], ".answers.tsv");
 }
 
 function save(lines, ending) {
-  const blob = new Blob(lines.map((line) => `${line}\n`), { type: "text/plain;charset=utf-8" });
-  const link = el("a", { href: URL.createObjectURL(blob), download: batch.name.replace(/\.\w+$/, "") + ending });
+  const blob = new Blob(
+    lines.map((line) => `${line}\n`),
+    { type: "text/plain;charset=utf-8" },
+  );
+  const link = el("a", {
+    href: URL.createObjectURL(blob),
+    download: batch.name.replace(/\.\w+$/, "") + ending,
+  });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
@@ -383,10 +489,14 @@ async function openFiles(files) {
     Object.assign(batch, found, { name: files[0].name });
     resetAnswers();
     const bad = batch.items.filter((item) => !item.row).length;
-    $("file-name").textContent = `${batch.name}: ${count(batch.items.length, "row")}${bad ? `, of which ${bad} can't be read` : ""}`;
+    $("file-name").textContent =
+      `${batch.name}: ${count(batch.items.length, "row")}${bad ? `, of which ${bad} can't be read` : ""}`;
     $("loaded").hidden = false;
   } catch (error) {
-    say($("file-error"), error instanceof Trouble ? error.message : `The file can't be read: ${error.message}`);
+    say(
+      $("file-error"),
+      error instanceof Trouble ? error.message : `The file can't be read: ${error.message}`,
+    );
   }
 }
 
@@ -404,7 +514,10 @@ function resetAnswers() {
 }
 
 function listenToBatch() {
-  $("file").addEventListener("change", () => { openFiles([...$("file").files]); $("file").value = ""; });
+  $("file").addEventListener("change", () => {
+    openFiles([...$("file").files]);
+    $("file").value = "";
+  });
   $("start").addEventListener("click", runAll);
   $("stop").addEventListener("click", () => batch.running?.abort());
   $("save-jsonl").addEventListener("click", saveJsonLines);
@@ -421,7 +534,8 @@ function listenToBatch() {
   });
   document.addEventListener("model", () => {
     const keys = Object.keys(page.model.example);
-    $("batch-needs").textContent = `${page.model.name} needs ${keys.length > 1 ? "the columns or keys" : "the column or key"} ${keys.join(", ")}.`;
+    $("batch-needs").textContent =
+      `${page.model.name} needs ${keys.length > 1 ? "the columns or keys" : "the column or key"} ${keys.join(", ")}.`;
     resetAnswers();
   });
 }

@@ -12,12 +12,19 @@ function bars(items) {
     "ul",
     { class: "bars" },
     ...items.map((item) => {
-      const name = item.pick ? el("button", { type: "button", onclick: item.pick }, item.name) : item.name;
+      const name = item.pick
+        ? el("button", { type: "button", onclick: item.pick }, item.name)
+        : item.name;
       const isLong = item.name.length > 26;
       return el(
         "li",
         { class: item.best ? "bar best" : "bar", title: item.title },
-        el("span", { class: isLong ? "name long" : "name" }, ...(item.mark ? [el("span", { class: "tick" }, "✓")] : []), name),
+        el(
+          "span",
+          { class: isLong ? "name long" : "name" },
+          ...(item.mark ? [el("span", { class: "tick" }, "✓")] : []),
+          name,
+        ),
         track(item.share),
         el("span", { class: "number" }, item.number),
       );
@@ -27,7 +34,11 @@ function bars(items) {
 
 function track(share) {
   const width = Math.min(1, Math.max(0, share || 0));
-  return el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill", "--share": width }));
+  return el(
+    "span",
+    { class: "track", "aria-hidden": "true" },
+    el("span", { class: "fill", "--share": width }),
+  );
 }
 
 function verdict(main, more) {
@@ -56,20 +67,46 @@ function drawLabels(box, [answer]) {
   const said = answer.labels
     ? answer.labels.join(", ") || "none of the labels"
     : `${answer.label}, ${percent(answer.probabilities[answer.label])}`;
-  box.append(answer.labels ? verdict(said) : verdict(answer.label, percent(answer.probabilities[answer.label])));
+  box.append(
+    answer.labels
+      ? verdict(said)
+      : verdict(answer.label, percent(answer.probabilities[answer.label])),
+  );
   box.append(bars(all.slice(0, SHOWN_LABELS)));
   if (all.length > SHOWN_LABELS) {
-    box.append(el("details", {}, el("summary", {}, `The other ${count(all.length - SHOWN_LABELS, "label")}`), bars(all.slice(SHOWN_LABELS))));
+    box.append(
+      el(
+        "details",
+        {},
+        el("summary", {}, `The other ${count(all.length - SHOWN_LABELS, "label")}`),
+        bars(all.slice(SHOWN_LABELS)),
+      ),
+    );
   }
-  if (answer.labels) box.append(el("p", { class: "note" }, "Each label has a probability of its own; ✓ marks those over their threshold."));
+  if (answer.labels)
+    box.append(
+      el(
+        "p",
+        { class: "note" },
+        "Each label has a probability of its own; ✓ marks those over their threshold.",
+      ),
+    );
   return said;
 }
 
 function drawSpans(box, [answer], { context }) {
   const letters = [...context];
   const found = answer.answers?.length ? answer.answers : [answer];
-  const first = Math.max(0, found.findIndex((each) => each.start === answer.start && each.end === answer.end));
-  const place = el("div", { class: "prose scroll", tabindex: "0", role: "region", "aria-label": "The text with the answer marked" });
+  const first = Math.max(
+    0,
+    found.findIndex((each) => each.start === answer.start && each.end === answer.end),
+  );
+  const place = el("div", {
+    class: "prose scroll",
+    tabindex: "0",
+    role: "region",
+    "aria-label": "The text with the answer marked",
+  });
   const options = found.map((each, i) =>
     el(
       "button",
@@ -86,13 +123,32 @@ function drawSpans(box, [answer], { context }) {
     if (mark) place.scrollTop = mark.offsetTop - place.offsetTop - place.clientHeight / 3;
   }
   box.append(verdict(answer.text || "No answer in this text", percent(answer.probability)), place);
-  const list = (some, start) => el("ol", { class: "options", start, "aria-label": "Answers, the best first" }, ...some.map((option) => el("li", {}, option)));
+  const list = (some, start) =>
+    el(
+      "ol",
+      { class: "options", start, "aria-label": "Answers, the best first" },
+      ...some.map((option) => el("li", {}, option)),
+    );
   if (found.length > 1 || !answer.text) box.append(list(options.slice(0, SHOWN_ANSWERS), 1));
   const rest = options.slice(SHOWN_ANSWERS);
-  if (rest.length) box.append(el("details", {}, el("summary", {}, `${count(rest.length, "more answer")}`), list(rest, SHOWN_ANSWERS + 1)));
+  if (rest.length)
+    box.append(
+      el(
+        "details",
+        {},
+        el("summary", {}, `${count(rest.length, "more answer")}`),
+        list(rest, SHOWN_ANSWERS + 1),
+      ),
+    );
   if (answer.null_odds !== undefined) {
     const side = answer.null_odds > 0 ? "for" : "against";
-    box.append(el("p", { class: "note" }, `Score of “no answer” minus the best answer's: ${decimal(answer.null_odds)}, which speaks ${side} no answer.`));
+    box.append(
+      el(
+        "p",
+        { class: "note" },
+        `Score of “no answer” minus the best answer's: ${decimal(answer.null_odds)}, which speaks ${side} no answer.`,
+      ),
+    );
   }
   choose(first);
   return `${answer.text || "no answer"}, ${percent(answer.probability)}`;
@@ -107,7 +163,9 @@ function markedText(letters, found, chosen) {
     return places.slice(1).map((end, i) => {
       const start = places[i];
       const part = letters.slice(start, end).join("");
-      return spans.some((s) => s.start <= start && end <= s.end) ? el("span", { class: "also" }, part) : part;
+      return spans.some((s) => s.start <= start && end <= s.end)
+        ? el("span", { class: "also" }, part)
+        : part;
     });
   };
   if (chosen.start == null) return between(0, letters.length);
@@ -119,7 +177,9 @@ function markedText(letters, found, chosen) {
 }
 
 function hueOf(model, type) {
-  const types = [...new Set((model.labels || []).map((tag) => tag.replace(/^[BIESLU]-/, "")))].sort();
+  const types = [
+    ...new Set((model.labels || []).map((tag) => tag.replace(/^[BIESLU]-/, ""))),
+  ].sort();
   return Math.round((Math.max(0, types.indexOf(type)) * 137.5 + 25) % 360);
 }
 
@@ -130,15 +190,29 @@ function drawTags(box, [answer], { text }, model) {
   const counts = new Map();
   let done = 0;
   for (const { type, start, end } of answer.entities) {
-    prose.append(letters.slice(done, start).join(""), entity(model, type, letters.slice(start, end).join("")));
+    prose.append(
+      letters.slice(done, start).join(""),
+      entity(model, type, letters.slice(start, end).join("")),
+    );
     counts.set(type, (counts.get(type) || 0) + 1);
     done = end;
   }
   prose.append(letters.slice(done).join(""));
   box.append(prose);
-  const said = answer.entities.map((each) => `${each.text} (${each.type})`).join(", ") || "no entity";
-  if (counts.size) box.append(el("ul", { class: "legend" }, ...[...counts].map(([type, n]) => el("li", {}, entity(model, type, String(n))))));
-  else box.append(el("p", { class: "note" }, `No entity found in ${count(answer.tokens.length, "word")}.`));
+  const said =
+    answer.entities.map((each) => `${each.text} (${each.type})`).join(", ") || "no entity";
+  if (counts.size)
+    box.append(
+      el(
+        "ul",
+        { class: "legend" },
+        ...[...counts].map(([type, n]) => el("li", {}, entity(model, type, String(n)))),
+      ),
+    );
+  else
+    box.append(
+      el("p", { class: "note" }, `No entity found in ${count(answer.tokens.length, "word")}.`),
+    );
   return said;
 }
 
@@ -148,14 +222,22 @@ function entity(model, type, words) {
 
 function drawEachTag(box, answer) {
   const pairs = answer.tokens.map((word, i) => [word, answer.tags[i]]);
-  box.append(el("div", { class: "prose" }, ...pairs.map(([word, tag]) => el("span", { class: "tagged" }, word, el("small", {}, tag)))));
+  box.append(
+    el(
+      "div",
+      { class: "prose" },
+      ...pairs.map(([word, tag]) => el("span", { class: "tagged" }, word, el("small", {}, tag))),
+    ),
+  );
   return pairs.map((pair) => pair.join("/")).join(" ");
 }
 
 /** A ranked list of [{name, value, share, number}], of which some failed. */
 function drawRanked(box, items) {
   const ranked = items.filter((item) => !item.error).sort((a, b) => b.value - a.value);
-  const list = bars(ranked.map((item, i) => ({ ...item, best: i === 0, name: `${i + 1}. ${item.name}` })));
+  const list = bars(
+    ranked.map((item, i) => ({ ...item, best: i === 0, name: `${i + 1}. ${item.name}` })),
+  );
   list.setAttribute("aria-label", "The best first");
   box.append(list);
   for (const item of items.filter((each) => each.error)) {
@@ -177,14 +259,27 @@ function drawCandidates(box, answers, { text_b }) {
       title: answer.error ? null : `score ${decimal(answer.score)}`,
     })),
   );
-  box.append(el("p", { class: "note" }, "The probability that each candidate answers the question; they do not add up to 100 %."));
+  box.append(
+    el(
+      "p",
+      { class: "note" },
+      "The probability that each candidate answers the question; they do not add up to 100 %.",
+    ),
+  );
   return said;
 }
 
 function drawResponses(box, [{ answers }]) {
-  const items = answers.map(({ text, score }) => ({ name: text, value: score, share: score, number: score.toFixed(3) }));
+  const items = answers.map(({ text, score }) => ({
+    name: text,
+    value: score,
+    share: score,
+    number: score.toFixed(3),
+  }));
   const said = drawRanked(box, items);
-  box.append(el("p", { class: "note" }, "The cosine of each response's vector with the question's."));
+  box.append(
+    el("p", { class: "note" }, "The cosine of each response's vector with the question's."),
+  );
   return said;
 }
 
@@ -201,13 +296,28 @@ function drawVectors(box, answers, { text, others }) {
       box,
       rest.map((answer, i) => {
         const value = answer.error ? 0 : cosine(first.vector, answer.vector);
-        return { name: names[i], error: answer.error, value, share: value, number: value.toFixed(3) };
+        return {
+          name: names[i],
+          error: answer.error,
+          value,
+          share: value,
+          number: value.toFixed(3),
+        };
       }),
     );
-    box.append(el("p", { class: "note" }, "The cosine of each text's vector with the first text's: 1 is the same direction."));
+    box.append(
+      el(
+        "p",
+        { class: "note" },
+        "The cosine of each text's vector with the first text's: 1 is the same direction.",
+      ),
+    );
   }
   box.append(subtitle(`The vector of “${brief(text, 60)}”`), strip(first.vector));
-  const start = first.vector.slice(0, 6).map((value) => value.toFixed(4)).join(", ");
+  const start = first.vector
+    .slice(0, 6)
+    .map((value) => value.toFixed(4))
+    .join(", ");
   box.append(el("p", { class: "note" }, `${count(first.vector.length, "number")}: ${start}, …`));
   return said;
 }
@@ -219,7 +329,13 @@ function cosine(a, b) {
 
 /** The numbers of a vector as stripes: one hue above 0, another below. */
 function strip(vector) {
-  const canvas = el("canvas", { class: "strip", width: vector.length, height: 1, role: "img", "aria-label": "The vector's numbers as stripes" });
+  const canvas = el("canvas", {
+    class: "strip",
+    width: vector.length,
+    height: 1,
+    role: "img",
+    "aria-label": "The vector's numbers as stripes",
+  });
   const most = Math.max(...vector.map(Math.abs)) || 1;
   const brush = canvas.getContext("2d");
   vector.forEach((value, i) => {
@@ -244,7 +360,9 @@ function drawMasks(box, [answer], { text }) {
           share: probability,
           number: percent(probability),
           best: j === 0,
-          pick: () => { slots[i].textContent = token; },
+          pick: () => {
+            slots[i].textContent = token;
+          },
         })),
       ),
     );
@@ -262,7 +380,18 @@ function drawScore(box, [answer]) {
   tokens.forEach((token, i) => {
     const share = Math.min(1, -logs[i] / 12) * 0.6;
     const isPart = token.startsWith("##");
-    prose.append(i && !isPart ? " " : "", el("span", { class: "scored", "--share": share.toFixed(3), title: `${percent(Math.exp(logs[i]))}, log ${logs[i].toFixed(2)}` }, isPart ? token.slice(2) : token));
+    prose.append(
+      i && !isPart ? " " : "",
+      el(
+        "span",
+        {
+          class: "scored",
+          "--share": share.toFixed(3),
+          title: `${percent(Math.exp(logs[i]))}, log ${logs[i].toFixed(2)}`,
+        },
+        isPart ? token.slice(2) : token,
+      ),
+    );
   });
   box.append(prose);
   box.append(
@@ -277,7 +406,9 @@ function drawScore(box, [answer]) {
 
 function drawNext(box, [answer]) {
   const yes = answer.next_probability;
-  box.append(verdict(yes >= 0.5 ? "B follows A" : "B does not follow A", percent(Math.max(yes, 1 - yes))));
+  box.append(
+    verdict(yes >= 0.5 ? "B follows A" : "B does not follow A", percent(Math.max(yes, 1 - yes))),
+  );
   box.append(
     bars([
       { name: "follows", share: yes, number: percent(yes), best: yes >= 0.5 },
@@ -289,7 +420,8 @@ function drawNext(box, [answer]) {
 
 /** An answer of a task that this page does not know. */
 function drawAny(box, [answer]) {
-  if (answer.probabilities && (answer.label !== undefined || answer.labels)) return drawLabels(box, [answer]);
+  if (answer.probabilities && (answer.label !== undefined || answer.labels))
+    return drawLabels(box, [answer]);
   box.append(el("pre", {}, JSON.stringify(answer, null, 1)));
   return brief(JSON.stringify(answer), 60);
 }

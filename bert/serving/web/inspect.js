@@ -4,8 +4,9 @@
 "use strict";
 
 const CELL = { least: 3, most: 26, labelled: 11 }; // pixels of the map
+const TRIES = 4; // while the server is busy
 const LOOKS = 5; // pieces named in words
-const shade = (weight) => Math.sqrt(weight).toFixed(3); // small ones show too
+const shade = (weight) => (weight ** 0.4).toFixed(3); // small ones show too
 const isSpecial = (token) => /^\[.+\]$/.test(token);
 
 const view = {
@@ -18,17 +19,27 @@ const view = {
 function inspectAnew() {
   view.known.clear();
   view.attention = null;
-  for (const id of ["pieces-note", "piece-list", "attention-pieces", "attention-words"]) $(id).replaceChildren();
+  for (const id of ["pieces-note", "piece-list", "attention-pieces", "attention-words"])
+    $(id).replaceChildren();
   $("map-frame").hidden = true;
   const { model, rows } = page.shown;
   $("inspect").hidden = !model.inspect || !rows.length;
   if ($("inspect").hidden) return;
   const names = rows.map((row) => brief(row.text_b ?? row.text ?? "", 50));
   $("which-row").hidden = rows.length < 2;
-  $("row").replaceChildren(...names.map((name, i) => el("option", { value: i }, `${i + 1}. ${name}`)));
-  for (const [id, number] of [["layer", model.num_layers], ["head", model.num_heads]]) {
+  $("row").replaceChildren(
+    ...names.map((name, i) => el("option", { value: i }, `${i + 1}. ${name}`)),
+  );
+  for (const [id, number] of [
+    ["layer", model.num_layers],
+    ["head", model.num_heads],
+  ]) {
     if ($(id).length !== number) {
-      $(id).replaceChildren(...Array.from({ length: number }, (_, i) => el("option", { value: i }, `${i + 1} of ${number}`)));
+      $(id).replaceChildren(
+        ...Array.from({ length: number }, (_, i) =>
+          el("option", { value: i }, `${i + 1} of ${number}`),
+        ),
+      );
     }
   }
   refresh();
@@ -55,7 +66,7 @@ async function inspectWith(verb, draw) {
     if (!view.known.has(key)) {
       $("inspect").setAttribute("aria-busy", "true");
       if (verb === "attention" && !view.attention) $("attention-words").textContent = "Reading…";
-      const { predictions } = await call(modelPath(model, verb), body);
+      const { predictions } = await callPatiently(modelPath(model, verb), body);
       view.known.set(key, predictions[0]);
     }
   } catch (error) {
@@ -65,11 +76,25 @@ async function inspectWith(verb, draw) {
   } finally {
     $("inspect").setAttribute("aria-busy", "false");
   }
-  const isOld = !page.shown || key !== JSON.stringify([verb, page.shown.model.name, inspectionBody(verb)]);
+  const isOld =
+    !page.shown || key !== JSON.stringify([verb, page.shown.model.name, inspectionBody(verb)]);
   if (isOld) return; // something else was asked meanwhile
   const found = view.known.get(key);
   if (found.error) say($("inspect-error"), found.error);
   else draw(found);
+}
+
+/** The server loads the weights at the first question, which may take longer
+ * than it gives a request. */
+async function callPatiently(path, body) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await call(path, body);
+    } catch (error) {
+      if (tries === TRIES || !BUSY.includes(error.status)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, error.wait * 1000));
+    }
+  }
 }
 
 function pieceClass(token, segment) {
@@ -83,11 +108,14 @@ function pieceClass(token, segment) {
 function drawPieces({ tokens, ids, segment_ids: segments }) {
   const { model } = page.shown;
   let note = `${count(tokens.length, "piece")}, of ${model.max_seq_length} that the model reads at once.`;
-  if (tokens.length >= model.max_seq_length) note += " These are the first; a longer text is cut or read in further windows.";
+  if (tokens.length >= model.max_seq_length)
+    note += " These are the first; a longer text is cut or read in further windows.";
   if (segments.some(Boolean)) note += " Dashed: the second text.";
   $("pieces-note").textContent = note;
   $("piece-list").replaceChildren(
-    ...tokens.map((token, i) => el("li", { class: pieceClass(token, segments[i]) }, token, el("small", {}, String(ids[i])))),
+    ...tokens.map((token, i) =>
+      el("li", { class: pieceClass(token, segments[i]) }, token, el("small", {}, String(ids[i]))),
+    ),
   );
 }
 
@@ -96,12 +124,20 @@ function drawAttention(attention) {
   view.attention = attention;
   $("map-frame").hidden = false;
   if (!wasSame) {
-    view.chosen = Math.max(0, attention.tokens.findIndex((token) => !isSpecial(token)));
+    view.chosen = Math.max(
+      0,
+      attention.tokens.findIndex((token) => !isSpecial(token)),
+    );
     $("attention-pieces").replaceChildren(
       ...attention.tokens.map((token, i) =>
         el(
           "div",
-          { role: "option", class: pieceClass(token), onpointerenter: () => point(i), onfocus: () => point(i) },
+          {
+            role: "option",
+            class: pieceClass(token),
+            onpointerenter: () => point(i),
+            onfocus: () => point(i),
+          },
           token,
         ),
       ),
@@ -125,10 +161,18 @@ function point(i) {
     piece.setAttribute("aria-selected", String(i === j));
     piece.tabIndex = i === j ? 0 : -1;
   });
-  const best = weights.map((weight, j) => [weight, j]).sort((a, b) => b[0] - a[0]).slice(0, LOOKS);
+  const best = weights
+    .map((weight, j) => [weight, j])
+    .sort((a, b) => b[0] - a[0])
+    .slice(0, LOOKS);
   const words = $("attention-words");
-  words.replaceChildren(el("b", {}, tokens[i]), $("direction").value === "from" ? " looks at " : " is looked at by ");
-  best.forEach(([weight, j], k) => words.append(k ? ", " : "", el("b", {}, tokens[j]), ` ${percent(weight)}`));
+  words.replaceChildren(
+    el("b", {}, tokens[i]),
+    $("direction").value === "from" ? " looks at " : " is looked at by ",
+  );
+  best.forEach(([weight, j], k) =>
+    words.append(k ? ", " : "", el("b", {}, tokens[j]), ` ${percent(weight)}`),
+  );
   drawMap();
 }
 
@@ -155,7 +199,8 @@ function drawMap() {
   brush.strokeStyle = style.getPropertyValue("--mark-line");
   brush.lineWidth = 1.5;
   const along = margin + view.chosen * size - 0.5;
-  if ($("direction").value === "from") brush.strokeRect(margin - 0.5, along, size * tokens.length, size);
+  if ($("direction").value === "from")
+    brush.strokeRect(margin - 0.5, along, size * tokens.length, size);
   else brush.strokeRect(along, margin - 0.5, size, size * tokens.length);
 }
 
@@ -164,10 +209,14 @@ function mapSizes(brush, style) {
   const { tokens } = view.attention;
   const width = Math.max(200, $("map-frame").clientWidth - 2);
   brush.font = mapFont(style);
-  const room = 10 + Math.ceil(Math.max(...tokens.map((token) => brush.measureText(mapName(token)).width)));
+  const room =
+    10 + Math.ceil(Math.max(...tokens.map((token) => brush.measureText(mapName(token)).width)));
   const size = Math.min(CELL.most, Math.floor((width - room) / tokens.length));
   if (size >= CELL.labelled) return { margin: room, size };
-  return { margin: 0, size: Math.max(CELL.least, Math.min(CELL.labelled, Math.floor(width / tokens.length))) };
+  return {
+    margin: 0,
+    size: Math.max(CELL.least, Math.min(CELL.labelled, Math.floor(width / tokens.length))),
+  };
 }
 
 const mapFont = (style) => `11px ${style.getPropertyValue("--mono")}`;
@@ -216,11 +265,17 @@ function movePiece(event) {
 
 function listenToInspection() {
   for (const id of ["pieces", "attention"]) {
-    $(id).addEventListener("toggle", () => { if ($(id).open && page.shown) refresh(); });
+    $(id).addEventListener("toggle", () => {
+      if ($(id).open && page.shown) refresh();
+    });
   }
   for (const id of ["row", "layer", "head"]) $(id).addEventListener("change", refresh);
-  $("direction").addEventListener("change", () => { if (view.attention) point(view.chosen); });
+  $("direction").addEventListener("change", () => {
+    if (view.attention) point(view.chosen);
+  });
   $("attention-pieces").addEventListener("keydown", movePiece);
   $("map").addEventListener("pointermove", pointOnMap);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (view.attention) drawMap(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    if (view.attention) drawMap();
+  });
 }

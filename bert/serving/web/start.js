@@ -15,8 +15,11 @@ async function loadModels() {
     return;
   }
   $("key-form").hidden = true;
+  $("main").hidden = false;
   $("model").disabled = page.models.length < 2;
-  $("model").replaceChildren(...page.models.map((model, i) => el("option", { value: i }, model.name)));
+  $("model").replaceChildren(
+    ...page.models.map((model, i) => el("option", { value: i }, model.name)),
+  );
   chooseModel(page.models[0]);
   page.asked = readHistory();
   drawHistory();
@@ -37,18 +40,29 @@ function chooseTab(tab) {
 }
 
 function listen() {
-  $("form").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
-  $("form").addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); ask(); }
+  $("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask();
   });
-  $("clear").addEventListener("click", () => { chooseMode(page.mode); clearAnswer(); $("field-0").focus(); });
+  $("form").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      ask();
+    }
+  });
+  $("clear").addEventListener("click", () => {
+    chooseMode(page.mode);
+    clearAnswer();
+    $("field-0").focus();
+  });
   $("forget").addEventListener("click", forget);
   $("model").addEventListener("change", () => chooseModel(page.models[$("model").value]));
   $("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     const key = $("key").value.trim();
     if (!/^[\x21-\x7e]+$/.test(key)) {
-      $("key-hint").textContent = "A key has only letters, digits and signs without accents or spaces.";
+      $("key-hint").textContent =
+        "A key has only letters, digits and signs without accents or spaces.";
       return;
     }
     apiKey = key;
