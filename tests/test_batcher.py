@@ -115,7 +115,7 @@ def test_the_first_is_computed_and_only_its_model():
     )
   ]
   batch, rest = batcher.choose(queue, 8)
-  assert [window.length for window in batch] == [290, 300, 310]
+  assert [window.length for window in batch] == [300, 310, 290]
   assert [(w.length, w.work.model) for w in rest] == [(5, "one"), (300, "two")]
 
 

@@ -289,7 +289,7 @@ def choose(
   start, end = of_like_length(
     [window.length for window in same], same.index(first), max_batch
   )
-  batch = same[start:end]
+  batch = sorted(same[start:end])  # as one request has them
   chosen = {window.number for window in batch}
   return batch, [w for w in queue if w.number not in chosen]
 
