@@ -91,19 +91,20 @@ async def start(*coroutines):
   [
     ([5], 0, 8, (0, 1)),
     ([5, 5, 5, 5], 1, 8, (0, 4)),
-    ([5, 5, 5, 5], 3, 2, (2, 4)),
-    # 128 tokens of padding are free: 100 - 20 = 80, but 80 + 80 is too much.
-    ([20, 20, 100], 2, 8, (1, 3)),
-    ([20, 200], 0, 8, (0, 1)),
-    ([20, 200], 1, 8, (1, 2)),
-    # To the side that needs less padding: 20 is 5 from 25, and 30 is 5 * 2.
-    ([20, 25, 30], 1, 2, (0, 2)),
-    # A quarter of padding in a large batch: 8 * 100 of 8 * 400 + 300.
-    ([300, *[400] * 8], 8, 9, (0, 9)),
+    ([5, 5, 5, 5, 5], 4, 2, (3, 5)),
+    # 2 * 50 + 32 is less than 20 + 50 + 2 * 32; 2 * 53 + 32 is not.
+    ([20, 50], 0, 8, (0, 2)),
+    ([20, 53], 0, 8, (0, 1)),
+    ([20, 53], 1, 8, (1, 2)),
+    # 2 * 30 + 3 * 100 + 2 * 32 is the least.
+    ([20, 30, 90, 95, 100], 0, 8, (0, 2)),
+    ([20, 30, 90, 95, 100], 3, 8, (2, 5)),
   ],
 )
-def test_a_batch_has_windows_of_like_length(lengths, place, most, expected):
-  assert batcher.of_like_length(lengths, place, most) == expected
+def test_windows_are_computed_with_those_that_make_it_fast(
+  lengths, place, most, expected
+):
+  assert batcher.best_range(lengths, place, most) == expected
 
 
 def test_the_first_is_computed_and_only_its_model():
@@ -133,7 +134,8 @@ def test_what_comes_while_a_batch_is_computed_is_computed_together(model, make):
 
   assert asyncio.run(run()) == [[3], [5, 6], [7, 8], [9, 10]]
   assert model.batches[0] == [3]
-  assert [len(batch) for batch in model.batches] == [1, 4, 2]
+  # 3 * 7 + 3 * 10 is less than 4 * 8 + 2 * 10.
+  assert sorted(model.batches[1:]) == [[5, 6, 7], [8, 9, 10]]
 
 
 def test_a_large_request_lets_others_pass(model, make):
