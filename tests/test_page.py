@@ -37,7 +37,7 @@ EVIL = "<img src=x onerror=\"document.title='caught'\"> good"
 SINGLE = conftest.CLASSIFIER_NOTE
 MULTI = {**SINGLE, "label_type": "multi", "labels": ["a", "b"]}
 NUMBER = {**SINGLE, "label_type": "number", "labels": [], "second_text": False}
-SQUAD = {**conftest.SQUAD_NOTE, "n_best_size": 5}
+SQUAD = {**conftest.SQUAD_NOTE, "n_best_size": 20}
 TAGGER = {
   "labels": ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
   "tag_scheme": "bio",
@@ -147,7 +147,10 @@ def asked(server, model, *rows):
 
 
 def choose(page, model):
-  page.get_by_label("Model", exact=True).select_option(label=model)
+  select = page.get_by_label("Model", exact=True)
+  expect(select.locator("option", has_text=model)).to_be_attached()
+  if select.is_enabled():  # there are others
+    select.select_option(label=model)
 
 
 def ask(page, model, **fields):
@@ -211,7 +214,7 @@ def test_an_answer_is_marked_in_its_context(page, server):
   mark = page.locator("#answer mark")
   assert mark.text_content() == CONTEXT[best["start"] : best["end"]]
   assert page.locator("#answer .prose").text_content() == CONTEXT
-  options = page.locator("#answer .options button")
+  options = page.locator("#answer .options button")  # some are folded up
   assert options.count() == len(found["answers"])
   options.nth(1).click()
   assert mark.text_content() == CONTEXT[other["start"] : other["end"]]
@@ -319,7 +322,8 @@ def test_pieces_and_attention(page, server):
     ["[CLS]2", "good5", "day7", "##s8", "[SEP]3", "bad6", "[SEP]3"]
   )
   page.get_by_text("Attention", exact=True).click()
-  page.get_by_label("Layer").select_option(label="2 of 2")
+  with page.expect_response("**/*:attention"):
+    page.get_by_label("Layer").select_option(label="2 of 2")
   with page.expect_response("**/*:attention") as answer:
     page.get_by_label("Head").select_option(label="2 of 2")
   body = answer.value.request.post_data_json
@@ -371,8 +375,8 @@ def test_what_was_asked_comes_back(page):
 
 def test_texts_are_never_markup(page):
   ask(page, "names", text=EVIL)
-  assert page.locator("#answer .prose").text_content().startswith("<img src=x")
   ask(page, "answers", question=EVIL, context=EVIL)
+  assert page.locator("#answer .prose").text_content() == EVIL
   ask(page, "praise", text_a=EVIL, text_b=EVIL)
   page.get_by_role("tab", name="A file").click()
   line = json.dumps({"text_a": EVIL, "text_b": EVIL})

@@ -238,7 +238,7 @@ function drawField(field, i, value) {
   } else if (field.lines === 1) {
     input = el("input", { ...shared, type: "text", autocomplete: "off", class: "wide" });
   } else {
-    input = el("textarea", { ...shared, rows: field.lines, spellcheck: "false" });
+    input = el("textarea", { ...shared, rows: field.lines, "--rows": field.lines, spellcheck: "false" });
   }
   const filled = value ?? field.start ?? "";
   input.value = typeof filled === "object" ? JSON.stringify(filled) : filled;

@@ -4,6 +4,7 @@
 "use strict";
 
 const SHOWN_LABELS = 8;
+const SHOWN_ANSWERS = 5; // of a question; the others are a click away
 
 /** A list of bars from [{name, share, number, best, title, mark, pick}]. */
 function bars(items) {
@@ -80,12 +81,15 @@ function drawSpans(box, [answer], { context }) {
   );
   function choose(chosen) {
     options.forEach((option, i) => option.setAttribute("aria-pressed", String(i === chosen)));
-    place.replaceChildren(...markedText(letters, found, found[chosen]));
+    place.replaceChildren(...markedText(letters, found.slice(0, SHOWN_ANSWERS), found[chosen]));
     const mark = place.querySelector("mark");
     if (mark) place.scrollTop = mark.offsetTop - place.offsetTop - place.clientHeight / 3;
   }
   box.append(verdict(answer.text || "No answer in this text", percent(answer.probability)), place);
-  if (found.length > 1 || !answer.text) box.append(el("ol", { class: "options", "aria-label": "Answers, the best first" }, ...options.map((o) => el("li", {}, o))));
+  const list = (some, start) => el("ol", { class: "options", start, "aria-label": "Answers, the best first" }, ...some.map((option) => el("li", {}, option)));
+  if (found.length > 1 || !answer.text) box.append(list(options.slice(0, SHOWN_ANSWERS), 1));
+  const rest = options.slice(SHOWN_ANSWERS);
+  if (rest.length) box.append(el("details", {}, el("summary", {}, `${count(rest.length, "more answer")}`), list(rest, SHOWN_ANSWERS + 1)));
   if (answer.null_odds !== undefined) {
     const side = answer.null_odds > 0 ? "for" : "against";
     box.append(el("p", { class: "note" }, `Score of “no answer” minus the best answer's: ${decimal(answer.null_odds)}, which speaks ${side} no answer.`));

@@ -3,8 +3,9 @@
 // each takes from each in a layer and a head.
 "use strict";
 
-const CELL = { least: 3, most: 22, labelled: 11 }; // pixels of the map
+const CELL = { least: 3, most: 26, labelled: 11 }; // pixels of the map
 const LOOKS = 5; // pieces named in words
+const shade = (weight) => Math.sqrt(weight).toFixed(3); // small ones show too
 const isSpecial = (token) => /^\[.+\]$/.test(token);
 
 const view = {
@@ -16,6 +17,9 @@ const view = {
 /** After a new answer: forget the old one's pieces, and load what is open. */
 function inspectAnew() {
   view.known.clear();
+  view.attention = null;
+  for (const id of ["pieces-note", "piece-list", "attention-pieces", "attention-words"]) $(id).replaceChildren();
+  $("map-frame").hidden = true;
   const { model, rows } = page.shown;
   $("inspect").hidden = !model.inspect || !rows.length;
   if ($("inspect").hidden) return;
@@ -50,11 +54,13 @@ async function inspectWith(verb, draw) {
   try {
     if (!view.known.has(key)) {
       $("inspect").setAttribute("aria-busy", "true");
+      if (verb === "attention" && !view.attention) $("attention-words").textContent = "Reading…";
       const { predictions } = await call(modelPath(model, verb), body);
       view.known.set(key, predictions[0]);
     }
   } catch (error) {
     say($("inspect-error"), error.message);
+    $("attention-words").textContent = "";
     return;
   } finally {
     $("inspect").setAttribute("aria-busy", "false");
@@ -67,7 +73,7 @@ async function inspectWith(verb, draw) {
 }
 
 function pieceClass(token, segment) {
-  const classes = [];
+  const classes = ["piece"];
   if (isSpecial(token)) classes.push("special");
   if (token.startsWith("##")) classes.push("part");
   if (segment) classes.push("second");
@@ -88,6 +94,7 @@ function drawPieces({ tokens, ids, segment_ids: segments }) {
 function drawAttention(attention) {
   const wasSame = view.attention && view.attention.tokens.join(" ") === attention.tokens.join(" ");
   view.attention = attention;
+  $("map-frame").hidden = false;
   if (!wasSame) {
     view.chosen = Math.max(0, attention.tokens.findIndex((token) => !isSpecial(token)));
     $("attention-pieces").replaceChildren(
@@ -113,9 +120,8 @@ function point(i) {
   view.chosen = i;
   const { tokens } = view.attention;
   const weights = weightsOf(i);
-  const most = Math.max(...weights) || 1;
   [...$("attention-pieces").children].forEach((piece, j) => {
-    piece.style.setProperty("--share", (weights[j] / most).toFixed(3));
+    piece.style.setProperty("--share", shade(weights[j]));
     piece.setAttribute("aria-selected", String(i === j));
     piece.tabIndex = i === j ? 0 : -1;
   });
@@ -130,25 +136,22 @@ function point(i) {
 function drawMap() {
   const { tokens, weights } = view.attention;
   const canvas = $("map");
+  const brush = canvas.getContext("2d");
   const style = getComputedStyle(document.documentElement);
-  const width = Math.max(240, $("map-frame").clientWidth);
-  const size = Math.max(CELL.least, Math.min(CELL.most, Math.floor((width - 110) / tokens.length)));
-  const margin = size >= CELL.labelled ? 105 : 0;
+  const { margin, size } = (view.map = mapSizes(brush, style));
   const side = margin + size * tokens.length + 1;
   const ratio = window.devicePixelRatio || 1;
   canvas.width = canvas.height = Math.round(side * ratio);
   canvas.style.width = canvas.style.height = `${side}px`;
-  view.map = { margin, size };
-  const brush = canvas.getContext("2d");
   brush.scale(ratio, ratio);
   const tint = style.getPropertyValue("--tint");
   weights.forEach((row, i) =>
     row.forEach((weight, j) => {
-      brush.fillStyle = `rgba(${tint}, ${Math.sqrt(weight)})`; // small ones show too
+      brush.fillStyle = `rgba(${tint}, ${shade(weight)})`;
       brush.fillRect(margin + j * size, margin + i * size, size - (size > 6), size - (size > 6));
     }),
   );
-  if (margin) drawMapLabels(brush, style, tokens, margin, size);
+  if (margin) drawMapLabels(brush, style);
   brush.strokeStyle = style.getPropertyValue("--mark-line");
   brush.lineWidth = 1.5;
   const along = margin + view.chosen * size - 0.5;
@@ -156,13 +159,28 @@ function drawMap() {
   else brush.strokeRect(along, margin - 0.5, size, size * tokens.length);
 }
 
-function drawMapLabels(brush, style, tokens, margin, size) {
+/** The side of a square, and the room for names, if the squares are large. */
+function mapSizes(brush, style) {
+  const { tokens } = view.attention;
+  const width = Math.max(200, $("map-frame").clientWidth - 2);
+  brush.font = mapFont(style);
+  const room = 10 + Math.ceil(Math.max(...tokens.map((token) => brush.measureText(mapName(token)).width)));
+  const size = Math.min(CELL.most, Math.floor((width - room) / tokens.length));
+  if (size >= CELL.labelled) return { margin: room, size };
+  return { margin: 0, size: Math.max(CELL.least, Math.min(CELL.labelled, Math.floor(width / tokens.length))) };
+}
+
+const mapFont = (style) => `11px ${style.getPropertyValue("--mono")}`;
+const mapName = (token) => brief(token, 14);
+
+function drawMapLabels(brush, style) {
+  const { margin, size } = view.map;
   brush.fillStyle = style.getPropertyValue("--soft");
-  brush.font = `${Math.min(12, size)}px ${style.getPropertyValue("--mono")}`;
+  brush.font = mapFont(style);
   brush.textBaseline = "middle";
-  tokens.forEach((token, i) => {
+  view.attention.tokens.forEach((token, i) => {
     const middle = margin + (i + 0.5) * size;
-    const label = brief(token, 14);
+    const label = mapName(token);
     brush.textAlign = "right";
     brush.fillText(label, margin - 6, middle);
     brush.save();
@@ -184,6 +202,7 @@ function pointOnMap(event) {
 
 function movePiece(event) {
   const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+  if (!view.attention) return;
   const last = view.attention.tokens.length - 1;
   let next = view.chosen + (steps[event.key] || 0);
   if (event.key === "Home") next = 0;
