@@ -245,6 +245,23 @@ def test_it_computes_what_waits_before_it_closes(model, make):
   asyncio.run(run())
 
 
+def test_how_long_it_takes_until_all_is_computed(model, make, monkeypatch):
+  async def run():
+    batches = make(10)
+    assert batches.seconds_to_wait() == 0
+    monkeypatch.setattr(model, "run", lambda found: time.sleep(0.1) or found)
+    await batches.compute(model, windows(3, 3), time.monotonic() + 20)
+    monkeypatch.undo()
+    first = await held(batches, model, 3)
+    others = await start(ask(batches, model, *[4] * 8))
+    found = batches.seconds_to_wait()  # 8 windows at 2 in 0.1 s
+    model.may_go.set()
+    await asyncio.gather(first, *others)
+    return found
+
+  assert 0.2 < asyncio.run(run()) < 4
+
+
 def test_batches_are_counted(model, make):
   counted = []
 

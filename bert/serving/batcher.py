@@ -132,7 +132,7 @@ class Batcher:
 
   def seconds_to_wait(self) -> float:
     """How long the windows that wait will take, at the rate of late."""
-    return self._num_waiting / self._rate if self._rate else 1.0
+    return self._num_waiting / self._rate if self._rate else 0.0
 
   def close(self, seconds: float = 5.0) -> None:
     """Ends the thread once what waits is computed, or after some seconds."""
