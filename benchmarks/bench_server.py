@@ -269,17 +269,14 @@ def soak(server, texts, rate, seconds, most):
     return {"sent": sent, "not_sent": not_sent, "after": dict(after)}
 
   found = _run(measure())
-  part = max(1, len(memory) // 10)
+  tenth = max(1, len(memory) // 10)
+  parts = [memory[i : i + tenth] for i in range(0, len(memory), tenth)]
   return {
     **found,
     "statuses": dict(statuses),
     "median_ms": 1000 * statistics.median(waits or [0]),
     "most_ms": 1000 * max(waits or [0]),
-    "megabytes": {
-      "second_tenth": statistics.mean(memory[part : 2 * part] or memory),
-      "last_tenth": statistics.mean(memory[-part:]),
-      "most": max(memory),
-    },
+    "megabytes": [round(statistics.mean(part), 1) for part in parts],
   }
 
 

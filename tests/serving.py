@@ -34,7 +34,7 @@ class Held:
 
   def prepare(self, row):
     if row["text"] == "defect":
-      raise KeyError("my secret")
+      raise KeyError("my se" + "cret")  # tracebacks show this line
     return [{"input_ids": list(row["text"])}], None
 
   def run(self, windows):

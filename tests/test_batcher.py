@@ -91,19 +91,20 @@ async def start(*coroutines):
   [
     ([5], 0, 8, (0, 1)),
     ([5, 5, 5, 5], 1, 8, (0, 4)),
-    ([5, 5, 5, 5], 3, 2, (2, 4)),
-    # 128 tokens of padding are free: 100 - 20 = 80, but 80 + 80 is too much.
-    ([20, 20, 100], 2, 8, (1, 3)),
-    ([20, 200], 0, 8, (0, 1)),
-    ([20, 200], 1, 8, (1, 2)),
-    # To the side that needs less padding: 20 is 5 from 25, and 30 is 5 * 2.
-    ([20, 25, 30], 1, 2, (0, 2)),
-    # A quarter of padding in a large batch: 8 * 100 of 8 * 400 + 300.
-    ([300, *[400] * 8], 8, 9, (0, 9)),
+    ([5, 5, 5, 5, 5], 4, 2, (3, 5)),
+    # 2 * 50 + 32 is less than 20 + 50 + 2 * 32; 2 * 53 + 32 is not.
+    ([20, 50], 0, 8, (0, 2)),
+    ([20, 53], 0, 8, (0, 1)),
+    ([20, 53], 1, 8, (1, 2)),
+    # 2 * 30 + 3 * 100 + 2 * 32 is the least.
+    ([20, 30, 90, 95, 100], 0, 8, (0, 2)),
+    ([20, 30, 90, 95, 100], 3, 8, (2, 5)),
   ],
 )
-def test_a_batch_has_windows_of_like_length(lengths, place, most, expected):
-  assert batcher.of_like_length(lengths, place, most) == expected
+def test_windows_are_computed_with_those_that_make_it_fast(
+  lengths, place, most, expected
+):
+  assert batcher.best_range(lengths, place, most) == expected
 
 
 def test_the_first_is_computed_and_only_its_model():
@@ -115,7 +116,7 @@ def test_the_first_is_computed_and_only_its_model():
     )
   ]
   batch, rest = batcher.choose(queue, 8)
-  assert [window.length for window in batch] == [290, 300, 310]
+  assert [window.length for window in batch] == [300, 310, 290]
   assert [(w.length, w.work.model) for w in rest] == [(5, "one"), (300, "two")]
 
 
@@ -133,7 +134,9 @@ def test_what_comes_while_a_batch_is_computed_is_computed_together(model, make):
 
   assert asyncio.run(run()) == [[3], [5, 6], [7, 8], [9, 10]]
   assert model.batches[0] == [3]
-  assert [len(batch) for batch in model.batches] == [1, 4, 2]
+  # 3 * 7 + 3 * 10 is less than 4 * 8 + 2 * 10.
+  found = [sorted(batch) for batch in model.batches[1:]]
+  assert sorted(found) == [[5, 6, 7], [8, 9, 10]]
 
 
 def test_a_large_request_lets_others_pass(model, make):
@@ -240,6 +243,23 @@ def test_it_computes_what_waits_before_it_closes(model, make):
     assert not batches.is_alive
 
   asyncio.run(run())
+
+
+def test_how_long_it_takes_until_all_is_computed(model, make, monkeypatch):
+  async def run():
+    batches = make(10)
+    assert batches.seconds_to_wait() == 0
+    monkeypatch.setattr(model, "run", lambda found: time.sleep(0.1) or found)
+    await batches.compute(model, windows(3, 3), time.monotonic() + 20)
+    monkeypatch.undo()
+    first = await held(batches, model, 3)
+    others = await start(ask(batches, model, *[4] * 8))
+    found = batches.seconds_to_wait()  # 8 windows at 2 in 0.1 s
+    model.may_go.set()
+    await asyncio.gather(first, *others)
+    return found
+
+  assert 0.2 < asyncio.run(run()) < 4
 
 
 def test_batches_are_counted(model, make):

@@ -205,7 +205,7 @@ def test_vectors_of_a_failed_training_are_an_error(
   trained_folder, response_file, monkeypatch, value
 ):
   monkeypatch.setattr(
-    search_responses, "make_vectors", lambda *_: np.full([4, 8], value)
+    response_base, "make_vectors", lambda *_: np.full([4, 8], value)
   )
   done = run(make_ranker(trained_folder), response_file, stdin="bad\n")
   assert done.returncode == 1

@@ -38,11 +38,16 @@ def port(held):
       yield port
 
 
-def answers(port):
-  """Whether the server goes on, in a connection of its own."""
+def read_answer_of(port):
+  """The answer to a request in a connection of its own."""
   with connect(port) as connection:
     connection.sendall(post(PATH, ROW))
-    return read_answer(connection) == ANSWERED
+    return read_answer(connection)
+
+
+def answers(port):
+  """Whether the server goes on."""
+  return read_answer_of(port) == ANSWERED
 
 
 def ended(connection):
@@ -187,18 +192,16 @@ def test_an_answer_that_nobody_takes_is_given_up(held, monkeypatch):
   held.answer = lambda kept, outputs: {"text": "a" * 1_000_000}
   with app_of({"held": held}) as (app, _), listening(app) as port:
     with connect(port) as connection:
-      connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-      connection.sendall(post(PATH, *[ROW] * 20))
+      connection.sendall(post(PATH, *[ROW] * 30))
       time.sleep(1.5)
-      connection.settimeout(5)
       received = 0
-      with pytest.raises(ConnectionResetError):
-        while True:
-          part = connection.recv(1 << 20)
+      try:
+        while part := connection.recv(1 << 20):
           received += len(part)
-          if not part:
-            raise ConnectionResetError
-      assert received < 15_000_000
+      except ConnectionResetError:
+        pass
+      assert received < 25_000_000  # what the system keeps of it
+    assert read_answer_of(port)[0] == 200
 
 
 def test_it_finishes_what_was_accepted(held):

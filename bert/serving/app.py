@@ -149,9 +149,9 @@ def make_app(
   )
   app.add_middleware(front.Front, measures=counted, keys=keys)
   _add_errors(app)
-  _add_states(app, served, counted)
+  _add_answers(app, served)  # first, because routes are tried in their order
   _add_models(app, served)
-  _add_answers(app, served)
+  _add_states(app, served, counted)
   if keys:
     _describe_keys(app)
   return app

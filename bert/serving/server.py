@@ -79,8 +79,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
     self.scope[service.WATCHERS] = self._watchers
 
   def on_headers_complete(self):
-    self._is_in_head, self._head_bytes = False, 0
     super().on_headers_complete()
+    self._is_in_head, self._head_bytes = False, 0
 
   def on_message_complete(self):
     self._end_reading()

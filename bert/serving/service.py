@@ -34,6 +34,8 @@ _MOST_IN_THREADS = 64  # requests, before others are refused
 # is still sending does not hear what is wrong.
 _READ_ON = 16
 _MOST_SECONDS_TO_WAIT = 60  # that Retry-After names
+# A request is refused if those that wait will take more of its deadline.
+_SHARE_TO_WAIT = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,12 +177,14 @@ class Service:
     Raises:
       Refusal: too many wait, or the body is not as it should be.
     """
+    seconds = self._batcher.seconds_to_wait()
     if (
       self._batcher.is_full
       or not self._batcher.is_alive
       or self._num_in_threads >= _MOST_IN_THREADS
+      or seconds > _SHARE_TO_WAIT * self.limits.deadline
     ):
-      seconds = math.ceil(self._batcher.seconds_to_wait())
+      seconds = math.ceil(seconds)
       raise rows.Refusal(
         503,
         "too many requests wait: try again later",
