@@ -331,12 +331,14 @@ def test_pieces_and_attention(page, server):
     ["[CLS]2", "good5", "day7", "##s8", "[SEP]3", "bad6", "[SEP]3"]
   )
   page.get_by_text("Attention", exact=True).click()
-  with page.expect_response("**/*:attention"):
-    page.get_by_label("Layer").select_option(label="2 of 2")
-  with page.expect_response("**/*:attention") as answer:
+  page.get_by_label("Layer").select_option(label="2 of 2")
+
+  def is_last(response):  # of both choices
+    body = response.request.post_data_json or {}
+    return (body.get("layer"), body.get("head")) == (1, 1)
+
+  with page.expect_response(is_last) as answer:
     page.get_by_label("Head").select_option(label="2 of 2")
-  body = answer.value.request.post_data_json
-  assert (body["layer"], body["head"]) == (1, 1)
   (found,) = answer.value.json()["predictions"]
   words = page.locator("#attention-words")
   check_looks(words, found, 1)  # the first piece that is not special
