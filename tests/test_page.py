@@ -248,6 +248,7 @@ def test_candidates_are_ranked(page, server):
   found = asked(server, "pairs", *rows)
   ask(page, "pairs", text_a="one?", text_b="\n".join(lines) + "\n\n")
   order = sorted(range(3), key=lambda i: -found[i]["score"])
+  expect(page.get_by_label("Pair")).to_have_value(str(order[0]))
   assert shown_bars(page) == [
     (f"{rank}. {lines[i]}", percent(found[i]["probability"]))
     for rank, i in enumerate(order, 1)
@@ -412,6 +413,20 @@ def test_errors_are_words(page):
   page.route("**/*:predict", lambda route: route.abort())
   page.get_by_role("button", name="Ask", exact=True).click()
   expect(error).to_have_text("The server does not answer. Is it still running?")
+
+
+def test_an_answer_that_comes_too_late_is_not_shown(page):
+  held = []
+  page.route("**/*:predict", lambda route: held.append(route))
+  choose(page, "names")
+  page.locator("[data-key=text]").fill("good")
+  with page.expect_request("**/*:predict"):
+    page.get_by_role("button", name="Ask", exact=True).click()
+  choose(page, "praise")
+  page.unroute_all(behavior="ignoreErrors")
+  ask(page, "praise", text_a="good", text_b="bad")
+  assert held and not page.locator("#answer .prose").count()
+  expect(page.locator("#asked button")).to_have_count(1)
 
 
 def test_an_api_key_is_asked_for(page):
