@@ -554,6 +554,28 @@ def test_a_file_can_be_stopped_and_goes_on(page):
   )
 
 
+def test_a_file_can_be_dropped(page):
+  page.get_by_role("tab", name="A file").click()
+
+  def drop(count):
+    data = page.evaluate_handle(
+      """count => {
+        const data = new DataTransfer();
+        for (let i = 0; i < count; i++)
+          data.items.add(new File(["text\\ngood"], `${i}.tsv`));
+        return data;
+      }""",
+      count,
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+
+  drop(2)
+  expect(page.locator("#file-error")).to_have_text("Give one file at a time.")
+  drop(1)
+  expect(page.locator("#file-name")).to_have_text("0.tsv: 1 row")
+  expect(page.locator("#file-error")).to_be_hidden()
+
+
 @pytest.mark.parametrize(
   "name, data, message",
   [
