@@ -325,6 +325,7 @@ def main():
   windows = [w for text in texts for w in predictor.prepare(text)[0]]
   length = round(statistics.mean(len(w["input_ids"]) for w in windows))
   print(f"{args.words} words, {length} tokens on average", flush=True)
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server too
   server, found = Server(args), {"length": length}
   try:
     found["one"] = one_client(server, predictor, texts, args.requests)
