@@ -93,7 +93,6 @@ class Options(flags.TrainedModelOptions):
 if __name__ == "__main__":
   entry.parse(Options)  # --help ends here, before the slow imports
 
-import hashlib
 import os
 import sys
 import time
@@ -103,40 +102,12 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from absl import logging
 
-from bert.files import kept_files, reading
 from bert.records import search
+from bert.serving import response_base
 from bert.tasks import ranking_data
-from bert.tasks.ranking import Ranking
-from bert.training import progress, trained_model
+from bert.training import trained_model
 
-_TEXTS_SORTED = 8192  # at a time, by length
 _QUERIES_AT_ONCE = 256  # to mine negatives
-
-
-# -------------------------------------------------------------- responses
-
-
-def read_responses(path: str) -> list[str]:
-  """The distinct lines of a file of responses; empty ones are left out.
-
-  Raises:
-    ValueError: there are none.
-  """
-  text = reading.read_text(path, "response file")
-  lines = [line.strip() for line in text.split("\n")]
-  if lines and not lines[-1]:
-    lines.pop()  # what follows the last line's end
-  texts = list(dict.fromkeys(filter(None, lines)))
-  if not texts:
-    raise ValueError(f"{path} holds no responses: give one a line")
-  if len(texts) < len(lines):
-    num_empty = lines.count("")
-    where = f", the first in line {lines.index('') + 1}" if num_empty else ""
-    logging.warning(
-      f"{path}: left out {num_empty} empty lines{where}, and"
-      f" {len(lines) - num_empty - len(texts)} that repeat another"
-    )
-  return texts
 
 
 # ----------------------------------------------------------------- models
@@ -158,138 +129,13 @@ def find_ranker(
   folder = getattr(options, flag)
   checkpoint = options.checkpoint if flag == "model_dir" else None
   model = trained_model.find_model(folder, checkpoint, options.task_file)
-  is_ranker = isinstance(model.task, Ranking)
-  found = model.task.note.model if is_ranker else model.task.name
+  found = response_base.kind_of(model)
   if found != kind:
     raise ValueError(
       f"--{flag}={folder} holds a {found} model: give the --output_dir of a"
       f" training by run_ranker.py --model={kind}"
     )
   return model
-
-
-def model_fingerprint(model: trained_model.TrainedModel, precision: str) -> str:
-  """Equal for weights and settings that give equal vectors.
-
-  A checkpoint's index has a checksum of each of its tensors.
-  """
-  with tf.io.gfile.GFile(model.checkpoint + ".index", "rb") as reader:
-    weights = hashlib.sha256(reader.read()).hexdigest()
-  note = model.task.note
-  return kept_files.fingerprint(
-    weights,
-    model.config.to_dict(),
-    model.tokenizer.vocab,
-    [note.pooling, note.do_lower_case, note.max_seq_length],
-    precision,
-  )
-
-
-def embed(
-  predictor: trained_model.Predictor, texts: Sequence[str], batch_size: int
-) -> Iterator[tuple[list[int], np.ndarray]]:
-  """Computes the vectors of texts, grouped by length.
-
-  Yields:
-    The places of a batch's texts, and their vectors, float32 [B, D].
-  """
-  for first in range(0, len(texts), _TEXTS_SORTED):
-    windows = {}  # {place: window}, so that a batch has little padding
-    for place in range(first, min(first + _TEXTS_SORTED, len(texts))):
-      (windows[place],), _ = predictor.prepare({"text": texts[place]})
-    order = sorted(windows, key=lambda place: len(windows[place]["input_ids"]))
-    for start in range(0, len(order), batch_size):
-      places = order[start : start + batch_size]
-      outputs = predictor.run([windows[p] for p in places], batch_size)
-      yield places, np.stack([output["vectors"] for output in outputs])
-
-
-def make_vectors(
-  predictor: trained_model.Predictor,
-  texts: Sequence[str],
-  batch_size: int,
-  checkpoint: str,
-) -> np.ndarray:
-  """The vectors of texts, float32 [N, D]; progress is shown.
-
-  Args:
-    predictor: of a representation model.
-    texts: the N texts.
-    batch_size: how many are computed at once.
-    checkpoint: the model's weights, for the log.
-  """
-  found = None
-  for places, vectors in progress.show_predicting(
-    embed(predictor, texts, batch_size),
-    lambda batch: len(batch[0]),
-    len(texts),
-    checkpoint,
-  ):
-    if found is None:
-      found = np.empty([len(texts), vectors.shape[1]], np.float32)
-    found[places] = vectors
-  return found
-
-
-# ----------------------------------------------------------------- search
-
-
-def response_search(
-  options: Options,
-  responses: Sequence[str],
-  model: trained_model.TrainedModel,
-  predictor: trained_model.Predictor,
-) -> Callable:
-  """What searches the responses, by vectors that are kept or made.
-
-  Returns:
-    `(queries [Q, D], count) -> (products, places)`, as `search.exact`.
-  """
-  kept = search.SearchFiles(
-    options.response_file,
-    {
-      "model": model_fingerprint(model, options.precision),
-      "text": kept_files.fingerprint(responses),
-    },
-    model.checkpoint,
-    (len(responses), model.config.hidden_size),
-    options.make_vectors,
-  )
-  vectors = kept.vectors(
-    lambda: make_vectors(
-      predictor, responses, options.predict_batch_size, model.checkpoint
-    )
-  )
-
-  def exact(queries, count):
-    return search.exact(vectors, queries, count)
-
-  if not use_faiss(options, len(vectors)):
-    return exact
-  try:
-    index = kept.index(vectors)
-  except ValueError as error:
-    if options.search == "faiss":
-      raise
-    logging.warning(f"{error}; without an index, the search is exact, slower")
-    return exact
-  search.tune_index(index, vectors, num_found(options, len(vectors)))
-  return index.search
-
-
-def use_faiss(options: Options, num_responses: int) -> bool:
-  """Whether --search means FAISS for this many responses."""
-  if options.search != "auto":
-    return options.search == "faiss"
-  if num_responses <= search.MOST_EXACT:
-    return False
-  if not search.has_faiss():
-    logging.warning(
-      f"an exact search among {num_responses} responses takes a while for each"
-      " question: pip install -r requirements-faiss.txt makes it faster"
-    )
-    return False
-  return os.path.exists(options.response_file)  # FAISS reads local files only
 
 
 def num_found(options: Options, num_responses: int) -> int:
@@ -312,7 +158,7 @@ class Answerer:
   options: Options
   responses: Sequence[str]
   predictor: trained_model.Predictor  # makes a question's vector
-  find: Callable  # of `response_search`
+  find: Callable  # of `response_base.response_search`
   reranker: trained_model.Predictor | None
   # Of each question the times of its start, and of the end of each step.
   times: list = dataclasses.field(default_factory=list)
@@ -409,7 +255,7 @@ class Miner:
   options: Options
   responses: Sequence[str]
   predictor: trained_model.Predictor
-  find: Callable  # of `response_search`
+  find: Callable  # of `response_base.response_search`
   keys: dict = dataclasses.field(default_factory=dict)  # {text: its ids}
 
   def mine(self, examples: Sequence[ranking_data.InputExample]) -> list:
@@ -417,7 +263,7 @@ class Miner:
 
     An example without a true response has none.
     """
-    queries = make_vectors(
+    queries = response_base.make_vectors(
       self.predictor,
       [example.context for example in examples],
       self.options.predict_batch_size,
@@ -549,9 +395,12 @@ def prepare(options: Options) -> Answerer:
   reranker = None
   if options.rerank_model:
     reranker = find_ranker(options, "rerank_model", "interaction")
-  responses = read_responses(options.response_file)
+  responses = response_base.read_responses(options.response_file)
   predictor = trained_model.Predictor(model, options.precision)
-  find = response_search(options, responses, model, predictor)
+  most = num_found(options, len(responses))
+  find = response_base.response_search(
+    options, responses, model, predictor, most
+  )
   if reranker:
     reranker = trained_model.Predictor(reranker, options.precision)
   answerer = Answerer(options, responses, predictor, find, reranker)

@@ -40,6 +40,7 @@ FLAGS = {  # OUT is a folder that is removed again, NONE a missing path
   "run_squad": f"{TEXT} --do_train --train_file=sample_data/squad-v1.1.json",
   "run_tagger": f"{TEXT} --do_train --train_file=sample_data/ner/train.txt",
   "search_responses": "--model_dir=NONE --response_file=NONE",
+  "serve": "--model_dir=NONE --port=0",
 }
 CASES = ("--help", "a wrong flag", "first line")
 HEADER = "{:24}" + "{:>26}" * len(CASES)

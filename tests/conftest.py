@@ -73,35 +73,62 @@ _WORDS = (
 )
 
 
-@pytest.fixture
-def trained_folder(tmp_path):
+def make_trained_folder(task, folder, layers=1, width=8, **note):
   """Makes the output folder of a training, with weights drawn at random.
 
-  Called with keys of task.json, and perhaps the width of the vectors, it
-  returns the folder.
+  Args:
+    task: its name.
+    folder: path of the folder to make.
+    layers: of the encoder.
+    width: of its vectors.
+    **note: keys of task.json.
   """
+  folder.mkdir(parents=True)
+  config = modeling.BertConfig(
+    *(len(_WORDS.split()), width, layers, 2, 2 * width),
+    initializer_range=0.5 * (8 / width) ** 0.5,
+  )
+  (folder / "bert_config.json").write_text(config.to_json_string())
+  (folder / "vocab.txt").write_text("\n".join([*_WORDS.split(), ""]))
+  note = {"task": task, "do_lower_case": True, "max_seq_length": 12, **note}
+  (folder / "task.json").write_text(json.dumps(note))
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.set_random_seed(1)
+    made = TASKS[task](TASKS[task].Note(**note))
+    inputs = trained_model.placeholders(made)
+    made.build(config, made.features_of(inputs))
+    tf.get_variable("bert/pooler/dense/bias/adam_m", [width])
+    session.run(tf.global_variables_initializer())
+    saver = tf.train.Saver()
+    saver.save(session, str(folder / "model.ckpt"), global_step=3)
+  return folder
 
-  def make(task, folder=None, width=8, **note):
-    folder = folder or tmp_path / task
-    folder.mkdir(parents=True)
-    config = modeling.BertConfig(
-      *(len(_WORDS.split()), width, 1, 2, 2 * width),
-      initializer_range=0.5 * (8 / width) ** 0.5,
-    )
-    (folder / "bert_config.json").write_text(config.to_json_string())
-    (folder / "vocab.txt").write_text("\n".join([*_WORDS.split(), ""]))
-    note = {"task": task, "do_lower_case": True, "max_seq_length": 12, **note}
-    (folder / "task.json").write_text(json.dumps(note))
-    with tf.Graph().as_default(), tf.Session() as session:
-      tf.set_random_seed(1)
-      made = TASKS[task](TASKS[task].Note(**note))
-      inputs = trained_model.placeholders(made)
-      made.build(config, made.features_of(inputs))
-      tf.get_variable("bert/pooler/dense/bias/adam_m", [width])
-      session.run(tf.global_variables_initializer())
-      saver = tf.train.Saver()
-      saver.save(session, str(folder / "model.ckpt"), global_step=3)
-    return folder
+
+CLASSIFIER_NOTE = {
+  "label_type": "single",
+  "labels": ["no", "yes"],
+  "thresholds": [],
+  "feature_columns": [],
+  "feature_mean": [],
+  "feature_std": [],
+  "text_template": None,
+}
+SQUAD_NOTE = {
+  "version_2_with_negative": False,
+  "max_query_length": 4,
+  "doc_stride": 3,
+  "n_best_size": 3,
+  "max_answer_length": 4,
+  "null_score_diff_threshold": 0.0,
+}
+
+
+@pytest.fixture
+def trained_folder(tmp_path):
+  """Makes the output folder of a training, by its task and its note."""
+
+  def make(task, folder=None, **note):
+    return make_trained_folder(task, folder or tmp_path / task, **note)
 
   return make
 
@@ -111,16 +138,7 @@ def classifier(trained_folder):
   """Makes the output folder of run_classifier.py, by keys of task.json."""
 
   def make(**note):
-    kept = {
-      "label_type": "single",
-      "labels": ["no", "yes"],
-      "thresholds": [],
-      "feature_columns": [],
-      "feature_mean": [],
-      "feature_std": [],
-      "text_template": None,
-    }
-    return trained_folder("classifier", **{**kept, **note})
+    return trained_folder("classifier", **{**CLASSIFIER_NOTE, **note})
 
   return make
 
@@ -130,14 +148,6 @@ def squad_model(trained_folder):
   """Makes the output folder of run_squad.py, by keys of task.json."""
 
   def make(**note):
-    kept = {
-      "version_2_with_negative": False,
-      "max_query_length": 4,
-      "doc_stride": 3,
-      "n_best_size": 3,
-      "max_answer_length": 4,
-      "null_score_diff_threshold": 0.0,
-    }
-    return trained_folder("squad", **{**kept, **note})
+    return trained_folder("squad", **{**SQUAD_NOTE, **note})
 
   return make

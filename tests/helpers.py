@@ -21,10 +21,15 @@ import tensorflow.compat.v1 as tf
 from absl import flags as absl_flags
 from absl import logging
 
+import modeling
+from bert.tasks import pretraining
 from bert.training import entry, errors, flags
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
+PRETRAINED_WORDS = (
+  "[PAD] [UNK] [CLS] [SEP] [MASK] good bad day ##s one two a the cafe , ."
+)
 absl_flags.FLAGS.mark_as_parsed()  # pytest's own command line holds none
 
 
@@ -165,3 +170,29 @@ def masked_row(ids, positions, length: int, predictions: int, is_random=0):
     "masked_lm_weights": [1.0] * len(masked) + [0.0] * len(rest),
     "next_sentence_labels": [is_random],
   }
+
+
+def make_pretrained_folder(folder, next_sentence=True):
+  """A released checkpoint: bert_model.ckpt, vocab.txt, bert_config.json."""
+  folder.mkdir(parents=True)
+  words = PRETRAINED_WORDS.split()
+  config = modeling.BertConfig(
+    len(words) + 1, 8, 1, 2, 16, max_position_embeddings=64
+  )
+  config.initializer_range = 0.5
+  (folder / "bert_config.json").write_text(config.to_json_string())
+  (folder / "vocab.txt").write_text("\n".join([*words, ""]))
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.set_random_seed(1)
+    ids = tf.zeros([1, 3], tf.int32)
+    encoder = modeling.BertModel(config, False, ids, ids + 1, ids)
+    pretraining.masked_lm_logits(
+      config, tf.zeros([1, 8]), encoder.get_embedding_table()
+    )
+    if next_sentence:
+      pretraining.next_sentence_logits(config, encoder.get_pooled_output())
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(
+      session, str(folder / "bert_model.ckpt"), write_state=False
+    )
+  return folder

@@ -70,6 +70,25 @@ def test_a_signal_ends_a_script_with_a_word(lines, number, code, word):
   process.communicate()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_can_be_handled_for_a_while(number):
+  process = run_script(
+    "  endings._SECONDS_TO_BEGIN = 0.1\n"
+    "  def call(number, frame):\n    print(number, flush=True)\n"
+    "  with endings.handled_by(call):\n  " + WAIT + "    time.sleep(0.5)\n"
+    "    time.sleep(0.5)\n"
+    "  print('behind it', flush=True)\n  time.sleep(60)"
+  )
+  assert process.stdout.readline() == "begun\n"
+  time.sleep(0.1)  # its own print is over
+  process.send_signal(number)
+  assert process.stdout.readline() == f"{number.value}\n"
+  assert process.stdout.readline() == "behind it\n"
+  process.send_signal(number)
+  assert process.wait(20) == 128 + number
+  process.communicate()
+
+
 def test_an_error_that_follows_a_signal_is_not_shown():
   process = run_script(
     WAIT + "  try:\n    print('in it', flush=True)\n    time.sleep(60)\n"

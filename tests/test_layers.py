@@ -22,6 +22,7 @@ ROOMS = (
   "bert/tasks",
   "bert/reports",
   "bert/training",
+  "bert/serving",
 )
 CORE = {"modeling", "optimization", "tokenization"}
 # Loaded by processes that make data, and by scripts for --help: they need no

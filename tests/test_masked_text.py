@@ -14,37 +14,15 @@ import predict
 from bert.tasks.pretraining import masked_lm_logits, next_sentence_logits
 from bert.training import trained_model
 
-WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] good bad day ##s one two a the cafe , ."
-WORDS = WORDS.split()
+WORDS = helpers.PRETRAINED_WORDS.split()
 CLS, SEP, MASK = 2, 3, 4
-
-
-def make_folder(folder, next_sentence=True):
-  """A released checkpoint: bert_model.ckpt, vocab.txt, bert_config.json."""
-  folder.mkdir(parents=True)
-  config = modeling.BertConfig(
-    len(WORDS) + 1, 8, 1, 2, 16, max_position_embeddings=64
-  )
-  config.initializer_range = 0.5
-  (folder / "bert_config.json").write_text(config.to_json_string())
-  (folder / "vocab.txt").write_text("\n".join([*WORDS, ""]))
-  with tf.Graph().as_default(), tf.Session() as session:
-    tf.set_random_seed(1)
-    ids = tf.zeros([1, 3], tf.int32)
-    encoder = modeling.BertModel(config, False, ids, ids + 1, ids)
-    masked_lm_logits(config, tf.zeros([1, 8]), encoder.get_embedding_table())
-    if next_sentence:
-      next_sentence_logits(config, encoder.get_pooled_output())
-    session.run(tf.global_variables_initializer())
-    tf.train.Saver().save(
-      session, str(folder / "bert_model.ckpt"), write_state=False
-    )
-  return folder
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  return make_folder(tmp_path_factory.mktemp("released") / "model")
+  return helpers.make_pretrained_folder(
+    tmp_path_factory.mktemp("released") / "model"
+  )
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +122,9 @@ def test_rows_that_can_not_be_answered(predictor, tmp_path):
     (found,) = answers(predictor, row)
     assert message in found["error"]
     assert found["error"].startswith("line 1: ")
-  alone = make_folder(tmp_path / "alone", next_sentence=False)
+  alone = helpers.make_pretrained_folder(
+    tmp_path / "alone", next_sentence=False
+  )
   alone = trained_model.Predictor(trained_model.find_model(str(alone)))
   follow, fill = answers(
     *(alone, {"text_a": "a", "text_b": "day"}, {"text": "[MASK]"})
@@ -158,7 +138,7 @@ def test_which_folders_are_pre_trained(folder, tmp_path):
   assert model.checkpoint == str(folder / "bert_model.ckpt")
   assert model.task.note.do_lower_case
   assert model.task.note.next_sentence
-  cased = make_folder(tmp_path / "cased_L-12_H-768_A-12")
+  cased = helpers.make_pretrained_folder(tmp_path / "cased_L-12_H-768_A-12")
   assert not trained_model.find_model(str(cased)).task.note.do_lower_case
   (cased / "vocab.txt").unlink()
   with pytest.raises(

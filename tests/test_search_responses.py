@@ -15,15 +15,16 @@ from helpers import write
 import modeling
 import search_responses
 from bert.records import search
+from bert.serving import response_base
 from bert.tasks.ranking import RankerNote
 
 
 def test_responses_are_distinct_and_what_is_left_out_is_told(tmp_path, caplog):
   path = write(tmp_path / "a.txt", "one\r\n\ntwo\none\n")
-  assert search_responses.read_responses(path) == ["one", "two"]
+  assert response_base.read_responses(path) == ["one", "two"]
   assert "left out 1 empty lines, the first in line 2, and 1" in caplog.text
   with pytest.raises(ValueError, match="b.txt holds no responses"):
-    search_responses.read_responses(write(tmp_path / "b.txt", "\n\n"))
+    response_base.read_responses(write(tmp_path / "b.txt", "\n\n"))
 
 
 def test_vectors_are_of_a_model_and_its_settings(tmp_path):
@@ -41,7 +42,7 @@ def test_vectors_are_of_a_model_and_its_settings(tmp_path):
       tokenizer=types.SimpleNamespace(vocab=vocab),
       task=task,
     )
-    return search_responses.model_fingerprint(model, precision)
+    return response_base.model_fingerprint(model, precision)
 
   assert mark() == mark(loss="triplet", margin=9.0)  # only for training
   marks = [mark(), mark("b"), mark(vocab=("[PAD]", "b")), mark(hidden=10)]
@@ -67,11 +68,11 @@ class LengthPredictor:
 
 
 def test_texts_of_like_length_are_computed_together(monkeypatch):
-  monkeypatch.setattr(search_responses, "_TEXTS_SORTED", 5)
+  monkeypatch.setattr(response_base, "_TEXTS_SORTED", 5)
   lengths = [3, 1, 2, 1, 3, 2, 1]
   predictor = LengthPredictor()
   texts = [" ".join("a" * length) for length in lengths]
-  vectors = search_responses.make_vectors(predictor, texts, 2, "m.ckpt")
+  vectors = response_base.make_vectors(predictor, texts, 2, "m.ckpt")
   assert vectors.dtype == np.float32
   assert vectors[:, 0].tolist() == lengths
   assert predictor.batches == [[1, 1], [2, 3], [3], [1, 2]]
@@ -92,7 +93,7 @@ def test_many_responses_are_searched_by_an_index(
 ):
   options = search_responses.Options(search=how, response_file=__file__)
   monkeypatch.setattr(search, "has_faiss", lambda: is_there)
-  assert search_responses.use_faiss(options, count) is expected
+  assert response_base.use_faiss(options, count) is expected
 
 
 def test_questions_that_are_not_utf_8_are_left_out(caplog):
@@ -204,7 +205,7 @@ def test_vectors_of_a_failed_training_are_an_error(
   trained_folder, response_file, monkeypatch, value
 ):
   monkeypatch.setattr(
-    search_responses, "make_vectors", lambda *_: np.full([4, 8], value)
+    response_base, "make_vectors", lambda *_: np.full([4, 8], value)
   )
   done = run(make_ranker(trained_folder), response_file, stdin="bad\n")
   assert done.returncode == 1
@@ -282,7 +283,7 @@ def mine(tmp_path, rows, responses, **options):
     **options,
   )
   predictor = PlantedPredictor()
-  vectors = search_responses.make_vectors(predictor, responses, 2, "m.ckpt")
+  vectors = response_base.make_vectors(predictor, responses, 2, "m.ckpt")
   miner = search_responses.Miner(
     *(options, responses, predictor),
     lambda queries, count: search.exact(vectors, queries, count),

@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 # After a signal: within this time the program begins to end, or is ended; and
@@ -95,6 +95,25 @@ def clean() -> Iterator[None]:
     if _stops:
       _leave(stopped(_stops[0]))
     raise
+
+
+@contextlib.contextmanager
+def handled_by(call: Callable) -> Iterator[None]:
+  """Has Ctrl-C and SIGTERM call `call(number, frame)` in the block.
+
+  They do not end the program there; a server has work to finish first.
+  """
+  before = {number: signal.getsignal(number) for number in _WORDS}
+  wakeup = signal.set_wakeup_fd(-1)
+  for number, handler in before.items():
+    if handler is not signal.SIG_IGN:  # as nohup has it
+      signal.signal(number, call)
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+    signal.set_wakeup_fd(wakeup)
 
 
 def stopped(stop: KeyboardInterrupt) -> int:

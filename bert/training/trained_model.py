@@ -258,7 +258,7 @@ class Predictor:
   """
 
   def __init__(self, model: TrainedModel, precision: str = "float32"):
-    self._task, self._tokenizer = model.task, model.tokenizer
+    self._task, self.tokenizer = model.task, model.tokenizer
     graph = tf.Graph()
     with graph.as_default():
       inputs = placeholders(model.task)
@@ -286,11 +286,7 @@ class Predictor:
     Raises:
       ValueError: the row is not what the task takes; the message says why.
     """
-    if not isinstance(row, dict):
-      raise ValueError(
-        f"a JSON object is expected, such as {json.dumps(self.example)}"
-      )
-    return self._task.prepare(row, self._tokenizer)
+    return prepare(self._task, row, self.tokenizer)
 
   def run(
     self, windows: Sequence[Mapping], batch_size: int = _WINDOWS_AT_ONCE
@@ -316,6 +312,15 @@ class Predictor:
       outputs: what `run` returned for them.
     """
     return self._task.answer(kept, outputs)
+
+
+def prepare(task: tasks.Task, row, tokenizer) -> tuple[list[dict], object]:
+  """What a task's model sees of a row, as `Predictor.prepare` says."""
+  if not isinstance(row, dict):
+    raise ValueError(
+      f"a JSON object is expected, such as {json.dumps(task.example)}"
+    )
+  return task.prepare(row, tokenizer)
 
 
 def padded(windows: Sequence[Mapping]) -> dict:

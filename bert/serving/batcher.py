@@ -1,0 +1,334 @@
+# Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
+"""Computes the windows of many requests in common batches.
+
+In: from an event loop, the windows of one request at a time. Out: what the
+model returns for each of them. One thread computes, so that the event loop
+goes on meanwhile: TensorFlow releases Python's lock. While it computes a batch,
+the windows of the next one gather.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from absl import logging
+
+# What each batch costs besides its windows, in tokens: on two cores a window of
+# 22 tokens takes twice as long alone as in a batch of 32.
+_BATCH_TOKENS = 32
+# A batch is chosen among this many times its size of windows.
+_CHOICE = 4
+# While others wait too, a large request is given one window in this many.
+_TURNS = 4
+
+
+class Model(Protocol):
+  """What computes windows, such as a `trained_model.Predictor`."""
+
+  name: str
+
+  def run(self, windows: Sequence[Mapping]) -> list[dict]: ...
+
+
+class Late(Exception):
+  """A request's deadline is over."""
+
+
+class Cut(Exception):
+  """Nobody waits for the answer any more: the connection is gone."""
+
+
+class Failed(Exception):
+  """The model could not compute the batch."""
+
+
+class _Work:
+  """The windows of one request, and what the model has returned for them."""
+
+  __slots__ = (
+    *("arrived", "future", "loop", "missing", "model", "outputs", "windows"),
+  )
+
+  def __init__(self, model, windows, loop):
+    self.arrived = time.monotonic()
+    self.model, self.windows, self.loop = model, windows, loop
+    self.outputs = [None] * len(windows)
+    self.missing = len(windows)
+    self.future = loop.create_future()
+
+  def end(self, error: Exception | None = None) -> None:
+    """Has the request go on, in its event loop, with an error or without."""
+    if self.future.done():
+      return
+    if error:
+      self.future.set_exception(error)
+    else:
+      self.future.set_result(self.outputs)
+
+
+class _Window(NamedTuple):
+  """A window that waits; those with the lowest turn come first."""
+
+  turn: int
+  number: int  # in the order of arrival
+  length: int
+  work: _Work
+  place: int  # in its request
+
+
+class Batcher:
+  """A queue of windows, and the thread that computes them.
+
+  Args:
+    max_batch: windows to compute at once.
+    max_delay: while nothing is computed, seconds after a window's arrival in
+      which a batch that is not full waits for more.
+    max_queue: windows that may wait before `is_full`.
+    on_batch: called after each batch with the model, the number of windows and
+      the seconds that it took, in the thread that computes.
+  """
+
+  def __init__(
+    self,
+    max_batch: int,
+    max_delay: float = 0.0,
+    max_queue: int = 1024,
+    on_batch: Callable = lambda model, size, seconds: None,
+  ):
+    self._max_batch, self._max_delay = max_batch, max_delay
+    self._max_queue, self._on_batch = max_queue, on_batch
+    self._arrived: list[_Window] = []
+    self._changed = threading.Condition()
+    self._num_arrived = self._num_computed = 0
+    self._num_waiting = 0
+    self._rate = 0.0  # windows a second, of late
+    self._is_closing = False
+    self._thread = threading.Thread(
+      target=self._compute_all, name="compute", daemon=True
+    )
+    self._thread.start()
+
+  @property
+  def num_waiting(self) -> int:
+    """Windows that wait to be computed."""
+    return self._num_waiting
+
+  @property
+  def is_full(self) -> bool:
+    """Whether no more requests should be taken."""
+    return self._num_waiting >= self._max_queue
+
+  @property
+  def is_alive(self) -> bool:
+    """Whether windows are computed."""
+    return self._thread.is_alive() and not self._is_closing
+
+  def seconds_to_wait(self) -> float:
+    """How long the windows that wait will take, at the rate of late."""
+    return self._num_waiting / self._rate if self._rate else 0.0
+
+  def close(self, seconds: float = 5.0) -> None:
+    """Ends the thread once what waits is computed, or after some seconds."""
+    with self._changed:
+      self._is_closing = True
+      self._changed.notify()
+    self._thread.join(seconds)
+
+  # ------------------------------------------------------- the event loop
+
+  async def compute(
+    self,
+    model: Model,
+    windows: Sequence[Mapping],
+    deadline: float,
+    watchers: set | None = None,
+  ) -> list[dict]:
+    """What a model returns for the windows of one request.
+
+    Args:
+      model: that computes them.
+      windows: as the model takes them.
+      deadline: when to give up, by time.monotonic.
+      watchers: whoever has it calls what it holds when the client is gone.
+
+    Raises:
+      Late: the deadline is over.
+      Cut: the client is gone.
+      Failed: the model raised an error, which is in the log.
+    """
+    if not windows:
+      return []
+    loop = asyncio.get_running_loop()
+    work = _Work(model, windows, loop)
+    timer = loop.call_later(deadline - time.monotonic(), work.end, Late())
+
+    def cut():
+      work.end(Cut())
+
+    if watchers is not None:
+      watchers.add(cut)
+    try:
+      self._take(work)
+      return await work.future
+    finally:
+      timer.cancel()
+      if watchers is not None:
+        watchers.discard(cut)
+
+  def _take(self, work):
+    """Has windows wait; later ones of a large request have later turns."""
+    with self._changed:
+      first = self._num_computed
+      for place, window in enumerate(work.windows):
+        self._num_arrived += 1
+        self._arrived.append(
+          _Window(
+            first + _TURNS * place,
+            self._num_arrived,
+            len(window["input_ids"]),
+            work,
+            place,
+          )
+        )
+      self._num_waiting += len(work.windows)
+      self._changed.notify()
+
+  # ------------------------------------------------ the thread that computes
+
+  def _compute_all(self):
+    queue = []
+    while True:
+      queue = self._next_queue(queue)
+      if not queue:
+        return
+      batch, queue = choose(queue, self._max_batch)
+      with self._changed:
+        self._num_waiting -= len(batch)
+      self._compute_batch(batch)
+
+  def _next_queue(self, queue):
+    """The windows that wait, in their order; none: the batcher is closed."""
+    with self._changed:
+      while True:
+        queue = [w for w in queue + self._arrived if not w.work.future.done()]
+        self._arrived = []
+        self._num_waiting = len(queue)
+        if queue:
+          seconds = self._seconds_left(queue)
+          if seconds <= 0:
+            return sorted(queue)
+          self._changed.wait(seconds)
+        elif self._is_closing:
+          return []
+        else:
+          self._changed.wait()
+
+  def _seconds_left(self, queue):
+    """How long windows may wait for more of them."""
+    if self._is_closing or not self._max_delay or len(queue) >= self._max_batch:
+      return 0.0
+    first = min(window.work.arrived for window in queue)
+    return first + self._max_delay - time.monotonic()
+
+  def _compute_batch(self, batch):
+    """Computes a batch, and hands its outputs to their event loops."""
+    model, started = batch[0].work.model, time.monotonic()
+    try:
+      outputs = model.run([w.work.windows[w.place] for w in batch])
+      error = None
+    except Exception as raised:  # such as a lack of memory: others may succeed
+      log_defect(f"a batch of {model.name}", raised)
+      outputs, error = [None] * len(batch), Failed()
+    seconds = time.monotonic() - started
+    with self._changed:
+      self._num_computed += len(batch)
+    rate = len(batch) / max(seconds, 1e-6)
+    self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
+    pairs = list(zip(batch, outputs))
+    for loop in {window.work.loop for window in batch}:
+      part = [pair for pair in pairs if pair[0].work.loop is loop]
+      with contextlib.suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(_deliver, part, error)
+    self._on_batch(model, len(batch), seconds)
+
+
+def _deliver(pairs, error):
+  """Has the requests go on whose windows are all computed."""
+  for window, output in pairs:
+    work = window.work
+    work.outputs[window.place] = output
+    work.missing -= 1
+    if error or not work.missing:
+      work.end(error)
+
+
+# ---------------------------------------------------------------- batches
+
+
+def choose(
+  queue: Sequence[_Window], max_batch: int
+) -> tuple[list[_Window], list[_Window]]:
+  """The windows to compute next, and the rest.
+
+  Args:
+    queue: windows in their order. The first is among those to compute; the
+      others are of the same model, and of lengths that go well with it.
+    max_batch: the most windows to compute.
+  """
+  first = queue[0]
+  model = first.work.model
+  same = [w for w in queue[: _CHOICE * max_batch] if w.work.model is model]
+  same.sort(key=lambda window: (window.length, window.turn, window.number))
+  start, end = best_range(
+    [window.length for window in same], same.index(first), max_batch
+  )
+  batch = sorted(same[start:end])  # as one request has them
+  chosen = {window.number for window in batch}
+  return batch, [w for w in queue if w.number not in chosen]
+
+
+def best_range(
+  lengths: Sequence[int], place: int, most: int
+) -> tuple[int, int]:
+  """The batch of a window, if all windows are computed as fast as possible.
+
+  Of all ways to part the windows into batches, the one that costs least is
+  found by dynamic programming. A batch costs its size times its longest length,
+  and `_BATCH_TOKENS`.
+
+  Args:
+    lengths: ascending.
+    place: of the window.
+    most: the largest size of a batch.
+
+  Returns:
+    The first place of the batch, and the one behind the last.
+  """
+  sizes = np.arange(most, 0, -1)
+  costs = np.zeros(len(lengths) + 1)  # of the windows before a place
+  starts = []  # of the batch that ends behind each place
+  for end, longest in enumerate(lengths, 1):
+    low = max(end - most, 0)
+    ways = costs[low:end] + sizes[low - end :] * longest
+    starts.append(low + int(np.argmin(ways)))
+    costs[end] = ways.min() + _BATCH_TOKENS
+  end = len(lengths)
+  while starts[end - 1] > place:
+    end = starts[end - 1]
+  return starts[end - 1], end
+
+
+def log_defect(where: str, error: Exception) -> None:
+  """Logs an error that should not be, without its message.
+
+  The message may hold the text of a user.
+  """
+  frames = "".join(traceback.format_tb(error.__traceback__))
+  logging.error(f"{where}: {type(error).__name__}\n{frames}".rstrip())
