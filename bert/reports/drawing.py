@@ -118,7 +118,10 @@ def lines(
   y_label: str = "",
   marker: str | None = None,
 ) -> None:
-  """Draws {name: (x, y)} as lines, with a legend if there are several."""
+  """Draws {name: (x, y)} as lines, with a legend if there are several.
+
+  If the x of all are whole numbers, so are the ticks.
+  """
   for name, (x, y) in series.items():
     axes.plot(
       x, y, label=words(name), marker=marker, markersize=3, linewidth=1.6
@@ -126,6 +129,8 @@ def lines(
   axes.set_xlabel(x_label)
   axes.set_ylabel(y_label)
   axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5))
+  if all(np.asarray(x).dtype.kind == "i" for x, _ in series.values()):
+    axes.locator_params(axis="x", integer=True)
   if len(series) > 1:
     axes.legend()
 
