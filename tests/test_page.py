@@ -248,6 +248,7 @@ def test_candidates_are_ranked(page, server):
   found = asked(server, "pairs", *rows)
   ask(page, "pairs", text_a="one?", text_b="\n".join(lines) + "\n\n")
   order = sorted(range(3), key=lambda i: -found[i]["score"])
+  expect(page.get_by_label("Pair")).to_have_value(str(order[0]))
   assert shown_bars(page) == [
     (f"{rank}. {lines[i]}", percent(found[i]["probability"]))
     for rank, i in enumerate(order, 1)
@@ -331,12 +332,14 @@ def test_pieces_and_attention(page, server):
     ["[CLS]2", "good5", "day7", "##s8", "[SEP]3", "bad6", "[SEP]3"]
   )
   page.get_by_text("Attention", exact=True).click()
-  with page.expect_response("**/*:attention"):
-    page.get_by_label("Layer").select_option(label="2 of 2")
-  with page.expect_response("**/*:attention") as answer:
+  page.get_by_label("Layer").select_option(label="2 of 2")
+
+  def is_last(response):  # of both choices
+    body = response.request.post_data_json or {}
+    return (body.get("layer"), body.get("head")) == (1, 1)
+
+  with page.expect_response(is_last) as answer:
     page.get_by_label("Head").select_option(label="2 of 2")
-  body = answer.value.request.post_data_json
-  assert (body["layer"], body["head"]) == (1, 1)
   (found,) = answer.value.json()["predictions"]
   words = page.locator("#attention-words")
   check_looks(words, found, 1)  # the first piece that is not special
@@ -410,6 +413,20 @@ def test_errors_are_words(page):
   page.route("**/*:predict", lambda route: route.abort())
   page.get_by_role("button", name="Ask", exact=True).click()
   expect(error).to_have_text("The server does not answer. Is it still running?")
+
+
+def test_an_answer_that_comes_too_late_is_not_shown(page):
+  held = []
+  page.route("**/*:predict", lambda route: held.append(route))
+  choose(page, "names")
+  page.locator("[data-key=text]").fill("good")
+  with page.expect_request("**/*:predict"):
+    page.get_by_role("button", name="Ask", exact=True).click()
+  choose(page, "praise")
+  page.unroute_all(behavior="ignoreErrors")
+  ask(page, "praise", text_a="good", text_b="bad")
+  assert held and not page.locator("#answer .prose").count()
+  expect(page.locator("#asked button")).to_have_count(1)
 
 
 def test_an_api_key_is_asked_for(page):
@@ -535,6 +552,28 @@ def test_a_file_can_be_stopped_and_goes_on(page):
   expect(page.locator("#progress-text")).to_have_text(
     "200 of 200 rows. All rows are answered."
   )
+
+
+def test_a_file_can_be_dropped(page):
+  page.get_by_role("tab", name="A file").click()
+
+  def drop(count):
+    data = page.evaluate_handle(
+      """count => {
+        const data = new DataTransfer();
+        for (let i = 0; i < count; i++)
+          data.items.add(new File(["text\\ngood"], `${i}.tsv`));
+        return data;
+      }""",
+      count,
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+
+  drop(2)
+  expect(page.locator("#file-error")).to_have_text("Give one file at a time.")
+  drop(1)
+  expect(page.locator("#file-name")).to_have_text("0.tsv: 1 row")
+  expect(page.locator("#file-error")).to_be_hidden()
 
 
 @pytest.mark.parametrize(

@@ -377,6 +377,7 @@ async function ask() {
 }
 
 function clearAnswer() {
+  page.asking?.abort();
   page.shown = null;
   say($("error"), "");
   $("took").textContent = "";

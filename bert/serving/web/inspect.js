@@ -22,7 +22,7 @@ function inspectAnew() {
   for (const id of ["pieces-note", "piece-list", "attention-pieces", "attention-words"])
     $(id).replaceChildren();
   $("map-frame").hidden = true;
-  const { model, rows } = page.shown;
+  const { model, rows, answers } = page.shown;
   $("inspect").hidden = !model.inspect || !rows.length;
   if ($("inspect").hidden) return;
   const names = rows.map((row) => brief(row.text_b ?? row.text ?? "", 50));
@@ -30,6 +30,8 @@ function inspectAnew() {
   $("row").replaceChildren(
     ...names.map((name, i) => el("option", { value: i }, `${i + 1}. ${name}`)),
   );
+  const scores = answers.map((answer) => answer.score ?? -Infinity);
+  $("row").value = String(scores.indexOf(Math.max(...scores))); // the best pair
   for (const [id, number] of [
     ["layer", model.num_layers],
     ["head", model.num_heads],
