@@ -229,16 +229,6 @@ JOBS = (
     stdin="in/questions.txt",
   ),
   Job(
-    "serve.py",
-    "--model_dir=in/model --response_file=out/responses.txt --check",
-    {
-      "in/model": "@run_ranker/out",
-      "out/responses.txt": "sample_data/ranking/responses.txt:12",
-    },
-    ("out/responses.txt*",),
-    2,
-  ),
-  Job(
     "extract_features.py",
     "--input_file=in/text.txt --output_file=out/vectors.json"
     " --vocab_file=in/model/vocab.txt --init_checkpoint=in/model"
@@ -279,6 +269,13 @@ JOBS = (
     },
     ("out/report.html",),
     3,
+  ),
+  Job(
+    "serve.py",
+    "--model_dir=in/model --check",
+    {"in/model": "@run_classifier/out"},
+    (),
+    2,
   ),
 )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import fastapi
 import pydantic
+from fastapi import routing
 from starlette import convertors
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -45,6 +46,16 @@ class _NameConvertor(convertors.StringConvertor):
 
 
 convertors.register_url_convertor("model", _NameConvertor())
+
+
+class _Route(routing.APIRoute):
+  """A route whose function takes the request as it is.
+
+  FastAPI would look up what each function depends on, for every request.
+  """
+
+  def get_route_handler(self):
+    return self.endpoint
 
 
 # ----------------------------------------------------------------- schemas
@@ -147,6 +158,7 @@ def make_app(
     swagger_ui_oauth2_redirect_url=None,
     redirect_slashes=False,
   )
+  app.router.route_class = _Route
   app.add_middleware(front.Front, measures=counted, keys=keys)
   _add_errors(app)
   _add_answers(app, served)  # first, because routes are tried in their order

@@ -19,16 +19,7 @@ from bert.files import reading
 from bert.serving import batcher, measures, rows
 
 # What needs no key: a page without answers, and what watches the server.
-OPEN_PATHS = frozenset(
-  (
-    "/",
-    "/docs",
-    "/docs/oauth2-redirect",
-    "/healthz",
-    "/openapi.json",
-    "/readyz",
-  )
-)
+OPEN_PATHS = frozenset(("/", "/docs", "/healthz", "/openapi.json", "/readyz"))
 CUT = 499  # the status of a request whose client was gone, as in nginx
 
 
