@@ -35,7 +35,7 @@ _MOST_IN_THREADS = 64  # requests, before others are refused
 _READ_ON = 16
 _MOST_SECONDS_TO_WAIT = 60  # that Retry-After names
 # A request is refused if those that wait will take more of its deadline.
-_SHARE_TO_WAIT = 0.8
+_SHARE_TO_WAIT = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
