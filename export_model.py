@@ -184,7 +184,8 @@ class Agreement:
     """Whether --check accepts it for weights of a type, of `_TOLERANCES`.
 
     8 bits move every number. On MRPC they changed 2 to 5 answers in a hundred,
-    and as many became right as wrong. So one in ten may change, or one of few.
+    and about as many became right as wrong. So one in ten may change, or one of
+    few.
     """
     if weights == "int8" and self.decisions:
       changed = self.decisions - self.same
