@@ -327,7 +327,7 @@ class Pretraining(task.Task):
   def decision(self, answer):
     """The most probable token of each [MASK], or whether a text follows."""
     if "masks" in answer:
-      return [tokens[0]["token"] for tokens in answer["masks"]]
+      return [[t["token"] for t in tokens[:1]] for tokens in answer["masks"]]
     if "next_probability" in answer:
       return answer["next_probability"] >= 0.5
     return None
