@@ -122,7 +122,8 @@ clean:
 
 # Without the stamp, .venv may be incomplete, so this makes it again; with an
 # old stamp, it only updates the packages.
-$(INSTALLED): requirements.txt requirements-dev.txt
+$(INSTALLED): requirements.txt requirements-dev.txt requirements-faiss.txt \
+    requirements-onnx.txt requirements-serve.txt
 	@test -f $@ || { \
 	  for python in $(PYTHONS); do \
 	    if $$python -c '$(FITS)' >/dev/null 2>&1; then \
