@@ -491,6 +491,8 @@ def make_note(
   names = ["thresholds", "max_seq_length", *_LONG_TEXTS]
   if options.do_train or options.calibrate:
     names.append("calibration_temperature")  # of other weights; or fitted anew
+    if kept.calibration_temperature != 1 and not options.calibrate:
+      logging.info("training sets the temperature of --calibrate back to 1")
   changed = {name: getattr(note, name) for name in names}
   return dataclasses.replace(kept, **changed)
 

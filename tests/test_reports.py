@@ -175,18 +175,19 @@ def compare(measure, ours, baseline, **options):
 
 def test_the_bootstrap_has_the_shares_of_all_draws():
   # Of two examples each is right in one model. Drawing two: both times the
-  # first with probability 1/4, both times the second with 1/4.
+  # first with probability 1/4, both times the second with 1/4; else a tie,
+  # which counts half.
   found = compare(right(), [1, 0], [0, 1])
   assert (found.ours, found.baseline) == (0.5, 0.5)
   assert (found.low, found.high) == (-1.0, 1.0)
-  assert found.share_better == pytest.approx(0.25, abs=0.015)
+  assert found.share_better == pytest.approx(0.5, abs=0.01)
   assert found == compare(right(), [1, 0], [0, 1])
   assert found != compare(right(), [1, 0], [0, 1], seed=1)
 
 
 def test_equal_models_do_not_differ_in_any_draw():
   found = compare(right(), [1, 0, 1], [1, 0, 1])
-  assert (found.low, found.high, found.share_better) == (0.0, 0.0, 0.0)
+  assert (found.low, found.high, found.share_better) == (0.0, 0.0, 0.5)
 
 
 def test_the_interval_of_a_mean_is_that_of_its_normal_distribution():
@@ -375,7 +376,7 @@ def test_questions_tags_and_rankings_have_pictures_of_their_own(tmp_path):
   run(f"--model_dir={folder}")
   found, text = titles(folder)
   assert "Confusion of entities" in found
-  assert "<td>Ann sat</td><td>Ann: PER</td><td></td>" in text
+  assert ">Ann sat</td>" in text and ">Ann: PER</td>" in text
   head = {"task": "ranker", "is_graded": False, "step": 1}
   row = {
     **{"id": "valid-0", "text": "why", "text_b": "so", "first": "no"},
@@ -385,7 +386,7 @@ def test_questions_tags_and_rankings_have_pictures_of_their_own(tmp_path):
   run(f"--model_dir={folder}")
   found, text = titles(folder)
   assert found[1:3] == ["Recall at k", "Rank of the first true response"]
-  assert "<td>so</td><td>no</td>" in text
+  assert ">so</td>" in text and ">no</td>" in text
 
 
 def test_curves_leave_out_what_a_killed_run_recorded(tmp_path):
@@ -482,6 +483,29 @@ def test_two_folders_are_compared(tmp_path):
   assert ">accuracy</td>" in text and ">f1</td>" in text
 
 
+def test_a_page_is_refused_before_it_is_drawn(tmp_path):
+  folder = keep(tmp_path / "a", HEAD, EXAMPLES)
+  lost = tmp_path / "lost"
+  assert failed(f"--model_dir={folder}", f"--output_file={lost}/page.html") == (
+    f"error: there is no folder {lost}"
+  )
+  same = f"{folder}/../a/"
+  assert failed(f"--model_dir={folder}", f"--baseline={same}") == (
+    f"error: --baseline={same} is the same folder as --model_dir: give another"
+    " model's"
+  )
+
+
+def test_a_temperature_at_its_bound_is_not_taken(caplog):
+  evaluated = {
+    "probabilities": [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]],
+    "label_ids": [0, 1, 0],
+  }
+  assert calibration.calibrate([evaluated]) == 1.0
+  assert "no temperature fits these 3 texts" in caplog.text
+  assert evaluated["probabilities"][0] == [0.9, 0.1]
+
+
 def changed(**values):
   return [{**EXAMPLES[0], **values}, *EXAMPLES[1:]]
 
@@ -539,6 +563,14 @@ def test_folders_that_have_nothing_to_show(tmp_path):
     (
       lambda text: text.replace('"label": "no"', '"label": "maybe"'),
       "jsonl:2: the label and its probabilities do not fit the first line",
+    ),
+    (
+      lambda text: text[text.index("\n") + 1 :],
+      "jsonl:1 does not say what the model is",
+    ),
+    (
+      lambda text: text[: text.rindex("\n", 0, -1) + 1],
+      "jsonl holds 3 examples, not 4 as its first line says",
     ),
     (
       lambda text: text.replace('"length": 5', '"length": "5"'),

@@ -951,6 +951,7 @@ def test_a_temperature_is_fitted_kept_and_used(data_dir, own):
   scores = (own / "eval_results.txt").read_text()
   assert run(data_dir, own, "--do_eval", *flags).returncode == 0
   assert (own / "eval_results.txt").read_text() == scores
+  assert not (own / "eval_predictions.jsonl").exists()  # of another evaluation
   # Training ends with other weights.
   done = run(data_dir, own, "--do_train", "--num_train_epochs=7", *flags)
   assert done.returncode == 0, done.stderr

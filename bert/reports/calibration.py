@@ -107,10 +107,17 @@ def calibrate(sets: Sequence[dict]) -> float:
       [N].
 
   Returns:
-    The temperature.
+    The temperature; 1, with a warning, if none fits.
   """
   labels = sets[0]["label_ids"]
   temperature = fit_temperature(sets[0]["probabilities"], labels)
+  if np.isclose(temperature, _BOUNDS, rtol=0.01).any():
+    logging.warning(
+      f"--calibrate: no temperature fits these {len(labels)} texts, because all"
+      " of them are predicted right, or because the probabilities say nothing"
+      " of the labels: probabilities stay as they are"
+    )
+    return 1.0
   errors = [expected_error(sets[0]["probabilities"], labels)]
   for each in sets:
     each["probabilities"] = divided(each["probabilities"], temperature)

@@ -88,7 +88,7 @@ class Difference:
   baseline: float
   low: float  # of the 95 % interval of ours - baseline
   high: float
-  share_better: float  # of the resamples in which ours is better
+  share_better: float  # of the resamples; a tie counts half
 
 
 def bootstrap(
@@ -124,7 +124,7 @@ def bootstrap(
     float(measure.score(sums[:, width:])[0]),
     float(low),
     float(high),
-    float(is_better.mean()),
+    float(is_better.mean() + (found == 0).mean() / 2),
   )
 
 
@@ -219,7 +219,7 @@ def _scores_section(found, names):
     " same for both. The interval holds 95 % of the differences. If it holds 0"
     " too, these examples do not say which model is better. The last column is"
     " the share of draws in which this model is better (lower is better for"
-    " losses and mse)."
+    " mse); a draw without a difference counts half."
   )
   table = page.Table(
     ("score", "this", "baseline", "difference", "from", "to", "better in"),

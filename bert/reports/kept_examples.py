@@ -19,6 +19,7 @@ from bert.files import reading, writing
 from bert.records import tables
 
 NAME = "eval_predictions"
+_HEAD = {"task": str, "step": int, "examples": int}
 _FILE = re.compile(NAME + r"(.*)\.jsonl$")
 
 
@@ -55,10 +56,19 @@ def write(
     head: says what the model is.
     rows: an object for each example.
   """
-  path = path_of(folder, suffix)
-  everything = itertools.chain([{**head, "step": step}], rows)
+  path, rows = path_of(folder, suffix), list(rows)
+  first = {**head, "step": step, "examples": len(rows)}
+  everything = itertools.chain([first], rows)
   lines = (writing.json_text(row, path) for row in everything)
   writing.write_lines(path, lines)
+
+
+def forget(folder: str) -> None:
+  """Removes the evaluated sets of a folder, which a new evaluation makes
+  old."""
+  for name in tf.io.gfile.listdir(folder):
+    if _FILE.match(name):
+      tf.io.gfile.remove(os.path.join(folder, name))
 
 
 def read_all(folder: str, kinds: Mapping) -> dict[str, Evaluated]:
@@ -85,7 +95,14 @@ def _read(path, kinds):
     if len(rows) < 2:
       raise ValueError(f"{path} holds no examples")
     head, *rows = rows
-    reading.check_shape(head, {"task": str, "step": int}, head.where)
+    if not _HEAD.keys() <= head.keys():
+      raise ValueError(f"{head.where} does not say what the model is")
+    reading.check_shape(head, _HEAD, head.where)
+    if len(rows) != head["examples"]:
+      raise ValueError(
+        f"{path} holds {len(rows)} examples, not {head['examples']} as its"
+        " first line says"
+      )
     if head["task"] not in kinds:
       raise ValueError(
         f"{head.where}: the task {head['task']!r} is none of {', '.join(kinds)}"

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from bert.reports import drawing
 
 _LONGEST_TEXT = 600  # characters of a cell
-_LONGEST_ID = 26  # that stays in one line
+_LONGEST_SHORT = 26  # that stays in one line
 _FLAG = re.compile(r"(\w+\.py )?--\w+(=[\w.-]*\w)?( --\w+)*")  # of a command
 _STYLE = """
 :root { color-scheme: light; }
@@ -35,7 +35,7 @@ table { border-collapse: collapse; font-size: .9rem; margin: .6rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0;
   border-bottom: 1px solid #e4e4e4; overflow-wrap: anywhere; }
 th { border-bottom-color: #999; white-space: nowrap; }
-.id { white-space: nowrap; }
+.short { white-space: nowrap; }
 code { white-space: nowrap; font-size: .9em; }
 td.number, th.number { text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; }
@@ -115,9 +115,14 @@ def _table_lines(table):
     all(isinstance(row[i], (int, float)) for row in rows)
     for i in range(len(table.headings))
   ]
-  kinds = [' class="number"' if each else "" for each in is_number]
-  if not is_number[0] and all(len(str(r[0])) <= _LONGEST_ID for r in rows):
-    kinds[0] = ' class="id"'
+  is_short = [
+    all(len(str(row[i])) <= _LONGEST_SHORT for row in rows)
+    for i in range(len(table.headings))
+  ]
+  kinds = [
+    ' class="number"' if number else ' class="short"' if short else ""
+    for number, short in zip(is_number, is_short)
+  ]
   yield '<div class="table"><table><thead><tr>'
   for kind, text in zip(kinds, table.headings):
     yield f'<th scope="col"{kind}>{escape(text)}</th>'

@@ -61,6 +61,14 @@ def write(
       the two were evaluated on other examples.
   """
   output_file = output_file or os.path.join(folder, FILE)
+  place = os.path.dirname(output_file) or "."
+  if not tf.io.gfile.isdir(place):
+    raise ValueError(f"there is no folder {place}")
+  if baseline and _place(baseline) == _place(folder):
+    raise ValueError(
+      f"--baseline={baseline} is the same folder as --model_dir: give another"
+      " model's"
+    )
   results, sets = _read_folder(folder)
   sections = []
   if baseline:
@@ -86,10 +94,14 @@ def write(
   return output_file
 
 
+def _place(folder):
+  """A folder's path, the same however it is written."""
+  return folder.rstrip("/") if "://" in folder else os.path.realpath(folder)
+
+
 def _name(folder):
   """The last part of a folder's path."""
-  path = folder if "://" in folder else os.path.abspath(folder)
-  return os.path.basename(path.rstrip("/"))
+  return os.path.basename(_place(folder))
 
 
 def _read_folder(folder):
@@ -104,7 +116,7 @@ def _read_folder(folder):
 
 
 def _facts(folder, sets) -> Iterator[str]:
-  yield f"Folder: {folder}"
+  yield f"Folder: {_name(folder)}"
   for suffix, found in sets.items():
     yield (
       f"Evaluated{_in_words(suffix)}: {len(found.rows)} examples with the"

@@ -87,8 +87,9 @@ def _report(options):
     with clock.part("report"):
       try:
         reports.write(options.output_dir)
-      except ValueError as error:  # the run has done its work
-        logging.warning(f"--report: {error}")
+      except (ValueError, OSError, tf.errors.OpError) as error:
+        # The run has done its work.
+        logging.warning(f"--report: {messages.one_line(error)}")
 
 
 def _is_for_user(error):

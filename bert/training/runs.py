@@ -8,6 +8,7 @@ In: a script's options and its task. Out, in `output_dir`: checkpoints,
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ import optimization
 import tokenization
 from bert.files import clock, reading, writing
 from bert.records import input_pipeline, packed_batches
+from bert.reports import kept_examples
 from bert.tasks import task as tasks
 from bert.training import (
   checkpoints,
@@ -73,6 +75,10 @@ def check_options(
   check_precision(options)
   _check_optimizer(options)
   _check_reinit(options)
+  if options.report and not importlib.util.find_spec("matplotlib"):
+    raise ValueError(
+      "--report needs matplotlib: pip install -r requirements.txt"
+    )
   folders.check_output_dir(options)
 
 
@@ -739,6 +745,7 @@ def write_scores(
   lines = [f"{name} = {scores[name]}" for name in sorted(scores)]
   for line in lines:
     logging.info(f"  {line}")
+  kept_examples.forget(options.output_dir)  # of an evaluation before
   path = os.path.join(options.output_dir, "eval_results")
   writing.write_lines(path + ".txt", lines)
   writing.write_json(path + ".json", {**scores, **report})
