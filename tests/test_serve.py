@@ -543,3 +543,44 @@ def test_what_the_script_refuses(folders, tmp_path, monkeypatch):
     "error: serve.py needs fastapi, orjson: pip install -r"
     " requirements-serve.txt"
   )
+
+
+def test_a_large_request_locks_nobody_out():
+  """It is refused if its own windows can't be computed in time."""
+  path, held = "/v1/models/held:predict", Held()
+  with app_of({"held": held}, max_queue=100, max_batch=8) as (app, service):
+    client = TestClient(app)
+
+    def post(count):
+      return client.post(path, json={"instances": [{"text": "four"}] * count})
+
+    refused = post(101)
+    assert refused.status_code == 413
+    assert refused.json()["error"] == (
+      "the rows make 101 windows, and 100 are the most: send fewer rows"
+    )
+    held.may_go.clear()
+    found = []
+    large = threading.Thread(target=lambda: found.append(post(100)))
+    large.start()
+    assert held.began.wait(20)
+    service._batcher._rate = 9.0  # 92 windows wait: over 10 seconds
+    small = threading.Thread(target=lambda: found.append(post(1)))
+    small.start()
+    while service._batcher.num_waiting < 93:
+      time.sleep(0.01)
+    refused = post(100)
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "11"
+    assert refused.json()["error"] == (
+      "the 100 windows of the rows would take 21 seconds, and 10 are the most:"
+      " send fewer rows"
+    )
+    held.may_go.set()
+    small.join()
+    large.join()
+  assert [answer.status_code for answer in found] == [200, 200]
+  assert sorted(len(answer.json()["predictions"]) for answer in found) == [
+    1,
+    100,
+  ]

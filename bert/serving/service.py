@@ -125,6 +125,7 @@ class Service:
 
     found = await self._filled(model, given, fill)
     windows = [window for row in found for window in row.windows]
+    self._refuse_large(len(windows))
     outputs = await self._batcher.compute(
       model, windows, given.deadline, request.scope.get(WATCHERS)
     )
@@ -177,24 +178,42 @@ class Service:
     Raises:
       Refusal: too many wait, or the body is not as it should be.
     """
-    seconds = self._batcher.seconds_to_wait()
-    if (
-      self._batcher.is_full
-      or not self._batcher.is_alive
-      or self._num_in_threads >= _MOST_IN_THREADS
-      or seconds > _SHARE_TO_WAIT * self.limits.deadline
-    ):
-      seconds = math.ceil(seconds)
-      raise rows.Refusal(
-        503,
-        "too many requests wait: try again later",
-        Retry_After=str(min(max(seconds, 1), _MOST_SECONDS_TO_WAIT)),
-      )
+    self._refuse_if_busy()
     body = await read_body(request, self.limits.max_body)
     deadline = time.monotonic() + self.limits.deadline
     given = _Given({}, len(body) <= _SMALL_BODY, deadline)
     value = await self._call(given, rows.parse, body, self.limits.max_rows)
     return dataclasses.replace(given, value=value)
+
+  def _refuse_if_busy(self):
+    """Raises Refusal if what waits already comes before a new request."""
+    if not self._batcher.is_alive:
+      raise rows.Refusal(503, "the server computes nothing any more")
+    seconds = self._batcher.seconds_to_wait()
+    if (
+      self._batcher.is_full
+      or self._num_in_threads >= _MOST_IN_THREADS
+      or seconds > _SHARE_TO_WAIT * self.limits.deadline
+    ):
+      raise _busy("too many requests wait: try again later", seconds)
+
+  def _refuse_large(self, size):
+    """Raises Refusal if so many windows can't be computed in time."""
+    most = self._batcher.max_queue
+    if size > most:
+      raise rows.Refusal(
+        413,
+        f"the rows make {size} windows, and {most} are the most: send fewer"
+        " rows",
+      )
+    waiting = self._batcher.seconds_to_wait(size)
+    seconds = waiting + self._batcher.seconds_to_compute(size)
+    if size > 1 and seconds > self.limits.deadline:
+      raise _busy(
+        f"the {size} windows of the rows would take {seconds:.0f} seconds, and"
+        f" {self.limits.deadline:g} are the most: send fewer rows",
+        waiting,
+      )
 
   async def _filled(self, model, given, fill):
     """The rows of a request, each filled by a function."""
@@ -219,6 +238,12 @@ class Service:
       raise batchers.Late from None
     finally:
       self._num_in_threads -= 1
+
+
+def _busy(message, seconds):
+  """A refusal that says after how many seconds to try again."""
+  seconds = min(max(math.ceil(seconds), 1), _MOST_SECONDS_TO_WAIT)
+  return rows.Refusal(503, message, Retry_After=str(seconds))
 
 
 async def read_body(request: Request, most: int) -> bytes:
