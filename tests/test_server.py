@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Connections: slow, cut, in pieces; signals, ports, and the process itself."""
 
+import contextlib
 import json
 import re
 import select
@@ -165,6 +166,55 @@ def test_headers_have_a_limit(port):
   with connect(port) as connection:
     connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 65536)
     assert read_answer(connection)[0] == 431
+  assert answers(port)
+
+
+def test_what_follows_a_body_has_a_limit(port):
+  """The fields behind the last chunk, in one or in many."""
+  body = json.dumps({"instances": [ROW]}).encode()
+  begun = head(PATH, None, "Transfer-Encoding: chunked") + (
+    b"%x\r\n%s\r\n0\r\n" % (len(body), body)
+  )
+  with connect(port) as connection:
+    connection.sendall(begun + b"X: 1\r\n\r\n")
+    assert read_answer(connection) == ANSWERED
+  for part in (b"X: " + b"a" * 9000 + b"\r\n", b"a" * 9000):
+    with connect(port) as connection:
+      connection.sendall(begun + b"X: ")
+      time.sleep(0.05)
+      sent = 0
+      with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while sent < 8_000_000:
+          connection.sendall(part)
+          sent += len(part)
+          if select.select([connection], [], [], 0.002)[0]:
+            break
+      assert read_answer(connection)[0] == 431
+      assert sent < 1_000_000
+  assert answers(port)
+
+
+@pytest.mark.parametrize(
+  "second", [post(PATH, ROW)[:-5], b"POS", b"\r\n", b"\0\0 \0", b"POST / \0"]
+)
+def test_what_is_wrong_with_a_later_request_is_no_answer_to_the_first(
+  port, held, second
+):
+  held.may_go.clear()
+  with connect(port) as connection:
+    connection.sendall(post(PATH, ROW))
+    assert held.began.wait(20)
+    connection.sendall(second)
+    time.sleep(0.8)  # it has arrived too late
+    held.may_go.set()
+    assert read_answer(connection) == ANSWERED
+    if second == b"\r\n":  # may stand before a request
+      connection.sendall(post(PATH, ROW))
+      assert read_answer(connection) == ANSWERED
+      return
+    if b"\0" not in second:
+      assert read_answer(connection)[0] == 408
+    assert ended(connection)
   assert answers(port)
 
 
