@@ -37,6 +37,9 @@ class Held:
       raise KeyError("my se" + "cret")  # tracebacks show this line
     return [{"input_ids": list(row["text"])}], None
 
+  def is_short(self, row):
+    return True
+
   def run(self, windows):
     self.batches.append(len(windows))
     self.began.set()

@@ -4,6 +4,7 @@
 The models of all tasks are made once and served by one app in this process.
 """
 
+import functools
 import importlib.util
 import json
 import threading
@@ -179,16 +180,42 @@ def test_a_defect_is_told_without_the_text(caplog):
   assert "secret" not in caplog.text and "defect" not in caplog.text
 
 
-def test_large_requests_do_not_stop_the_event_loop(client):
-  """They are prepared in a thread, and get the same answers."""
-  rows = [{"id": i, "text": f"good {'day ' * 100}{i}"} for i in range(5)]
-  assert len(json.dumps(rows)) > 2048
-  found = ask(client, "classifier", *rows)
-  assert [answer["id"] for answer in found] == [0, 1, 2, 3, 4]
-  (alone,) = ask(client, "classifier", rows[3])
-  assert alone["probabilities"] == pytest.approx(
-    found[3]["probabilities"], rel=1e-5
-  )
+@pytest.mark.parametrize(
+  "row", [{"text": "a" * 3000}, {"text": "a", "score": "b"}]
+)
+def test_large_requests_do_not_stop_the_event_loop(row):
+  """Rows of many bytes, or with many windows, are prepared in a thread."""
+  held, may_go, found = Held(), threading.Event(), []
+  held.is_short = functools.partial(models.Served.is_short, held)
+  prepare, began = held.prepare, threading.Event()
+
+  def slowly(row):
+    began.set()
+    assert may_go.wait(20)
+    return prepare(row)
+
+  held.prepare = slowly
+  body = {"instances": [row]}
+  with app_of({"held": held}) as (app, _), TestClient(app) as client:
+
+    def send():
+      found.append(client.post("/v1/models/held:predict", json=body))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert began.wait(20)
+    answers = []  # in the same event loop
+    asker = threading.Thread(
+      target=lambda: answers.append(client.get("/healthz")), daemon=True
+    )
+    asker.start()
+    asker.join(5)
+    is_answered = bool(answers)
+    may_go.set()
+    sender.join()
+    asker.join()
+  assert found[0].json() == {"predictions": [{"length": len(row["text"])}]}
+  assert is_answered and answers[0].status_code == 200
 
 
 # ------------------------------------------------------------ other routes
@@ -390,7 +417,7 @@ def test_a_body_that_comes_in_pieces_is_one(client):
 
 def test_a_full_queue_and_a_deadline(folders):
   held = Held()
-  with app_of({"held": held}, max_queue=1, max_batch=1, deadline=1.0) as (
+  with app_of({"held": held}, max_queue=1, max_batch=1, deadline=5.0) as (
     app,
     service,
   ):
@@ -398,23 +425,25 @@ def test_a_full_queue_and_a_deadline(folders):
 
     def send():
       path = "/v1/models/held:predict"
-      found.append(client.post(path, json={"instances": [{"text": "a"}]}))
+      return client.post(path, json={"instances": [{"text": "a"}]})
 
     held.may_go.clear()
-    threads = [threading.Thread(target=send) for _ in range(2)]
+    threads = [
+      threading.Thread(target=lambda: found.append(send())) for _ in range(2)
+    ]
     threads[0].start()
     assert held.began.wait(20)
     threads[1].start()
     while not service._batcher.is_full:
       time.sleep(0.01)
-    send()
-    assert found[0].status_code == 503
-    assert 1 <= int(found[0].headers["retry-after"]) <= 60
-    assert found[0].json()["error"] == "too many requests wait: try again later"
+    refused = send()
+    assert refused.status_code == 503
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.json()["error"] == "too many requests wait: try again later"
     for thread in threads:
       thread.join()
-    assert [each.status_code for each in found[1:]] == [504, 504]
-    assert found[1].json()["error"].startswith("the deadline is over: send")
+    assert [each.status_code for each in found] == [504, 504]
+    assert found[0].json()["error"].startswith("the deadline is over: send")
     held.may_go.set()
     while service._batcher.is_full:
       time.sleep(0.01)
@@ -584,3 +613,57 @@ def test_a_large_request_locks_nobody_out():
     1,
     100,
   ]
+
+
+def test_what_is_full_when_the_body_has_come_is_refused():
+  """Of the queue and of the memory for bodies, whichever is full first."""
+  with app_of({"held": Held()}, max_queue=1, max_body=1000) as (app, service):
+    client = TestClient(app)
+
+    def body(then):
+      yield b'{"instances": [{"text":'
+      then()
+      yield b'"good"}]}'
+
+    def post(then=lambda: None):
+      return client.post("/v1/models/held:predict", content=body(then))
+
+    assert post().status_code == 200
+    assert service._num_bytes == 0
+    service._num_bytes = 64 * 1000 - 31
+    assert post().json()["error"] == (
+      "too many large requests wait: try again later"
+    )
+    assert service._num_bytes == 64 * 1000 - 31
+    service._num_bytes = 64 * 1000 - 32
+    assert post().status_code == 200
+    found = post(lambda: setattr(service, "_num_in_threads", 64))
+    assert found.status_code == 503
+    assert found.json()["error"] == "too many requests wait: try again later"
+
+
+@pytest.mark.filterwarnings(
+  "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)
+def test_a_server_that_computes_nothing_says_so():
+  held = Held()
+
+  def run(windows):
+    raise SystemExit  # no Exception: it ends the thread
+
+  held.run = run
+  with app_of({"held": held}, deadline=0.2) as (app, service):
+    client = TestClient(app)
+    assert client.get("/healthz").status_code == 200
+
+    def post():
+      body = {"instances": [{"text": "a"}]}
+      return client.post("/v1/models/held:predict", json=body)
+
+    assert post().status_code == 504
+    service._batcher._thread.join(20)
+    for found in (post(), client.get("/healthz"), client.get("/readyz")):
+      assert found.status_code == 503
+      assert found.json()["error"] == (
+        "the server computes nothing any more: it has to be started again"
+      )

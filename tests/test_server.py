@@ -239,11 +239,18 @@ def test_a_body_that_is_too_large_is_refused(port):
 
 def test_an_answer_that_nobody_takes_is_given_up(held, monkeypatch):
   monkeypatch.setattr(server, "_SECONDS_TO_TAKE", 0.3)
+  lost, lose = threading.Event(), server.Connection.connection_lost
+
+  def connection_lost(self, error):
+    lose(self, error)
+    lost.set()
+
+  monkeypatch.setattr(server.Connection, "connection_lost", connection_lost)
   held.answer = lambda kept, outputs: {"text": "a" * 1_000_000}
   with app_of({"held": held}) as (app, _), listening(app) as port:
     with connect(port) as connection:
       connection.sendall(post(PATH, *[ROW] * 30))
-      time.sleep(1.5)
+      assert lost.wait(20)
       received = 0
       try:
         while part := connection.recv(1 << 20):

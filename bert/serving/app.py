@@ -34,7 +34,7 @@ _STATUSES = {
   408: "The request took too long to arrive",
   413: "The body is too large",
   500: "An error in the server",
-  503: "Too many requests wait, or the server is about to end",
+  503: "Too many requests wait, or the server ends or is broken",
   504: "The deadline is over",
 }
 
@@ -214,17 +214,22 @@ def _add_states(app, served, counted):
       media_type="text/html; charset=utf-8",
     )
 
-  @app.get("/healthz", responses=_described(Status), tags=["server"])
+  @app.get("/healthz", responses=_described(Status, 503), tags=["server"])
   async def healthz(request: Request):
-    """Whether the process is alive."""
-    return _json({"status": "ok"})
+    """Whether the process is alive, and the thread that computes."""
+    if served.is_alive:
+      return _json({"status": "ok"})
+    return front.error_response(503, service.NO_THREAD)
 
   @app.get("/readyz", responses=_described(Status, 503), tags=["server"])
   async def readyz(request: Request):
     """Whether requests are answered."""
     if served.is_ready:
       return _json({"status": "ok"})
-    return front.error_response(503, "the server is about to end")
+    message = "the server is about to end"
+    return front.error_response(
+      503, message if served.is_alive else service.NO_THREAD
+    )
 
   text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 
