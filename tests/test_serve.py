@@ -506,6 +506,25 @@ def test_a_file_of_keys_has_keys(text, error, tmp_path):
     front.read_keys(helpers.write(tmp_path / "keys", text))
 
 
+def test_a_server_of_this_machine_has_no_other_name():
+  hosts = front.hosts_of("Mine", "127.0.0.1")
+  with app_of({"held": Held()}, hosts=hosts) as (app, _):
+    client = TestClient(app)
+    for host, status in (
+      *(("localhost", 200), ("127.0.0.1:8501", 200), ("[::1]:8501", 200)),
+      *(("mine", 200), ("LOCALHOST:1", 200), ("", 200)),
+      *(("evil.example", 403), ("localhost.evil.example:8501", 403)),
+      *(("[::2]", 403), ("evil.example:localhost", 403)),
+    ):
+      found = client.get("/v1/models/held", headers={"Host": host})
+      assert found.status_code == status, host
+      if status == 403:
+        assert found.json()["error"].startswith("the server answers to the na")
+  assert b"[::1]" in front.hosts_of("::1", "::1")
+  for address in ("0.0.0.0", "::", "192.0.2.1"):  # anyone is to reach it
+    assert not front.hosts_of("localhost", address)
+
+
 # --------------------------------------------------------------- the script
 
 

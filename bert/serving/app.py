@@ -9,7 +9,7 @@ a request, only describes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import fastapi
@@ -142,6 +142,7 @@ def make_app(
   served: service.Service,
   counted: measures.Measures,
   keys: Sequence[bytes] = (),
+  hosts: Collection[bytes] = (),
 ) -> fastapi.FastAPI:
   """Makes the ASGI app of a server.
 
@@ -149,6 +150,7 @@ def make_app(
     served: answers requests for models.
     counted: counts the requests.
     keys: one of which a request needs; none: it needs no key.
+    hosts: one of which a request names; none: it may name any.
   """
   app = fastapi.FastAPI(
     title="BERT",
@@ -159,7 +161,7 @@ def make_app(
     redirect_slashes=False,
   )
   app.router.route_class = _Route
-  app.add_middleware(front.Front, measures=counted, keys=keys)
+  app.add_middleware(front.Front, measures=counted, keys=keys, hosts=hosts)
   _add_errors(app)
   _add_answers(app, served)  # first, because routes are tried in their order
   _add_models(app, served)
