@@ -151,6 +151,9 @@ def main(options: Options) -> None:
     keys = front.read_keys(options.api_key_file)
   if not options.check:
     bound = server.bind(options.host, options.port)  # mistakes show early
+    hosts = ()
+    if not keys:
+      hosts = front.hosts_of(options.host, bound.getsockname()[0])
   models = loading.load(
     options.model_dir,
     checkpoint=options.checkpoint,
@@ -174,7 +177,7 @@ def main(options: Options) -> None:
   gc.collect()
   gc.freeze()  # no search for garbage looks at the models again
   made = server.make_server(
-    app.make_app(served, counted, keys),
+    app.make_app(served, counted, keys, hosts),
     read_seconds=options.read_timeout_ms / 1000,
     finish_seconds=(options.read_timeout_ms + options.deadline_ms) / 1000 + 5,
     on_ready=lambda: logging.info(

@@ -37,6 +37,9 @@ class Held:
       raise KeyError("my se" + "cret")  # tracebacks show this line
     return [{"input_ids": list(row["text"])}], None
 
+  def is_short(self, row):
+    return True
+
   def run(self, windows):
     self.batches.append(len(windows))
     self.began.set()
@@ -52,7 +55,14 @@ class Held:
 
 @contextlib.contextmanager
 def app_of(
-  models, *, keys=(), inspect=True, max_batch=8, max_queue=64, **limits
+  models,
+  *,
+  keys=(),
+  hosts=(),
+  inspect=True,
+  max_batch=8,
+  max_queue=64,
+  **limits,
 ):
   """Yields an app for models, and its service."""
   counted = measures.Measures()
@@ -61,7 +71,7 @@ def app_of(
     models, batches, counted, rows.Limits(**limits), inspect
   )
   try:
-    yield apps.make_app(served, counted, keys), served
+    yield apps.make_app(served, counted, keys, hosts), served
   finally:
     for model in models.values():
       if isinstance(model, Held):
@@ -97,7 +107,7 @@ def head(path, length=None, *lines):
   """The first bytes of a POST."""
   if length is not None:
     lines = (*lines, f"Content-Length: {length}")
-  text = "".join(f"{line}\r\n" for line in ("Host: a", *lines))
+  text = "".join(f"{line}\r\n" for line in ("Host: localhost", *lines))
   return f"POST {path} HTTP/1.1\r\n{text}\r\n".encode()
 
 

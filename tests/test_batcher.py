@@ -250,16 +250,63 @@ def test_how_long_it_takes_until_all_is_computed(model, make, monkeypatch):
     batches = make(10)
     assert batches.seconds_to_wait() == 0
     monkeypatch.setattr(model, "run", lambda found: time.sleep(0.1) or found)
-    await batches.compute(model, windows(3, 3), time.monotonic() + 20)
+    await batches.compute(model, windows(3, 3, 3), time.monotonic() + 20)
     monkeypatch.undo()
     first = await held(batches, model, 3)
-    others = await start(ask(batches, model, *[4] * 8))
-    found = batches.seconds_to_wait()  # 8 windows at 2 in 0.1 s
+    others = await start(*(ask(batches, model, 4) for _ in range(9)))
+    found = batches.seconds_to_wait()  # 9 windows at 3 in 0.1 s
     model.may_go.set()
     await asyncio.gather(first, *others)
     return found
 
-  assert 0.2 < asyncio.run(run()) < 4
+  assert 0.15 < asyncio.run(run()) < 3
+
+
+def test_only_what_comes_before_a_new_request_keeps_it_waiting(model, make):
+  """Of a large request these are few."""
+
+  async def run():
+    batches = make(8, max_queue=10)
+    first = await held(batches, model, *[3] * 900)
+    found = [(batches.num_waiting, batches.is_full)]
+    batches._rate = 10.0
+    # Of those that wait the first has the turn 4 * 8, the next 4 * 9.
+    found += [batches.seconds_to_wait(size) for size in (1, 8, 9, 10, 1000)]
+    found += [batches.seconds_to_compute(25)]
+    large = await start(ask(batches, model, *[3] * 50))
+    found += [batches.seconds_to_wait(size) for size in (1, 4, 100)]
+    small = await start(*(ask(batches, model, 3) for _ in range(9)))
+    found += [batches.is_full]
+    for each in (first, *large, *small):
+      each.cancel()
+    model.may_go.set()
+    return found
+
+  assert asyncio.run(run()) == [
+    (892, False),
+    *(0, 0, 0.1, 0.2, 89.2),
+    2.5,
+    *(0.1, 0.4, 14.2),
+    True,
+  ]
+
+
+def test_a_defect_in_the_thread_fails_its_batch_and_no_more(
+  model, make, monkeypatch, caplog
+):
+  def broken(queue, max_batch):
+    raise KeyError
+
+  async def run():
+    batches = make(2)
+    with monkeypatch.context() as patch:
+      patch.setattr(batcher, "choose", broken)
+      with pytest.raises(batcher.Failed):
+        await ask(batches, model, 3)
+    return batches.is_alive, await ask(batches, model, 4)
+
+  assert asyncio.run(run()) == (True, [4])
+  assert "the thread that computes: KeyError" in caplog.text
 
 
 def test_batches_are_counted(model, make):

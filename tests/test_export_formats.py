@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 
+import conftest
 import helpers
 import numpy as np
 import pytest
@@ -21,14 +22,7 @@ NEEDS_ONNX = pytest.mark.skipif(
   importlib.util.find_spec("tf2onnx") is None,
   reason="needs the packages of requirements-onnx.txt",
 )
-LABELS = {
-  "label_type": "single",
-  "labels": ["no", "yes"],
-  "thresholds": [],
-  "feature_columns": [],
-  "feature_mean": [],
-  "feature_std": [],
-}
+LABELS = conftest.CLASSIFIER_NOTE
 TAGS = {
   "labels": ["O", "B-PER", "I-PER"],
   "tag_scheme": "bio",
@@ -68,14 +62,7 @@ CASES = {
   ),
   "answer": (
     "squad",
-    {
-      "version_2_with_negative": False,
-      "max_query_length": 4,
-      "doc_stride": 3,
-      "n_best_size": 3,
-      "max_answer_length": 4,
-      "null_score_diff_threshold": 0.0,
-    },
+    conftest.SQUAD_NOTE,
     CONTEXTS,
     True,
   ),

@@ -58,6 +58,7 @@ ALL_FILES = OUR_FILES + sorted(
 )
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib"}
 MAX_FUNCTION_LINES = 60
+FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef
 
 
 def name_of(path):
@@ -84,7 +85,7 @@ def is_main_guard(node):
 def run_on_import(node):
   """Yields the nodes below `node` that run when their file is imported."""
   for child in ast.iter_child_nodes(node):
-    if isinstance(child, (ast.FunctionDef, ast.Lambda)) or is_main_guard(child):
+    if isinstance(child, (*FUNCTIONS, ast.Lambda)) or is_main_guard(child):
       continue
     yield child
     yield from run_on_import(child)
@@ -223,7 +224,7 @@ def test_functions_are_short(path):
   long = [
     f"{path.name}:{node.lineno} {node.name}"
     for node in ast.walk(tree_of(path))
-    if isinstance(node, ast.FunctionDef)
+    if isinstance(node, FUNCTIONS)
     and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
   ]
   assert not long

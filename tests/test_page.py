@@ -554,6 +554,30 @@ def test_a_file_can_be_stopped_and_goes_on(page):
   )
 
 
+def test_a_row_that_is_always_late_is_given_up(page):
+  choose(page, "praise")
+  page.get_by_role("tab", name="A file").click()
+  lines = [{"text_a": text, "text_b": "bad"} for text in ("good", "slow")]
+  upload(page, "rows.jsonl", "\n".join(map(json.dumps, lines)))
+  asked = []
+
+  def late(route):
+    rows = route.request.post_data_json["instances"]
+    asked.append([row["text_a"] for row in rows])
+    if "slow" in asked[-1]:
+      route.fulfill(status=504, json={"error": "the deadline is over"})
+    else:
+      route.continue_()
+
+  page.route("**/*:predict", late)
+  page.get_by_role("button", name="Answer all rows").click()
+  expect(page.locator("#progress-text")).to_have_text(
+    "2 of 2 rows. All rows are answered."
+  )
+  assert asked == [["good", "slow"], ["good"], ["slow"], ["slow"]]
+  expect(page.locator("#table .failed")).to_have_text("the deadline is over")
+
+
 def test_a_file_can_be_dropped(page):
   page.get_by_role("tab", name="A file").click()
 

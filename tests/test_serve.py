@@ -4,6 +4,7 @@
 The models of all tasks are made once and served by one app in this process.
 """
 
+import functools
 import importlib.util
 import json
 import threading
@@ -179,16 +180,42 @@ def test_a_defect_is_told_without_the_text(caplog):
   assert "secret" not in caplog.text and "defect" not in caplog.text
 
 
-def test_large_requests_do_not_stop_the_event_loop(client):
-  """They are prepared in a thread, and get the same answers."""
-  rows = [{"id": i, "text": f"good {'day ' * 100}{i}"} for i in range(5)]
-  assert len(json.dumps(rows)) > 2048
-  found = ask(client, "classifier", *rows)
-  assert [answer["id"] for answer in found] == [0, 1, 2, 3, 4]
-  (alone,) = ask(client, "classifier", rows[3])
-  assert alone["probabilities"] == pytest.approx(
-    found[3]["probabilities"], rel=1e-5
-  )
+@pytest.mark.parametrize(
+  "row", [{"text": "a" * 3000}, {"text": "a", "score": "b"}]
+)
+def test_large_requests_do_not_stop_the_event_loop(row):
+  """Rows of many bytes, or with many windows, are prepared in a thread."""
+  held, may_go, found = Held(), threading.Event(), []
+  held.is_short = functools.partial(models.Served.is_short, held)
+  prepare, began = held.prepare, threading.Event()
+
+  def slowly(row):
+    began.set()
+    assert may_go.wait(20)
+    return prepare(row)
+
+  held.prepare = slowly
+  body = {"instances": [row]}
+  with app_of({"held": held}) as (app, _), TestClient(app) as client:
+
+    def send():
+      found.append(client.post("/v1/models/held:predict", json=body))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert began.wait(20)
+    answers = []  # in the same event loop
+    asker = threading.Thread(
+      target=lambda: answers.append(client.get("/healthz")), daemon=True
+    )
+    asker.start()
+    asker.join(5)
+    is_answered = bool(answers)
+    may_go.set()
+    sender.join()
+    asker.join()
+  assert found[0].json() == {"predictions": [{"length": len(row["text"])}]}
+  assert is_answered and answers[0].status_code == 200
 
 
 # ------------------------------------------------------------ other routes
@@ -390,7 +417,7 @@ def test_a_body_that_comes_in_pieces_is_one(client):
 
 def test_a_full_queue_and_a_deadline(folders):
   held = Held()
-  with app_of({"held": held}, max_queue=1, max_batch=1, deadline=1.0) as (
+  with app_of({"held": held}, max_queue=1, max_batch=1, deadline=5.0) as (
     app,
     service,
   ):
@@ -398,23 +425,25 @@ def test_a_full_queue_and_a_deadline(folders):
 
     def send():
       path = "/v1/models/held:predict"
-      found.append(client.post(path, json={"instances": [{"text": "a"}]}))
+      return client.post(path, json={"instances": [{"text": "a"}]})
 
     held.may_go.clear()
-    threads = [threading.Thread(target=send) for _ in range(2)]
+    threads = [
+      threading.Thread(target=lambda: found.append(send())) for _ in range(2)
+    ]
     threads[0].start()
     assert held.began.wait(20)
     threads[1].start()
     while not service._batcher.is_full:
       time.sleep(0.01)
-    send()
-    assert found[0].status_code == 503
-    assert 1 <= int(found[0].headers["retry-after"]) <= 60
-    assert found[0].json()["error"] == "too many requests wait: try again later"
+    refused = send()
+    assert refused.status_code == 503
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.json()["error"] == "too many requests wait: try again later"
     for thread in threads:
       thread.join()
-    assert [each.status_code for each in found[1:]] == [504, 504]
-    assert found[1].json()["error"].startswith("the deadline is over: send")
+    assert [each.status_code for each in found] == [504, 504]
+    assert found[0].json()["error"].startswith("the deadline is over: send")
     held.may_go.set()
     while service._batcher.is_full:
       time.sleep(0.01)
@@ -475,6 +504,25 @@ def test_requests_need_a_key(served, tmp_path):
 def test_a_file_of_keys_has_keys(text, error, tmp_path):
   with pytest.raises(ValueError, match=error):
     front.read_keys(helpers.write(tmp_path / "keys", text))
+
+
+def test_a_server_of_this_machine_has_no_other_name():
+  hosts = front.hosts_of("Mine", "127.0.0.1")
+  with app_of({"held": Held()}, hosts=hosts) as (app, _):
+    client = TestClient(app)
+    for host, status in (
+      *(("localhost", 200), ("127.0.0.1:8501", 200), ("[::1]:8501", 200)),
+      *(("mine", 200), ("LOCALHOST:1", 200), ("", 200)),
+      *(("evil.example", 403), ("localhost.evil.example:8501", 403)),
+      *(("[::2]", 403), ("evil.example:localhost", 403)),
+    ):
+      found = client.get("/v1/models/held", headers={"Host": host})
+      assert found.status_code == status, host
+      if status == 403:
+        assert found.json()["error"].startswith("the server answers to the na")
+  assert b"[::1]" in front.hosts_of("::1", "::1")
+  for address in ("0.0.0.0", "::", "192.0.2.1"):  # anyone is to reach it
+    assert not front.hosts_of("localhost", address)
 
 
 # --------------------------------------------------------------- the script
@@ -543,3 +591,98 @@ def test_what_the_script_refuses(folders, tmp_path, monkeypatch):
     "error: serve.py needs fastapi, orjson: pip install -r"
     " requirements-serve.txt"
   )
+
+
+def test_a_large_request_locks_nobody_out():
+  """It is refused if its own windows can't be computed in time."""
+  path, held = "/v1/models/held:predict", Held()
+  with app_of({"held": held}, max_queue=100, max_batch=8) as (app, service):
+    client = TestClient(app)
+
+    def post(count):
+      return client.post(path, json={"instances": [{"text": "four"}] * count})
+
+    refused = post(101)
+    assert refused.status_code == 413
+    assert refused.json()["error"] == (
+      "the rows make 101 windows, and 100 are the most: send fewer rows"
+    )
+    held.may_go.clear()
+    found = []
+    large = threading.Thread(target=lambda: found.append(post(100)))
+    large.start()
+    assert held.began.wait(20)
+    service._batcher._rate = 9.0  # 92 windows wait: over 10 seconds
+    small = threading.Thread(target=lambda: found.append(post(1)))
+    small.start()
+    while service._batcher.num_waiting < 93:
+      time.sleep(0.01)
+    refused = post(100)
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "11"
+    assert refused.json()["error"] == (
+      "the 100 windows of the rows would take 21 seconds, and 10 are the most:"
+      " send fewer rows"
+    )
+    held.may_go.set()
+    small.join()
+    large.join()
+  assert [answer.status_code for answer in found] == [200, 200]
+  assert sorted(len(answer.json()["predictions"]) for answer in found) == [
+    1,
+    100,
+  ]
+
+
+def test_what_is_full_when_the_body_has_come_is_refused():
+  """Of the queue and of the memory for bodies, whichever is full first."""
+  with app_of({"held": Held()}, max_queue=1, max_body=1000) as (app, service):
+    client = TestClient(app)
+
+    def body(then):
+      yield b'{"instances": [{"text":'
+      then()
+      yield b'"good"}]}'
+
+    def post(then=lambda: None):
+      return client.post("/v1/models/held:predict", content=body(then))
+
+    assert post().status_code == 200
+    assert service._num_bytes == 0
+    service._num_bytes = 64 * 1000 - 31
+    assert post().json()["error"] == (
+      "too many large requests wait: try again later"
+    )
+    assert service._num_bytes == 64 * 1000 - 31
+    service._num_bytes = 64 * 1000 - 32
+    assert post().status_code == 200
+    found = post(lambda: setattr(service, "_num_in_threads", 64))
+    assert found.status_code == 503
+    assert found.json()["error"] == "too many requests wait: try again later"
+
+
+@pytest.mark.filterwarnings(
+  "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)
+def test_a_server_that_computes_nothing_says_so():
+  held = Held()
+
+  def run(windows):
+    raise SystemExit  # no Exception: it ends the thread
+
+  held.run = run
+  with app_of({"held": held}, deadline=0.2) as (app, service):
+    client = TestClient(app)
+    assert client.get("/healthz").status_code == 200
+
+    def post():
+      body = {"instances": [{"text": "a"}]}
+      return client.post("/v1/models/held:predict", json=body)
+
+    assert post().status_code == 504
+    service._batcher._thread.join(20)
+    for found in (post(), client.get("/healthz"), client.get("/readyz")):
+      assert found.status_code == 503
+      assert found.json()["error"] == (
+        "the server computes nothing any more: it has to be started again"
+      )

@@ -1,6 +1,7 @@
 # Copyright 2026 The project authors. SPDX-License-Identifier: Apache-2.0
 """Connections: slow, cut, in pieces; signals, ports, and the process itself."""
 
+import contextlib
 import json
 import re
 import select
@@ -168,6 +169,55 @@ def test_headers_have_a_limit(port):
   assert answers(port)
 
 
+def test_what_follows_a_body_has_a_limit(port):
+  """The fields behind the last chunk, in one or in many."""
+  body = json.dumps({"instances": [ROW]}).encode()
+  begun = head(PATH, None, "Transfer-Encoding: chunked") + (
+    b"%x\r\n%s\r\n0\r\n" % (len(body), body)
+  )
+  with connect(port) as connection:
+    connection.sendall(begun + b"X: 1\r\n\r\n")
+    assert read_answer(connection) == ANSWERED
+  for part in (b"X: " + b"a" * 9000 + b"\r\n", b"a" * 9000):
+    with connect(port) as connection:
+      connection.sendall(begun + b"X: ")
+      time.sleep(0.05)
+      sent = 0
+      with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while sent < 8_000_000:
+          connection.sendall(part)
+          sent += len(part)
+          if select.select([connection], [], [], 0.002)[0]:
+            break
+      assert read_answer(connection)[0] == 431
+      assert sent < 1_000_000
+  assert answers(port)
+
+
+@pytest.mark.parametrize(
+  "second", [post(PATH, ROW)[:-5], b"POS", b"\r\n", b"\0\0 \0", b"POST / \0"]
+)
+def test_what_is_wrong_with_a_later_request_is_no_answer_to_the_first(
+  port, held, second
+):
+  held.may_go.clear()
+  with connect(port) as connection:
+    connection.sendall(post(PATH, ROW))
+    assert held.began.wait(20)
+    connection.sendall(second)
+    time.sleep(0.8)  # it has arrived too late
+    held.may_go.set()
+    assert read_answer(connection) == ANSWERED
+    if second == b"\r\n":  # may stand before a request
+      connection.sendall(post(PATH, ROW))
+      assert read_answer(connection) == ANSWERED
+      return
+    if b"\0" not in second:
+      assert read_answer(connection)[0] == 408
+    assert ended(connection)
+  assert answers(port)
+
+
 def test_a_body_that_is_too_large_is_refused(port):
   with connect(port) as connection:
     connection.sendall(head(PATH, 300_000) + b" " * 300_000)
@@ -189,11 +239,18 @@ def test_a_body_that_is_too_large_is_refused(port):
 
 def test_an_answer_that_nobody_takes_is_given_up(held, monkeypatch):
   monkeypatch.setattr(server, "_SECONDS_TO_TAKE", 0.3)
+  lost, lose = threading.Event(), server.Connection.connection_lost
+
+  def connection_lost(self, error):
+    lose(self, error)
+    lost.set()
+
+  monkeypatch.setattr(server.Connection, "connection_lost", connection_lost)
   held.answer = lambda kept, outputs: {"text": "a" * 1_000_000}
   with app_of({"held": held}) as (app, _), listening(app) as port:
     with connect(port) as connection:
       connection.sendall(post(PATH, *[ROW] * 30))
-      time.sleep(1.5)
+      assert lost.wait(20)
       received = 0
       try:
         while part := connection.recv(1 << 20):

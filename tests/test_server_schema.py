@@ -20,7 +20,8 @@ def api(tmp_path_factory):
   """The schema of an app with one model."""
   folder = tmp_path_factory.mktemp("schema") / "model"
   conftest.make_trained_folder("classifier", folder, **conftest.CLASSIFIER_NOTE)
-  with app_of(models.load([str(folder)]), keys=[b"key"]) as (app, _):
+  served = models.load([str(folder)])
+  with app_of(served, keys=[b"key"], max_queue=1024) as (app, _):
     yield schemathesis.openapi.from_asgi("/openapi.json", app)
 
 

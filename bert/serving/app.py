@@ -9,7 +9,7 @@ a request, only describes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import fastapi
@@ -34,7 +34,7 @@ _STATUSES = {
   408: "The request took too long to arrive",
   413: "The body is too large",
   500: "An error in the server",
-  503: "Too many requests wait, or the server is about to end",
+  503: "Too many requests wait, or the server ends or is broken",
   504: "The deadline is over",
 }
 
@@ -142,6 +142,7 @@ def make_app(
   served: service.Service,
   counted: measures.Measures,
   keys: Sequence[bytes] = (),
+  hosts: Collection[bytes] = (),
 ) -> fastapi.FastAPI:
   """Makes the ASGI app of a server.
 
@@ -149,6 +150,7 @@ def make_app(
     served: answers requests for models.
     counted: counts the requests.
     keys: one of which a request needs; none: it needs no key.
+    hosts: one of which a request names; none: it may name any.
   """
   app = fastapi.FastAPI(
     title="BERT",
@@ -159,7 +161,7 @@ def make_app(
     redirect_slashes=False,
   )
   app.router.route_class = _Route
-  app.add_middleware(front.Front, measures=counted, keys=keys)
+  app.add_middleware(front.Front, measures=counted, keys=keys, hosts=hosts)
   _add_errors(app)
   _add_answers(app, served)  # first, because routes are tried in their order
   _add_models(app, served)
@@ -214,17 +216,22 @@ def _add_states(app, served, counted):
       media_type="text/html; charset=utf-8",
     )
 
-  @app.get("/healthz", responses=_described(Status), tags=["server"])
+  @app.get("/healthz", responses=_described(Status, 503), tags=["server"])
   async def healthz(request: Request):
-    """Whether the process is alive."""
-    return _json({"status": "ok"})
+    """Whether the process is alive, and the thread that computes."""
+    if served.is_alive:
+      return _json({"status": "ok"})
+    return front.error_response(503, service.NO_THREAD)
 
   @app.get("/readyz", responses=_described(Status, 503), tags=["server"])
   async def readyz(request: Request):
     """Whether requests are answered."""
     if served.is_ready:
       return _json({"status": "ok"})
-    return front.error_response(503, "the server is about to end")
+    message = "the server is about to end"
+    return front.error_response(
+      503, message if served.is_alive else service.NO_THREAD
+    )
 
   text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 

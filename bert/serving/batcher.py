@@ -10,6 +10,7 @@ the windows of the next one gather.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import threading
 import time
@@ -53,15 +54,27 @@ class _Work:
   """The windows of one request, and what the model has returned for them."""
 
   __slots__ = (
-    *("arrived", "future", "loop", "missing", "model", "outputs", "windows"),
+    *("arrived", "first", "future", "lengths", "loop", "missing", "model"),
+    *("number", "outputs", "windows"),
   )
 
   def __init__(self, model, windows, loop):
     self.arrived = time.monotonic()
+    self.first = self.number = 0  # the turn and the number of the first window
+    self.lengths = [len(next(iter(w.values()))) for w in windows]  # of ids
     self.model, self.windows, self.loop = model, windows, loop
     self.outputs = [None] * len(windows)
     self.missing = len(windows)
     self.future = loop.create_future()
+
+  def queued(self) -> list[_Window]:
+    """The windows that wait; later ones of a large request come later."""
+    return [
+      _Window(
+        self.first + _TURNS * place, self.number + place, length, self, place
+      )
+      for place, length in enumerate(self.lengths)
+    ]
 
   def end(self, error: Exception | None = None) -> None:
     """Has the request go on, in its event loop, with an error or without."""
@@ -90,7 +103,7 @@ class Batcher:
     max_batch: windows to compute at once.
     max_delay: while nothing is computed, seconds after a window's arrival in
       which a batch that is not full waits for more.
-    max_queue: windows that may wait before `is_full`.
+    max_queue: windows that may come before those of a new request.
     on_batch: called after each batch with the model, the number of windows and
       the seconds that it took, in the thread that computes.
   """
@@ -104,11 +117,13 @@ class Batcher:
   ):
     self._max_batch, self._max_delay = max_batch, max_delay
     self._max_queue, self._on_batch = max_queue, on_batch
-    self._arrived: list[_Window] = []
+    self._queue: list[_Window] = []  # in their order; replaced, not changed
+    self._arrived: list[_Work] = []  # whose windows are not in the queue yet
     self._changed = threading.Condition()
-    self._num_arrived = self._num_computed = 0
-    self._num_waiting = 0
-    self._rate = 0.0  # windows a second, of late
+    self._num_windows = 0  # that have ever come
+    self._num_arrived = 0  # windows of `_arrived`
+    self._num_computed = 0
+    self._rate = 0.0  # windows a second, of late, when many wait
     self._is_closing = False
     self._thread = threading.Thread(
       target=self._compute_all, name="compute", daemon=True
@@ -116,23 +131,43 @@ class Batcher:
     self._thread.start()
 
   @property
+  def max_queue(self) -> int:
+    """Windows that may come before those of a new request."""
+    return self._max_queue
+
+  @property
   def num_waiting(self) -> int:
     """Windows that wait to be computed."""
-    return self._num_waiting
+    return len(self._queue) + self._num_arrived
 
   @property
   def is_full(self) -> bool:
     """Whether no more requests should be taken."""
-    return self._num_waiting >= self._max_queue
+    return self._num_before(1) >= self._max_queue
 
   @property
   def is_alive(self) -> bool:
     """Whether windows are computed."""
     return self._thread.is_alive() and not self._is_closing
 
-  def seconds_to_wait(self) -> float:
-    """How long the windows that wait will take, at the rate of late."""
-    return self._num_waiting / self._rate if self._rate else 0.0
+  def seconds_to_wait(self, size: int = 1) -> float:
+    """How long a request would wait for its last window, at the rate of late.
+
+    The time of its own windows is not in it, nor the turns of requests that
+    come later; 0 if the rate is not known.
+    """
+    return self._num_before(size) / self._rate if self._rate else 0.0
+
+  def seconds_to_compute(self, size: int) -> float:
+    """How long so many windows take, at the rate of late; 0: not known."""
+    return size / self._rate if self._rate else 0.0
+
+  def _num_before(self, size):
+    """The windows that come before the last one of a new request."""
+    last = self._num_computed + _TURNS * (size - 1)
+    return bisect.bisect(self._queue, (last + 1,)) + min(
+      self._num_arrived, size * len(self._arrived)
+    )
 
   def close(self, seconds: float = 5.0) -> None:
     """Ends the thread once what waits is computed, or after some seconds."""
@@ -183,50 +218,50 @@ class Batcher:
         watchers.discard(cut)
 
   def _take(self, work):
-    """Has windows wait; later ones of a large request have later turns."""
+    """Has the windows of a request wait."""
     with self._changed:
-      first = self._num_computed
-      for place, window in enumerate(work.windows):
-        self._num_arrived += 1
-        self._arrived.append(
-          _Window(
-            first + _TURNS * place,
-            self._num_arrived,
-            len(next(iter(window.values()))),  # mostly of input_ids
-            work,
-            place,
-          )
-        )
-      self._num_waiting += len(work.windows)
+      work.first, work.number = self._num_computed, self._num_windows
+      self._num_windows += len(work.windows)
+      self._num_arrived += len(work.windows)
+      self._arrived.append(work)
       self._changed.notify()
 
   # ------------------------------------------------ the thread that computes
 
   def _compute_all(self):
-    queue = []
-    while True:
-      queue = self._next_queue(queue)
-      if not queue:
-        return
-      batch, queue = choose(queue, self._max_batch)
-      with self._changed:
-        self._num_waiting -= len(batch)
-      self._compute_batch(batch)
+    while self._gather():
+      batch = queue = self._queue
+      try:
+        batch, self._queue = choose(queue, self._max_batch)
+        self._compute_batch(batch, 4 * len(queue) >= self._max_batch)
+      except Exception as error:  # a defect, which must not end the thread
+        log_defect("the thread that computes", error)
+        if batch is queue:  # nothing was chosen
+          self._queue = []
+        _hand_back([(window, None) for window in batch], Failed())
 
-  def _next_queue(self, queue):
-    """The windows that wait, in their order; none: the batcher is closed."""
-    with self._changed:
-      while True:
-        queue = [w for w in queue + self._arrived if not w.work.future.done()]
-        self._arrived = []
-        self._num_waiting = len(queue)
-        if queue:
-          seconds = self._seconds_left(queue)
+  def _gather(self):
+    """Waits until there is a batch to compute; False: the batcher is closed."""
+    while True:
+      arrived = tuple(self._arrived)
+      found = [w for w in self._queue if not w.work.future.done()]
+      for work in arrived:
+        if not work.future.done():
+          found += work.queued()
+      found.sort()
+      with self._changed:
+        self._queue = found
+        del self._arrived[: len(arrived)]
+        self._num_arrived -= sum(len(work.windows) for work in arrived)
+        if self._arrived:
+          continue
+        if found:
+          seconds = self._seconds_left(found)
           if seconds <= 0:
-            return sorted(queue)
+            return True
           self._changed.wait(seconds)
         elif self._is_closing:
-          return []
+          return False
         else:
           self._changed.wait()
 
@@ -237,8 +272,14 @@ class Batcher:
     first = min(window.work.arrived for window in queue)
     return first + self._max_delay - time.monotonic()
 
-  def _compute_batch(self, batch):
-    """Computes a batch, and hands its outputs to their event loops."""
+  def _compute_batch(self, batch, is_typical):
+    """Computes a batch, and hands its outputs to their event loops.
+
+    Args:
+      batch: of `choose`.
+      is_typical: whether its rate is that of many windows. The few of a server
+        with little to do say nothing of it.
+    """
     model, started = batch[0].work.model, time.monotonic()
     try:
       outputs = model.run([w.work.windows[w.place] for w in batch])
@@ -249,14 +290,19 @@ class Batcher:
     seconds = time.monotonic() - started
     with self._changed:
       self._num_computed += len(batch)
-    rate = len(batch) / max(seconds, 1e-6)
-    self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
-    pairs = list(zip(batch, outputs))
-    for loop in {window.work.loop for window in batch}:
-      part = [pair for pair in pairs if pair[0].work.loop is loop]
-      with contextlib.suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(_deliver, part, error)
+    if is_typical and not error:
+      rate = len(batch) / max(seconds, 1e-6)
+      self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
+    _hand_back(list(zip(batch, outputs)), error)
     self._on_batch(model, len(batch), seconds)
+
+
+def _hand_back(pairs, error):
+  """Hands windows and their outputs to the event loops that wait for them."""
+  for loop in {window.work.loop for window, _ in pairs}:
+    part = [pair for pair in pairs if pair[0].work.loop is loop]
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+      loop.call_soon_threadsafe(_deliver, part, error)
 
 
 def _deliver(pairs, error):

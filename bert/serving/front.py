@@ -9,9 +9,10 @@ status 500, and a line in the log without any text of the user's.
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from starlette.responses import Response
 
@@ -44,6 +45,23 @@ def read_keys(path: str) -> tuple[bytes, ...]:
   return tuple(found)
 
 
+def hosts_of(host: str, address: str) -> frozenset[bytes]:
+  """The names that a server of this machine only is asked by; else none.
+
+  Another site's name may lead a browser here (DNS rebinding), and its page
+  could then read the answers.
+
+  Args:
+    host: that was asked for, a name or an address.
+    address: that it has become.
+  """
+  if not ipaddress.ip_address(address).is_loopback:
+    return frozenset()
+  names = ["localhost", "127.0.0.1", "::1", host, address]
+  names = [f"[{name}]" if ":" in name else name for name in names]
+  return frozenset(name.lower().encode() for name in names)
+
+
 def error_response(status: int, message: str, headers=None) -> Response:
   """An answer that says what is wrong."""
   return Response(
@@ -58,12 +76,18 @@ class Front:
     app: the next layer.
     measures: counts the requests.
     keys: of `read_keys`; none: all requests are passed on.
+    hosts: of `hosts_of`; none: a request may name any.
   """
 
   def __init__(
-    self, app, measures: measures.Measures, keys: Sequence[bytes] = ()
+    self,
+    app,
+    measures: measures.Measures,
+    keys: Sequence[bytes] = (),
+    hosts: Collection[bytes] = (),
   ):
-    self._app, self._measures, self._keys = app, measures, keys
+    self._app, self._measures = app, measures
+    self._keys, self._hosts = keys, hosts
 
   async def __call__(self, scope, receive, send):
     if scope["type"] != "http":
@@ -83,6 +107,13 @@ class Front:
           401,
           "a key is needed: send the header Authorization: Bearer KEY",
           {"WWW-Authenticate": "Bearer"},
+        )
+        await response(scope, receive, noting)
+      elif self._hosts and not self._is_meant(scope):
+        response = error_response(
+          403,
+          "the server answers to the names of this machine only, such as"
+          " localhost: use one, or keys (--api_key_file)",
         )
         await response(scope, receive, noting)
       else:
@@ -105,3 +136,8 @@ class Front:
     kind, _, key = given.partition(b" ")
     found = [hmac.compare_digest(key.strip(), each) for each in self._keys]
     return kind.lower() == b"bearer" and any(found)
+
+  def _is_meant(self, scope):
+    """Whether a request names this server; one of no browser may not."""
+    given = next((v for k, v in scope["headers"] if k == b"host"), b"")
+    return not given or re.sub(rb":\d*$", b"", given).lower() in self._hosts

@@ -52,6 +52,10 @@ class Served:
     """A row's windows, and what `answer` needs; see `Predictor.prepare`."""
     return self.predictor.prepare(row)
 
+  def is_short(self, row) -> bool:
+    """Whether a row of few characters also has few windows."""
+    return not (isinstance(row, dict) and "score" in row)  # one for each token
+
   def run(self, windows: Sequence[Mapping]) -> list[dict]:
     """What the model returns for each window."""
     return self.predictor.run(windows, self._batch_size)

@@ -50,8 +50,11 @@ class Connection(httptools_impl.HttpToolsProtocol):
     super().__init__(**options)
     self._read_seconds = read_seconds
     self._reading = self._writing = None  # timers
-    self._head_bytes = 0  # that have come of a request's head
+    # Bytes that have come since a request began, or the last of its body.
+    self._head_bytes = 0
     self._is_in_head = True
+    self._is_partial = False  # whether a part of a request has come
+    self._is_last = False  # whether it ends after the answer under way
     self._watchers = set()
 
   def connection_made(self, transport):
@@ -69,31 +72,54 @@ class Connection(httptools_impl.HttpToolsProtocol):
     self._begin_reading()
     self._head_bytes += len(data)
     super().data_received(data)
-    if self._is_in_head and self._head_bytes > _MOST_HEAD_BYTES:
+    # Also those behind a body: uvicorn keeps them.
+    if self._head_bytes > _MOST_HEAD_BYTES:
       self._refuse(431, f"the headers have over {_MOST_HEAD_BYTES} bytes")
 
   def on_message_begin(self):
     super().on_message_begin()
     self._begin_reading()
-    self._is_in_head = True
+    self._is_in_head = self._is_partial = True
     self.scope[service.WATCHERS] = self._watchers
 
   def on_headers_complete(self):
     super().on_headers_complete()
     self._is_in_head, self._head_bytes = False, 0
 
+  def on_body(self, body):
+    super().on_body(body)
+    self._head_bytes = 0
+
   def on_message_complete(self):
     self._end_reading()
-    self._head_bytes = 0
+    self._head_bytes, self._is_partial = 0, False
     super().on_message_complete()
+
+  def on_response_complete(self):
+    if self._is_last:
+      self.transport.close()
+    super().on_response_complete()
+    if self._is_partial and not self.transport.is_closing():
+      self._unset_keepalive_if_required()
+      self._begin_reading()
 
   def send_400_response(self, msg):
     self._refuse(400, "this is no HTTP request")
 
   # ------------------------------------------------------------- the timers
 
+  def _is_answering(self):
+    """Whether a request that has arrived is not answered yet.
+
+    What comes behind it is not read, or at least not answered, until then.
+    """
+    cycle = self.cycle
+    return bool(self.pipeline) or (
+      cycle is not None and not cycle.response_complete and not cycle.more_body
+    )
+
   def _begin_reading(self):
-    if not self._reading:
+    if not self._reading and not self._is_answering():
       self._reading = self.loop.call_later(self._read_seconds, self._be_late)
 
   def _end_reading(self):
@@ -128,13 +154,11 @@ class Connection(httptools_impl.HttpToolsProtocol):
     """Answers without the app, if no answer is under way, and hangs up."""
     if self.transport.is_closing():
       return
-    cycle = self.cycle
-    is_under_way = cycle is not None and (
-      not cycle.response_complete
-      if self._is_in_head
-      else cycle.response_started
-    )
-    if not is_under_way:
+    if self._is_answering():  # that answer comes first, and is the last one
+      self._is_last = True
+      self.flow.pause_reading()
+      return
+    if self._is_in_head or not self.cycle.response_started:
       body = rows.encode({"error": message})
       head = (
         f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\n"

@@ -8,6 +8,7 @@ const MOST_BYTES = 100 * 1024 * 1024;
 const TABLE_ROWS = 100;
 const TOLD_EACH = 1500; // milliseconds
 const REFUSED = [400, 413, 422]; // by a row of the chunk, or by its size
+const MOST_TRIES = { late: 2, busy: 100 }; // of one row
 const UNREACHED = { tries: 3, seconds: 2 }; // when the server does not answer
 const OTHER_NAMES = {
   text_a: [
@@ -262,7 +263,11 @@ function* chunks(items, keys) {
 
 /** Gets the answers of a chunk, in halves if the server refuses the whole. */
 async function send(chunk, job) {
-  for (let tries = 1; ; tries++) {
+  const refuse = (error) => {
+    chunk[0].answer = { error: error.message };
+    drawProgress(job);
+  };
+  for (let tries = 1, late = 0; ; tries++) {
     try {
       const rows = chunk.map((item) => instanceOf(item, job.keys));
       const answers = await predict(job.model, rows, job.stop.signal);
@@ -272,7 +277,10 @@ async function send(chunk, job) {
       drawProgress(job);
       return;
     } catch (error) {
+      if (error.status === 504) late++;
+      if (late === MOST_TRIES.late) return refuse(error); // one row: more are in halves by now
       if (BUSY.includes(error.status)) {
+        if (tries === MOST_TRIES.busy) throw error;
         await pause(error.wait, job, "The server is busy");
       } else if (error.status === 0 && tries < UNREACHED.tries) {
         await pause(UNREACHED.seconds, job, "The server does not answer");
@@ -280,9 +288,7 @@ async function send(chunk, job) {
       } else if (!REFUSED.includes(error.status)) {
         throw error;
       } else if (chunk.length === 1) {
-        chunk[0].answer = { error: error.message };
-        drawProgress(job);
-        return;
+        return refuse(error);
       }
     }
     if (chunk.length > 1) {
