@@ -112,7 +112,9 @@ class Connection(asyncio.Protocol):
     """The status and body of an answer; 0: the connection was lost."""
     self._answer = asyncio.get_running_loop().create_future()
     body = rows.encode({"instances": [value]})
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}"
+    head = (
+      f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}"
+    )
     self.transport.write(head.encode() + b"\r\n\r\n" + body)
     return await self._answer
 
