@@ -32,6 +32,7 @@ EXAMPLES = (  # as an evaluation with --report keeps them
   {
     **{"task": "classifier", "label_type": "single", "labels": ["no", "yes"]},
     **{"thresholds": [], "max_seq_length": 8, "temperature": 1.0, "step": 3},
+    "examples": 3,
   },
   *(
     {
