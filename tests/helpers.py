@@ -69,6 +69,7 @@ def run(script, *arguments, stdin="") -> Done:
     handler.stream, sys.stdin = err, io.TextIOWrapper(io.BytesIO(data))
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
+    tf.logging.set_verbosity(tf.logging.ERROR)  # which tf2onnx changes
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
       code = _call(script, arguments, err)
   finally:
