@@ -291,6 +291,7 @@ def test_the_state_of_the_server(served):
     client = TestClient(app)
     for path in ("/healthz", "/readyz"):
       assert client.get(path).json() == {"status": "ok"}
+      assert client.head(path).status_code == 200  # as a watcher may ask
     service.end()
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 503
@@ -482,7 +483,7 @@ def test_requests_need_a_key(served, tmp_path):
         assert found.status_code == status
       if status == 401:
         assert found.headers["www-authenticate"] == "Bearer"
-        assert found.json()["error"].startswith("a key is needed: send the ")
+        assert found.json()["error"].startswith("a key of this server is")
     assert client.get("/v1/nowhere").status_code == 401
     for where in ("/", "/docs", "/healthz", "/openapi.json", "/readyz"):
       assert client.get(where).status_code == 200

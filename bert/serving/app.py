@@ -208,6 +208,7 @@ def _add_states(app, served, counted):
   """The page, and what watches the server."""
   html = page.html().encode()
 
+  @app.head("/", include_in_schema=False)
   @app.get("/", include_in_schema=False)
   async def show_page(request: Request):
     return Response(
@@ -216,6 +217,7 @@ def _add_states(app, served, counted):
       media_type="text/html; charset=utf-8",
     )
 
+  @app.head("/healthz", include_in_schema=False)
   @app.get("/healthz", responses=_described(Status, 503), tags=["server"])
   async def healthz(request: Request):
     """Whether the process is alive, and the thread that computes."""
@@ -223,6 +225,7 @@ def _add_states(app, served, counted):
       return _json({"status": "ok"})
     return front.error_response(503, service.NO_THREAD)
 
+  @app.head("/readyz", include_in_schema=False)
   @app.get("/readyz", responses=_described(Status, 503), tags=["server"])
   async def readyz(request: Request):
     """Whether requests are answered."""

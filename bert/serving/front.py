@@ -105,7 +105,8 @@ class Front:
       if self._keys and not self._may_pass(scope):
         response = error_response(
           401,
-          "a key is needed: send the header Authorization: Bearer KEY",
+          "a key of this server is needed: send the header Authorization:"
+          " Bearer KEY",
           {"WWW-Authenticate": "Bearer"},
         )
         await response(scope, receive, noting)
