@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 
@@ -688,12 +689,15 @@ def run(data_dir, output_dir, *flags):
 def trained(data_dir, tmp_path_factory):
   """The folder of a run that trained, evaluated and predicted, and its log."""
   output_dir = tmp_path_factory.mktemp("run") / "out"
+  temporary = output_dir.with_name("temporary")
+  temporary.mkdir()
   done = helpers.run_process(
     "run_classifier.py",
     *arguments(data_dir, output_dir),
     *("--do_train", "--do_eval", "--do_predict", "--num_train_epochs=6"),
     *("--eval_steps=24", "--keep_best=accuracy", "--log_steps=10"),
     *("--feature_columns=size", "--id_column=id"),
+    env={**os.environ, "TMPDIR": str(temporary)},
   )
   assert done.returncode == 0, done.stderr
   return output_dir, done.stderr
@@ -709,6 +713,7 @@ def own(trained, tmp_path):
 @pytest.mark.slow
 def test_a_whole_run_from_training_to_predictions(data_dir, trained):
   output_dir, log = trained
+  assert not os.listdir(output_dir.with_name("temporary"))
   assert re.search(r"devices: no GPU found, \d+ CPU cores", log)
   assert "new weights: " in log
   assert "training: steps 0 to 48, batch 8, 64 examples = 6.00 epochs" in log

@@ -93,7 +93,9 @@ def compile_once(device: str) -> None:
   """
   with messages.hidden_stderr():
     with tf.Graph().as_default(), tf.device(device), tf.Session() as session:
-      compiled = tf.function(_functions_of_libdevice, jit_compile=True)
+      compiled = tf.function(
+        _functions_of_libdevice, autograph=False, jit_compile=True
+      )
       session.run(compiled(tf.random.uniform([2, 2])))
 
 

@@ -501,10 +501,7 @@ def train(
     num_train_steps, num_examples, batch_size, log_steps, output_dir
   )
   workers = workers_of(strategy)
-  # A strategy would have AutoGraph rewrite the model's code, which needs none.
-  run = tf.autograph.experimental.do_not_convert(
-    _train_with_others if workers else _train_alone
-  )
+  run = _train_with_others if workers else _train_alone
   with clock.part("graph"):  # what is no step, checkpoint or evaluation
     run(estimator, input_fn, num_train_steps, progress, workers or listener)
   if workers and workers.index > 0:
