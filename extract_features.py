@@ -94,7 +94,7 @@ from bert.records.packing import (  # noqa: F401  (the original's)
   truncate_seq_pair as _truncate_seq_pair,
 )
 from bert.tasks import task as tasks
-from bert.tasks.layers import pool
+from bert.tasks.layers import first_position, pool
 from bert.training import checkpoints, cluster, devices, estimators, runs
 
 PAIR_MARK = " ||| "
@@ -313,6 +313,10 @@ class Extraction(tasks.Task):
     getter = None if self._pooling == "pooled" else _without_pooler
     with tf.variable_scope("", custom_getter=getter):
       return super().encode(config, named, **options)
+
+  def last_positions(self, features):
+    is_first = self._pooling == "pooled"
+    return first_position(features) if is_first else None
 
   def layers(self, encoder, features):
     """`layer_output_i`, float32 [B, S, D], or [B, D] with pooling."""

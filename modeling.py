@@ -30,6 +30,7 @@ from bert.ops.dropout import draw_seed, dropout
 from bert.ops.gradients import recomputed
 from bert.ops.layer_norm import add_and_norm, layer_norm
 from bert.ops.packed_rows import PackedRows
+from bert.ops.positions import gather_rows, rows_of
 from bert.ops.shapes import (
   assert_rank,
   get_shape_list,
@@ -173,12 +174,13 @@ class BertModel:
   """The encoder, built in the default graph when the object is made.
 
   Attributes:
-    config, is_training, compiled: as given.
+    config, is_training, compiled, last_positions: as given.
     compute_dtype: as given, a tf.DType.
     embedding_table: the word embeddings, a variable [V, D].
     embedding_output: the vectors that enter the first layer, float32 [B, S, D].
     all_encoder_layers: every layer's vectors, a list of float32 [B, S, D].
-    sequence_output: the last of them.
+    sequence_output: the last of them. If `last_positions` was given, it is [B,
+      P, D] and holds the tokens at those positions.
     pooled_output: the vector of each sequence, float32 [B, D].
   """
 
@@ -197,6 +199,7 @@ class BertModel:
     compiled=False,
     trained_layers=None,
     packed_starts=None,
+    last_positions=None,
   ):
     """Builds the graph.
 
@@ -218,9 +221,13 @@ class BertModel:
       packed_starts: as `PackedRows` takes it: the layers compute R rows with
         several sequences each. Outputs are [B, ...] all the same, and 0 for
         padding. None: each sequence has a row of its own.
+      last_positions: int32 [B, P], the tokens whose vectors are needed of the
+        last layer, which computes no others; the first is pooled. It saves
+        most of a layer if that is [CLS] alone. None: all, and [CLS] is pooled.
 
     Raises:
-      ValueError: a size or a rank is wrong, or S is over the limit.
+      ValueError: a size or a rank is wrong, S is over the limit, or
+        `last_positions` are given for packed rows.
     """
     config.validate()
     if is_training and dropout_seed is None:
@@ -230,6 +237,9 @@ class BertModel:
     self._build = Build(
       *(is_training, compiled, dropout_seed, recompute_layers, trained_layers)
     )
+    if packed_starts is not None and last_positions is not None:
+      raise ValueError("packed rows need all tokens of the last layer")
+    self.last_positions = last_positions
     inputs = input_ids, input_mask, token_type_ids
     with tf.variable_scope(scope, default_name="bert"):
       self._compute(*inputs, use_one_hot_embeddings, packed_starts)
@@ -335,10 +345,11 @@ class BertModel:
       config.initializer_range,
       do_return_all_layers=True,
       build=self._build,
+      last_positions=self.last_positions,
     )
 
   def _pool(self, sequence_output):
-    """The vector of each sequence, [B, D], from that of its first token."""
+    """The vector of each sequence, [B, D], from the first one of it."""
     initializer = create_initializer(self.config.initializer_range)
     first, width = sequence_output[:, 0, :], self.config.hidden_size
     return dense(first, width, "dense", tf.tanh, initializer)
@@ -477,6 +488,7 @@ def transformer_model(
   initializer_range=0.02,
   do_return_all_layers=False,
   build=PLAIN,
+  last_positions=None,
 ):
   """The layers of a Transformer encoder (arXiv:1706.03762), `layer_0` and on.
 
@@ -488,10 +500,11 @@ def transformer_model(
     intermediate_act_fn: function of a tensor, or None.
     do_return_all_layers: bool.
     build: Build.
+    last_positions: as `BertModel` takes it.
 
   Returns:
-    The last layer's vectors, type and shape of the input; or the list of every
-    layer's.
+    The last layer's vectors, of the input's type and shape, or [B, P, D] with
+    `last_positions`; or the list of every layer's.
 
   Raises:
     ValueError: a rank is wrong, D is not `hidden_size`, the heads do not divide
@@ -502,25 +515,27 @@ def transformer_model(
   num_fixed = _num_fixed_layers(build, num_hidden_layers)
   if build.dropout_seed is None and build.recompute_layers:
     build = dataclasses.replace(build, dropout_seed=draw_seed())
-  fixed_layer, layer = (
-    functools.partial(
-      _transformer_layer,
-      *(shape, attention_mask, num_attention_heads, intermediate_size),
-      *(intermediate_act_fn, hidden_dropout_prob, attention_probs_dropout_prob),
-      *(initializer_range, each),
-    )
-    for each in (dataclasses.replace(build, is_training=False), build)
-  )
-  if build.is_training and build.recompute_layers:
-    layer = functools.partial(recomputed, layer)
   tokens = reshape_to_matrix(input_tensor)  # [B*S, D] from layer to layer
   outputs = []
   for i in range(num_hidden_layers):
+    is_trained = build.is_training and i >= num_fixed
+    positions = last_positions if i == num_hidden_layers - 1 else None
+    layer = functools.partial(
+      _transformer_layer,
+      *(shape, attention_mask, num_attention_heads, intermediate_size),
+      *(intermediate_act_fn, hidden_dropout_prob, attention_probs_dropout_prob),
+      initializer_range,
+      dataclasses.replace(build, is_training=is_trained),
+      positions,
+    )
+    if is_trained and build.recompute_layers:
+      layer = functools.partial(recomputed, layer)
     with tf.variable_scope(f"layer_{i}"):
-      if i < num_fixed:
-        tokens = tf.stop_gradient(fixed_layer(tokens, build.dropout_seed))
-      else:
-        tokens = layer(tokens, build.dropout_seed)
+      tokens = layer(tokens, build.dropout_seed)
+    if i < num_fixed:
+      tokens = tf.stop_gradient(tokens)
+    if positions is not None:
+      shape = [*get_shape_list(positions, 2, "last_positions"), hidden_size]
     outputs.append(reshape_from_matrix(tokens, shape))
   return outputs if do_return_all_layers else outputs[-1]
 
@@ -563,12 +578,24 @@ def _transformer_layer(
   probs_dropout,
   initializer_range,
   build,
+  positions,
   tokens,
   seed,
 ):
-  """One layer on [B*S, D]: attention, then a dense block."""
+  """One layer on [B*S, D]: attention, then a dense block.
+
+  Where there are `positions` [B, P], it returns their vectors only, [B*P, D].
+  """
   batch, length, width = shape
   build = dataclasses.replace(build, dropout_seed=seed)
+  outputs, num_outputs = tokens, length  # the vectors that become the output
+  if positions is not None:
+    outputs, attention_mask = _at(
+      positions, tokens, shape, attention_mask, build.is_training
+    )
+    num_outputs = get_shape_list(positions)[1]
+    if num_outputs == 1:  # too few numbers to be worth a compilation
+      build = dataclasses.replace(build, compiled=False)
   initializer = create_initializer(initializer_range)
   if build.is_training:
     activation = for_training(activation, build.compiled)
@@ -583,7 +610,7 @@ def _transformer_layer(
   with tf.variable_scope("attention"):
     with tf.variable_scope("self"):
       context = attention_layer(
-        tokens,
+        outputs,
         tokens,
         attention_mask,
         heads,
@@ -592,16 +619,34 @@ def _transformer_layer(
         initializer_range=initializer_range,
         do_return_2d_tensor=True,
         batch_size=batch,
-        from_seq_length=length,
+        from_seq_length=num_outputs,
         to_seq_length=length,
         build=build,
       )
     with tf.variable_scope("output"):
-      tokens = add_to_residual(context, tokens)
+      outputs = add_to_residual(context, outputs)
   with tf.variable_scope("intermediate"):
-    inner = dense(tokens, intermediate_size, "dense", activation, initializer)
+    inner = dense(outputs, intermediate_size, "dense", activation, initializer)
   with tf.variable_scope("output"):
-    return add_to_residual(inner, tokens)
+    return add_to_residual(inner, outputs)
+
+
+def _at(positions, tokens, shape, attention_mask, is_training):
+  """The vectors [B*P, D] at positions [B, P], and what they may attend to.
+
+  Args:
+    positions: int32 [B, P].
+    tokens: [B*S, D].
+    shape: B, S and D.
+    attention_mask: [B, S], [B, S, S] or None.
+    is_training: as `gather_rows` takes it.
+  """
+  batch, length, _ = shape
+  rows = rows_of(positions, batch, length)
+  chosen = gather_rows(tokens, rows, is_training)
+  if attention_mask is not None and attention_mask.shape.rank == 3:
+    attention_mask = tf.gather(attention_mask, positions, batch_dims=1)
+  return chosen, attention_mask
 
 
 def attention_layer(

@@ -84,7 +84,7 @@ def make_step(tf, args, batch, is_packed):
   import modeling
   import optimization
   from bert.tasks import layers
-  from bert.training import estimators
+  from bert.training import devices
 
   config = modeling.BertConfig(
     30522, type_vocab_size=2, **bench_step.MODELS[args.model]
@@ -103,7 +103,8 @@ def make_step(tf, args, batch, is_packed):
       **part,
       scope="bert",
       compute_dtype=tf.as_dtype(args.precision),
-      compiled=estimators.can_compile(use_tpu=False),
+      compiled=devices.can_compile(use_tpu=False),
+      last_positions=None if is_packed else layers.first_position(part),
     ).get_pooled_output()
     return tf.reduce_mean(tf.square(layers.labels_product(pooled, 2) - 0.5))
 

@@ -212,8 +212,12 @@ def predictions(case):
 
 def make_encoder(tf, config, inputs, case, trained_layers):
   import modeling
+  from bert.tasks import layers
   from bert.training import devices
 
+  positions = layers.first_position(inputs)
+  if case["mode"] == "pretrain":
+    positions = tf.concat([positions, inputs["masked_lm_positions"]], axis=1)
   return modeling.BertModel(
     config,
     case["mode"] != "inference",
@@ -225,6 +229,7 @@ def make_encoder(tf, config, inputs, case, trained_layers):
     recompute_layers=case["recompute_layers"],
     trained_layers=trained_layers,
     compiled=devices.can_compile(use_tpu=False),
+    last_positions=positions,
   )
 
 
@@ -250,10 +255,17 @@ def model_flop(config, case, trained_layers):
   dense = 4 * width * width + 2 * width * inner
   attention = 2 * case["length"] * width
   tokens = case["batch_size"] * case["length"]
-  layers = config.num_hidden_layers + 2 * trained_layers
-  flop = 2 * tokens * layers * (dense + attention)
+  words = 0
   if case["mode"] == "pretrain":
     words = case["batch_size"] * predictions(case)
+  # The last layer has keys and values of all tokens, and the rest of few.
+  few, pair = case["batch_size"] + words, 2 * width * width
+  last = tokens * pair + few * (dense - pair + attention)
+  times = 3 if trained_layers else 1  # a gradient takes two products more
+  flop = 2 * times * last
+  layers = config.num_hidden_layers - 1 + 2 * max(trained_layers - 1, 0)
+  flop += 2 * tokens * layers * (dense + attention)
+  if words:
     flop += 3 * 2 * words * width * (width + config.vocab_size)
   return flop
 

@@ -111,6 +111,7 @@ def training_step(config, args, length):
       compute_dtype=tf.as_dtype(args.precision),
       recompute_layers=args.recompute_layers,
       compiled=not args.plain,
+      last_positions=layers.first_position(batch),
     )
     logits = layers.labels_product(model.get_pooled_output(), LABELS)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(

@@ -96,6 +96,7 @@ def training_step(config, args):
         compute_dtype=tf.as_dtype(args.precision),
         dropout_seed=tf.stack([1, number]),
         recompute_layers=args.recompute_layers,
+        last_positions=layers.first_position({"input_ids": input_ids}),
       )
       logits = layers.labels_product(model.get_pooled_output(), LABELS)
       losses = tf.nn.sparse_softmax_cross_entropy_with_logits(

@@ -565,6 +565,74 @@ def assert_all_close(values, expected, tolerance=1e-6):
     np.testing.assert_allclose(value, wanted, tolerance, tolerance)
 
 
+# The pooled token comes first; a position may come twice.
+@pytest.mark.parametrize(
+  ("positions", "static", "by_pairs", "options"),
+  [
+    ([0], True, False, {}),
+    ([0], False, False, {"compiled": True}),
+    ([0], False, True, {"recompute_layers": True}),
+    ([0, 3, 1, 3], False, False, {}),
+    ([0, 3, 1, 3], True, True, {"compiled": True}),
+    ([0, 3, 1, 3], False, False, {"recompute_layers": True}),
+    ([0, 3, 1, 3], True, False, {"trained_layers": 1}),
+    ([0, 3, 1, 3], False, True, {"trained_layers": 0}),
+  ],
+)
+def test_the_last_layer_can_compute_the_tokens_that_are_needed_alone(
+  golden, positions, static, by_pairs, options
+):
+  config = golden_config(
+    hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+  )
+  inputs = [tf.constant(x, tf.int32) for x in golden_inputs(golden)]
+  positions = tf.tile([positions], [inputs[0].shape[0], 1])
+  if not static:
+    inputs = [tf.placeholder_with_default(x, [None, None]) for x in inputs]
+  if by_pairs:
+    inputs[1] = tf.cast(
+      modeling.create_attention_mask_from_input_mask(*inputs[:2]), tf.int32
+    )
+
+  def outputs_of(last_positions):
+    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+      model = modeling.BertModel(
+        *(config, True, *inputs),
+        scope="bert",
+        last_positions=last_positions,
+        **options,
+      )
+    output = model.get_sequence_output()
+    assert model.get_all_encoder_layers()[-1] is output
+    if last_positions is None:
+      output = tf.gather(output, positions, batch_dims=1)
+    pooled = model.get_pooled_output()
+    loss = tf.reduce_sum(tf.square(output)) + tf.reduce_sum(pooled)
+    gradients = tf.gradients(loss, tf.trainable_variables())
+    gradients = [tf.convert_to_tensor(g) for g in gradients if g is not None]
+    assert (len(gradients) > 15) == (options.get("trained_layers") != 0)
+    return [output, pooled, *gradients]
+
+  outputs = outputs_of(positions), outputs_of(None)
+  with session_from(CHECKPOINT) as session:
+    found, wanted = session.run(outputs)
+  assert found[0].shape[:2] == tuple(positions.shape)
+  assert len(found) == len(wanted)
+  assert_all_close(found, wanted, 2e-5)
+
+
+def test_packed_rows_need_all_tokens_of_the_last_layer():
+  with pytest.raises(ValueError, match="packed rows need all tokens"):
+    modeling.BertModel(
+      modeling.BertConfig(**TINY),
+      False,
+      tf.constant([[1, 2, 3]]),
+      tf.constant([[1, 1, 1]]),
+      packed_starts=tf.constant([[0]]),
+      last_positions=tf.constant([[0]]),
+    )
+
+
 # In bfloat16 the two graphs may fuse, and so round, differently.
 @pytest.mark.parametrize(
   ("dtype", "tolerance"), [(tf.float32, 1e-6), (tf.bfloat16, 0.02)]

@@ -167,6 +167,7 @@ def head_of(weights, encoder_outputs, places=None, monkeypatch=None):
     config=modeling.BertConfig(20, hidden_size=8, initializer_range=0.5),
     compute_dtype=tf.float32,
     compiled=True,
+    last_positions=None,
     is_training=True,
     get_sequence_output=lambda: vectors,
     get_pooled_output=lambda: vectors[:, 0],

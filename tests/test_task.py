@@ -10,7 +10,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 from helpers import write
 
-from bert.tasks import classification, task
+import extract_features
+import modeling
+from bert.tasks import classification, pretraining, ranking, task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,3 +169,43 @@ def test_a_task_is_fed_the_encoders_inputs():
   inputs = Sorting(Note("sorting", True, 9)).inputs()
   assert list(inputs) == ["input_ids", "input_mask", "segment_ids"]
   assert all(spec.shape.as_list() == [None, None] for spec in inputs.values())
+
+
+def classifier(pooling):
+  return classification.Classification(
+    classification.ClassifierNote(
+      *("classifier", "single", ["a", "b"], [], [], [], [], True, 5),
+      pooling=pooling,
+    )
+  )
+
+
+def ranker(*model_and_pooling):
+  note = ranking.RankerNote("ranker", *model_and_pooling, True, 5)
+  return ranking.Ranking(note)
+
+
+@pytest.mark.parametrize(
+  ("own", "size"),
+  [
+    (classifier("cls"), 1),
+    (classifier("mean"), 5),
+    (ranker("interaction", "mean"), 1),
+    (ranker("representation", "cls"), 1),
+    (ranker("representation", "mean"), 5),
+    (pretraining.Pretraining(pretraining.PretrainingNote()), 1 + 2),
+    (extract_features.Extraction([-1], "pooled"), 1),
+    (extract_features.Extraction([-1], "mean"), 5),
+    (Sorting(Note("sorting", True, 5)), 5),
+  ],
+)
+@pytest.mark.parametrize("length", [5, None])
+def test_the_last_layer_computes_what_a_task_needs(own, size, length):
+  names = [*task.ENCODER_INPUTS, "input_type_ids", "masked_lm_positions"]
+  features = dict.fromkeys(names, tf.placeholder(tf.int32, [None, length]))
+  features["masked_lm_positions"] = tf.placeholder(tf.int32, [None, 2])
+  encoder = own.encode(modeling.BertConfig(9, 4, 2, 2, 8), features)
+  found = encoder.get_sequence_output().shape.as_list()
+  assert found == [None, length if size == 5 else size, 4]
+  everything = own.encode(encoder.config, features, last_positions=None)
+  assert everything.get_sequence_output().shape.as_list() == [None, length, 4]

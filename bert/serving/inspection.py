@@ -105,7 +105,8 @@ class Attention:
     model, graph = self._model, tf.Graph()
     with graph.as_default():
       inputs = trained_model.placeholders(model.task)
-      model.task.encode(model.config, model.task.features_of(inputs))
+      features = model.task.features_of(inputs)
+      model.task.encode(model.config, features, last_positions=None)
       session = tf.Session(graph=graph)
       trained_model.load_weights(session, model)
     graph.finalize()

@@ -288,6 +288,10 @@ class Classification(task.Task):
       schema[name] = tf.FixedLenFeature([len(note.labels)], tf.float32)
     return schema
 
+  def last_positions(self, features):
+    is_first = self.note.pooling == "cls"
+    return layers.first_position(features) if is_first else None
+
   def layers(self, encoder, features):
     """`logits` and `probabilities` [B, L], and `predicted`: the label's id
     [B], 0 or 1 per label [B, L], or the number [B]. The probabilities are of

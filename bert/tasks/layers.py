@@ -8,12 +8,14 @@ Shapes: B batch, S sequence, D hidden, L labels, M rows, P positions.
 
 from __future__ import annotations
 
-import contextlib
-
 import tensorflow.compat.v1 as tf
-from tensorflow.python.ops import control_flow_util
 
 import modeling
+from bert.ops.positions import (  # noqa: F401  (tasks take them from here)
+  gather_indexes,
+  in_xla,
+  on_host,
+)
 
 HEAD_STDDEV = 0.02  # of the new weights of a head that fine-tuning adds
 
@@ -66,6 +68,15 @@ def pool(layer, input_mask, pooling: str):
   return found * tf.reduce_max(mask, 1)
 
 
+def first_position(features):
+  """The position of [CLS] in each sequence, int32 [B, 1].
+
+  Args:
+    features: {name: tensor}, a batch of records.
+  """
+  return tf.expand_dims(tf.zeros_like(features["input_ids"][:, 0]), 1)
+
+
 def cross_entropy(logits, labels):
   """The cross entropy of one label per row.
 
@@ -79,36 +90,3 @@ def cross_entropy(logits, labels):
   return tf.nn.sparse_softmax_cross_entropy_with_logits(
     labels=labels, logits=logits
   )
-
-
-def in_xla() -> bool:
-  """Whether XLA compiles the graph being built, as on a TPU."""
-  return control_flow_util.GraphOrParentsInXlaContext(tf.get_default_graph())
-
-
-def on_host():
-  """A scope for integers that decide sizes, for which a GPU would have to wait.
-
-  Batches come from the host. A graph that XLA compiles is left as it is.
-  """
-  return contextlib.nullcontext() if in_xla() else tf.device("/CPU:0")
-
-
-def gather_indexes(sequence_tensor, positions, places=None):
-  """The vectors at given positions of each sequence.
-
-  Args:
-    sequence_tensor: float32 [B, S, D].
-    positions: int32 [B, P].
-    places: int32 [M], which of the B*P positions; None: all, in order.
-
-  Returns:
-    float32 [M, D].
-  """
-  batch, length, width = modeling.get_shape_list(sequence_tensor, 3)
-  with on_host():
-    starts = tf.expand_dims(tf.range(batch), 1) * length  # [B, 1]
-    rows = tf.reshape(positions + starts, [-1])  # in the matrix [B*S, D]
-    if places is not None:
-      rows = tf.gather(rows, places)
-  return tf.gather(tf.reshape(sequence_tensor, [-1, width]), rows)

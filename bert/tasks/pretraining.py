@@ -194,6 +194,11 @@ class Pretraining(task.Task):
       schema["next_sentence_labels"] = tf.FixedLenFeature([1], tf.int64)
     return schema
 
+  def last_positions(self, features):
+    """[CLS], then the masked words."""
+    first = layers.first_position(features)
+    return tf.concat([first, features["masked_lm_positions"]], axis=1)
+
   def layers(self, encoder, features):
     """`masked_lm_logits` [M, V] and, if predicted, `next_sentence_logits`
     [B, 2].
@@ -204,8 +209,12 @@ class Pretraining(task.Task):
     places = None
     if "masked_lm_weights" in features:
       places = places_to_predict(features["masked_lm_weights"])
+    positions = features["masked_lm_positions"]
+    if encoder.last_positions is not None:  # its output holds them behind [CLS]
+      size = modeling.get_shape_list(positions)[1]
+      positions = tf.expand_dims(tf.range(1, size + 1), 0)
     tokens = layers.gather_indexes(
-      encoder.get_sequence_output(), features["masked_lm_positions"], places
+      encoder.get_sequence_output(), positions, places
     )
     tensors = {
       "masked_lm_places": places,

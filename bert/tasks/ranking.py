@@ -253,6 +253,10 @@ class Ranking(task.Task):
     """As of `task.Task`, with the N sequences of each record one by one."""
     return super().encode(config, _one_by_one(features), *args, **options)
 
+  def last_positions(self, features):
+    is_first = self.is_pair or self.note.pooling == "cls"
+    return layers.first_position(features) if is_first else None
+
   def layers(self, encoder, features):
     """`logits` [B * N, 2], and `scores` and `probabilities` [B * N] of a match;
     or `vectors` [B * N, D].

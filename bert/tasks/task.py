@@ -83,7 +83,8 @@ class Task:
   ) -> modeling.BertModel:
     """Builds the encoder over the features' three inputs, int32 [B, S].
 
-    With `packed_starts` among the features, it computes packed rows; see
+    With `packed_starts` among the features, it computes packed rows; otherwise
+    the last layer computes no more than `last_positions`. See
     `modeling.BertModel`.
 
     Args:
@@ -93,14 +94,32 @@ class Task:
       dropout_seed: int32 [2], or None.
       **encoder_options: other arguments of `modeling.BertModel`.
     """
+    rows = features.get("packed_starts")
+    if rows is None:
+      positions = self.last_positions(features)
+      encoder_options.setdefault("last_positions", positions)
     return modeling.BertModel(
       config,
       is_training,
       *(features[name] for name in ENCODER_INPUTS),
       dropout_seed=dropout_seed,
-      packed_starts=features.get("packed_starts"),
+      packed_starts=rows,
       **encoder_options,
     )
+
+  def last_positions(self, features: Mapping):
+    """The tokens whose vectors `layers` needs of the encoder's last layer.
+
+    A task that needs few, such as those of `layers.first_position`, saves most
+    of what that layer takes.
+
+    Args:
+      features: {name: tensor}, a batch of records.
+
+    Returns:
+      int32 [B, P], the pooled one first; None: all are needed.
+    """
+    del features
 
   def layers(self, encoder: modeling.BertModel, features: Mapping) -> dict:
     """Builds the task's layers on the encoder.
