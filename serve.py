@@ -62,13 +62,14 @@ class Options(flags.TrainedModelOptions):
   )
   max_batch: int = flags.flag(
     64,
-    "Compute at most N windows together. A short text is one window.",
+    "Compute at most N windows together. A short text is one window. Two"
+    " batches are computed at the same time.",
     lower_bound=1,
   )
   max_delay_ms: float = flags.flag(
     0.0,
-    "While nothing is computed, wait so long for more requests before a batch"
-    " that is not full is computed.",
+    "Wait so long for more requests before a batch that is not full is"
+    " computed.",
     lower_bound=0.0,
     upper_bound=10_000.0,
   )

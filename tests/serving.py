@@ -66,7 +66,7 @@ def app_of(
 ):
   """Yields an app for models, and its service."""
   counted = measures.Measures()
-  batches = batcher.Batcher(max_batch, 0.0, max_queue, counted.note_batch)
+  batches = batcher.Batcher(max_batch, 0.0, max_queue, counted.note_batch, 1)
   served = service.Service(
     models, batches, counted, rows.Limits(**limits), inspect
   )

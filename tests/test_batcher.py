@@ -46,11 +46,11 @@ def model():
 
 @pytest.fixture
 def make():
-  """Makes a batcher that is closed after the test."""
+  """Makes a batcher of one thread that is closed after the test."""
   made = []
 
-  def make(*arguments, **options):
-    made.append(batcher.Batcher(*arguments, **options))
+  def make(*arguments, num_threads=1, **options):
+    made.append(batcher.Batcher(*arguments, num_threads=num_threads, **options))
     return made[-1]
 
   yield make
@@ -157,7 +157,23 @@ def test_a_large_request_lets_others_pass(model, make):
   assert order[-3:] == [9, 9, 9]
 
 
-def test_a_batch_that_is_not_full_waits_while_nothing_is_computed(model, make):
+def test_two_batches_are_computed_at_the_same_time(model, make):
+  async def run():
+    batches = make(2, num_threads=2)
+    first = await held(batches, model, 3)
+    second = await held(batches, model, 4)
+    others = await start(*(ask(batches, model, n) for n in (5, 6)))
+    await asyncio.sleep(0.05)
+    assert model.batches == [[3], [4]] and batches.num_waiting == 2
+    model.may_go.set()
+    assert await asyncio.gather(first, second, *others) == [[3], [4], [5], [6]]
+    batches.close()
+    assert not batches.is_alive
+
+  asyncio.run(run())
+
+
+def test_a_batch_that_is_not_full_waits_for_a_while(model, make):
   async def run():
     batches = make(2, max_delay=20.0)
     begun = time.monotonic()
@@ -306,7 +322,7 @@ def test_a_defect_in_the_thread_fails_its_batch_and_no_more(
     return batches.is_alive, await ask(batches, model, 4)
 
   assert asyncio.run(run()) == (True, [4])
-  assert "the thread that computes: KeyError" in caplog.text
+  assert "a thread that computes: KeyError" in caplog.text
 
 
 def test_batches_are_counted(model, make):

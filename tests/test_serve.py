@@ -681,7 +681,7 @@ def test_a_server_that_computes_nothing_says_so():
       return client.post("/v1/models/held:predict", json=body)
 
     assert post().status_code == 504
-    service._batcher._thread.join(20)
+    service._batcher._threads[0].join(20)
     for found in (post(), client.get("/healthz"), client.get("/readyz")):
       assert found.status_code == 503
       assert found.json()["error"] == (

@@ -2,9 +2,9 @@
 """Computes the windows of many requests in common batches.
 
 In: from an event loop, the windows of one request at a time. Out: what the
-model returns for each of them. One thread computes, so that the event loop
-goes on meanwhile: TensorFlow releases Python's lock. While it computes a batch,
-the windows of the next one gather.
+model returns for each of them. Threads compute, so that the event loop goes on
+meanwhile: TensorFlow releases Python's lock. While they compute batches, the
+windows of the next one gather.
 """
 
 from __future__ import annotations
@@ -97,15 +97,17 @@ class _Window(NamedTuple):
 
 
 class Batcher:
-  """A queue of windows, and the thread that computes them.
+  """A queue of windows, and the threads that compute them.
 
   Args:
     max_batch: windows to compute at once.
-    max_delay: while nothing is computed, seconds after a window's arrival in
-      which a batch that is not full waits for more.
+    max_delay: seconds after its first window's arrival in which a batch that is
+      not full waits for more, if a thread is free.
     max_queue: windows that may come before those of a new request.
     on_batch: called after each batch with the model, the number of windows and
-      the seconds that it took, in the thread that computes.
+      the seconds that it took, in a thread that computes.
+    num_threads: batches to compute at the same time. One alone leaves a part of
+      each core idle: between operations, and while Python prepares the next.
   """
 
   def __init__(
@@ -114,21 +116,25 @@ class Batcher:
     max_delay: float = 0.0,
     max_queue: int = 1024,
     on_batch: Callable = lambda model, size, seconds: None,
+    num_threads: int = 2,
   ):
     self._max_batch, self._max_delay = max_batch, max_delay
     self._max_queue, self._on_batch = max_queue, on_batch
+    self._choosing = threading.Lock()  # held by who changes the queue
     self._queue: list[_Window] = []  # in their order; replaced, not changed
     self._arrived: list[_Work] = []  # whose windows are not in the queue yet
     self._changed = threading.Condition()
     self._num_windows = 0  # that have ever come
     self._num_arrived = 0  # windows of `_arrived`
-    self._num_computed = 0
+    self._num_computed = self._num_computing = 0
     self._rate = 0.0  # windows a second, of late, when many wait
     self._is_closing = False
-    self._thread = threading.Thread(
-      target=self._compute_all, name="compute", daemon=True
-    )
-    self._thread.start()
+    self._threads = [
+      threading.Thread(target=self._compute_all, name="compute", daemon=True)
+      for _ in range(num_threads)
+    ]
+    for thread in self._threads:
+      thread.start()
 
   @property
   def max_queue(self) -> int:
@@ -148,7 +154,8 @@ class Batcher:
   @property
   def is_alive(self) -> bool:
     """Whether windows are computed."""
-    return self._thread.is_alive() and not self._is_closing
+    is_alive = all(thread.is_alive() for thread in self._threads)
+    return is_alive and not self._is_closing
 
   def seconds_to_wait(self, size: int = 1) -> float:
     """How long a request would wait for its last window, at the rate of late.
@@ -170,11 +177,13 @@ class Batcher:
     )
 
   def close(self, seconds: float = 5.0) -> None:
-    """Ends the thread once what waits is computed, or after some seconds."""
+    """Ends the threads once what waits is computed, or after some seconds."""
     with self._changed:
       self._is_closing = True
       self._changed.notify()
-    self._thread.join(seconds)
+    end = time.monotonic() + seconds
+    for thread in self._threads:
+      thread.join(max(end - time.monotonic(), 0.0))
 
   # ------------------------------------------------------- the event loop
 
@@ -226,18 +235,24 @@ class Batcher:
       self._arrived.append(work)
       self._changed.notify()
 
-  # ------------------------------------------------ the thread that computes
+  # ---------------------------------------------- the threads that compute
 
   def _compute_all(self):
-    while self._gather():
-      batch = queue = self._queue
+    while True:
+      batch = ()
       try:
-        batch, self._queue = choose(queue, self._max_batch)
+        with self._choosing:
+          if not self._gather():
+            return
+          batch = queue = self._queue
+          try:
+            batch, self._queue = choose(queue, self._max_batch)
+          except Exception:  # so that it is not chosen from again
+            self._queue = []
+            raise
         self._compute_batch(batch, 4 * len(queue) >= self._max_batch)
       except Exception as error:  # a defect, which must not end the thread
-        log_defect("the thread that computes", error)
-        if batch is queue:  # nothing was chosen
-          self._queue = []
+        log_defect("a thread that computes", error)
         _hand_back([(window, None) for window in batch], Failed())
 
   def _gather(self):
@@ -281,6 +296,8 @@ class Batcher:
         with little to do say nothing of it.
     """
     model, started = batch[0].work.model, time.monotonic()
+    with self._changed:
+      self._num_computing += 1
     try:
       outputs = model.run([w.work.windows[w.place] for w in batch])
       error = None
@@ -290,8 +307,9 @@ class Batcher:
     seconds = time.monotonic() - started
     with self._changed:
       self._num_computed += len(batch)
+      rate = self._num_computing * len(batch) / max(seconds, 1e-6)
+      self._num_computing -= 1
     if is_typical and not error:
-      rate = len(batch) / max(seconds, 1e-6)
       self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
     _hand_back(list(zip(batch, outputs)), error)
     self._on_batch(model, len(batch), seconds)
