@@ -100,7 +100,6 @@ _TEXT_PACKAGE = "tensorflow_text"
 # accepts, by the precision or the type of the weights.
 _TOLERANCES = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02, "int8": 0.2}
 _WINDOWS_AT_ONCE = 64  # for --check
-_LEAST_ROOM = 4  # for a piece of text and 3 special tokens
 # Flags that are for some formats: {flag: (formats, values that suit the others
 # too, what these have instead)}.
 _FLAGS_OF_FORMATS = {
@@ -381,11 +380,10 @@ def make_plan(
       f"--export_length={length} is over max_position_embeddings={limit} of"
       f" {model.files['bert_config.json']}"
     )
-  room = getattr(model.task.note, "max_query_length", 0) + _LEAST_ROOM
-  if 0 < length < room:
+  if 0 < length < model.task.least_length:
     raise ValueError(
       f"--export_length={length} is too short for this {model.task.name} model:"
-      f" give at least {room}"
+      f" give at least {model.task.least_length}"
     )
   if length:
     note = dataclasses.replace(model.task.note, max_seq_length=length)

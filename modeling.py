@@ -30,7 +30,7 @@ from bert.ops.dropout import draw_seed, dropout
 from bert.ops.gradients import recomputed
 from bert.ops.layer_norm import add_and_norm, layer_norm
 from bert.ops.packed_rows import PackedRows
-from bert.ops.positions import gather_rows, rows_of
+from bert.ops.positions import select
 from bert.ops.shapes import (
   assert_rank,
   get_shape_list,
@@ -237,9 +237,7 @@ class BertModel:
     self._build = Build(
       *(is_training, compiled, dropout_seed, recompute_layers, trained_layers)
     )
-    if packed_starts is not None and last_positions is not None:
-      raise ValueError("packed rows need all tokens of the last layer")
-    self.last_positions = last_positions
+    self.last_positions = _checked_positions(last_positions, packed_starts)
     inputs = input_ids, input_mask, token_type_ids
     with tf.variable_scope(scope, default_name="bert"):
       self._compute(*inputs, use_one_hot_embeddings, packed_starts)
@@ -349,13 +347,24 @@ class BertModel:
     )
 
   def _pool(self, sequence_output):
-    """The vector of each sequence, [B, D], from the first one of it."""
+    """The vector of each sequence, [B, D], from that of its first token."""
     initializer = create_initializer(self.config.initializer_range)
     first, width = sequence_output[:, 0, :], self.config.hidden_size
     return dense(first, width, "dense", tf.tanh, initializer)
 
   def _rate(self, dropout_prob):
     return dropout_prob if self.is_training else 0.0
+
+
+def _checked_positions(last_positions, packed_starts):
+  """`last_positions` as a tensor, or None."""
+  if last_positions is None:
+    return None
+  if packed_starts is not None:
+    raise ValueError("packed rows need all tokens of the last layer")
+  last_positions = tf.convert_to_tensor(last_positions)
+  assert_rank(last_positions, 2, "last_positions")
+  return last_positions
 
 
 # ------------------------------------------------------------- embeddings
@@ -512,44 +521,47 @@ def transformer_model(
   """
   shape = get_shape_list(input_tensor, 3, "input_tensor")
   _check_width(shape[-1], hidden_size, num_attention_heads)
-  num_fixed = _num_fixed_layers(build, num_hidden_layers)
-  if build.dropout_seed is None and build.recompute_layers:
-    build = dataclasses.replace(build, dropout_seed=draw_seed())
   tokens = reshape_to_matrix(input_tensor)  # [B*S, D] from layer to layer
   outputs = []
-  for i in range(num_hidden_layers):
-    is_trained = build.is_training and i >= num_fixed
+  builds = _layer_builds(build, num_hidden_layers, last_positions)
+  for i, each in enumerate(builds):
     positions = last_positions if i == num_hidden_layers - 1 else None
     layer = functools.partial(
       _transformer_layer,
       *(shape, attention_mask, num_attention_heads, intermediate_size),
       *(intermediate_act_fn, hidden_dropout_prob, attention_probs_dropout_prob),
-      initializer_range,
-      dataclasses.replace(build, is_training=is_trained),
-      positions,
+      *(initializer_range, each, positions),
     )
-    if is_trained and build.recompute_layers:
+    if each.is_training and each.recompute_layers:
       layer = functools.partial(recomputed, layer)
     with tf.variable_scope(f"layer_{i}"):
-      tokens = layer(tokens, build.dropout_seed)
-    if i < num_fixed:
+      tokens = layer(tokens, each.dropout_seed)
+    if build.is_training and not each.is_training:  # it is fixed
       tokens = tf.stop_gradient(tokens)
     if positions is not None:
-      shape = [*get_shape_list(positions, 2, "last_positions"), hidden_size]
+      shape = [*get_shape_list(positions, 2), hidden_size]
     outputs.append(reshape_from_matrix(tokens, shape))
   return outputs if do_return_all_layers else outputs[-1]
 
 
-def _num_fixed_layers(build, num_layers):
-  """How many of the lower layers get no gradients."""
-  if build.trained_layers is None:
-    return 0
-  if not 0 <= build.trained_layers <= num_layers:
+def _layer_builds(build, num_layers, last_positions):
+  """The Build of each layer; those of lower layers without gradients differ."""
+  num_trained = build.trained_layers
+  if num_trained is None:
+    num_trained = num_layers
+  if not 0 <= num_trained <= num_layers:
     raise ValueError(
-      f"trained_layers is {build.trained_layers}, but the model has"
-      f" {num_layers} layers"
+      f"trained_layers is {num_trained}, but the model has {num_layers} layers"
     )
-  return num_layers - build.trained_layers if build.is_training else 0
+  if build.dropout_seed is None and build.recompute_layers:
+    build = dataclasses.replace(build, dropout_seed=draw_seed())
+  fixed = dataclasses.replace(build, is_training=False)
+  num_fixed = num_layers - num_trained
+  builds = [fixed] * num_fixed + [build] * num_trained
+  if last_positions is not None and get_shape_list(last_positions)[1] == 1:
+    # One token of each sequence is not worth a compilation.
+    builds[-1] = dataclasses.replace(builds[-1], compiled=False)
+  return builds
 
 
 def _check_width(width, hidden_size, num_attention_heads):
@@ -590,12 +602,10 @@ def _transformer_layer(
   build = dataclasses.replace(build, dropout_seed=seed)
   outputs, num_outputs = tokens, length  # the vectors that become the output
   if positions is not None:
-    outputs, attention_mask = _at(
-      positions, tokens, shape, attention_mask, build.is_training
-    )
     num_outputs = get_shape_list(positions)[1]
-    if num_outputs == 1:  # too few numbers to be worth a compilation
-      build = dataclasses.replace(build, compiled=False)
+    outputs, attention_mask = select(
+      tokens, positions, shape, attention_mask, build.is_training
+    )
   initializer = create_initializer(initializer_range)
   if build.is_training:
     activation = for_training(activation, build.compiled)
@@ -629,24 +639,6 @@ def _transformer_layer(
     inner = dense(outputs, intermediate_size, "dense", activation, initializer)
   with tf.variable_scope("output"):
     return add_to_residual(inner, outputs)
-
-
-def _at(positions, tokens, shape, attention_mask, is_training):
-  """The vectors [B*P, D] at positions [B, P], and what they may attend to.
-
-  Args:
-    positions: int32 [B, P].
-    tokens: [B*S, D].
-    shape: B, S and D.
-    attention_mask: [B, S], [B, S, S] or None.
-    is_training: as `gather_rows` takes it.
-  """
-  batch, length, _ = shape
-  rows = rows_of(positions, batch, length)
-  chosen = gather_rows(tokens, rows, is_training)
-  if attention_mask is not None and attention_mask.shape.rank == 3:
-    attention_mask = tf.gather(attention_mask, positions, batch_dims=1)
-  return chosen, attention_mask
 
 
 def attention_layer(

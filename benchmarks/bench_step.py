@@ -212,12 +212,13 @@ def predictions(case):
 
 def make_encoder(tf, config, inputs, case, trained_layers):
   import modeling
-  from bert.tasks import layers
+  from bert.tasks import layers, pretraining
   from bert.training import devices
 
   positions = layers.first_position(inputs)
   if case["mode"] == "pretrain":
-    positions = tf.concat([positions, inputs["masked_lm_positions"]], axis=1)
+    task = pretraining.Pretraining(pretraining.PretrainingNote())
+    positions = task.last_positions(inputs)
   return modeling.BertModel(
     config,
     case["mode"] != "inference",

@@ -31,8 +31,6 @@ _EXCEPTION = re.compile(
   r"^[\w.]+(?:Error|Exception|Interrupt|Exit)\b.*", re.MULTILINE
 )
 _ERROR = re.compile(r"^(error: .*|FATAL Flags parsing error.*)", re.MULTILINE)
-# Of TensorFlow, which removes them when a process ends by itself.
-_TEMPORARY = re.compile(r"/__autograph_generated_file\w+\.py$")
 MOST_CHARACTERS = 1200  # of an error message
 
 
@@ -55,11 +53,7 @@ def plain(name: str) -> str:
 def left_over(files, undisturbed) -> str:
   """Names a file that an undisturbed run does not leave."""
   known = {plain(name) for name in undisturbed}
-  extra = [
-    name
-    for name in files
-    if plain(name) not in known and not _TEMPORARY.search(name)
-  ]
+  extra = [name for name in files if plain(name) not in known]
   return f"left {', '.join(extra[:3])}" if extra else ""
 
 

@@ -246,15 +246,17 @@ def test_an_error_fails_its_batch_and_is_told_without_its_text(
   assert "in run" in caplog.text and "secret" not in caplog.text
 
 
-def test_it_computes_what_waits_before_it_closes(model, make):
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_it_computes_what_waits_before_it_closes(model, make, num_threads):
   async def run():
-    batches = make(1)
-    first = await held(batches, model, 3)
-    (second,) = await start(ask(batches, model, 4))
+    batches = make(1, num_threads=num_threads)
+    first = [await held(batches, model, 3) for _ in range(num_threads)]
+    waiting = await start(*(ask(batches, model, 4) for _ in range(3)))
     closing = threading.Thread(target=batches.close)
     closing.start()
     model.may_go.set()
-    assert await first == [3] and await second == [4]
+    assert await asyncio.gather(*first) == [[3]] * num_threads
+    assert await asyncio.gather(*waiting) == [[4]] * 3
     closing.join()
     assert not batches.is_alive
 
@@ -270,12 +272,35 @@ def test_how_long_it_takes_until_all_is_computed(model, make, monkeypatch):
     monkeypatch.undo()
     first = await held(batches, model, 3)
     others = await start(*(ask(batches, model, 4) for _ in range(9)))
-    found = batches.seconds_to_wait()  # 9 windows at 3 in 0.1 s
+    found = batches.seconds_to_wait()  # 10 windows at 3 in 0.1 s
     model.may_go.set()
     await asyncio.gather(first, *others)
     return found
 
   assert 0.15 < asyncio.run(run()) < 3
+
+
+def test_the_rate_is_that_of_all_threads(model, make, monkeypatch):
+  """One thread computes long windows, the other meanwhile many short ones."""
+
+  def run_model(found):
+    time.sleep(1.0 if len(found[0]["input_ids"]) > 9 else 0.05)
+    return found
+
+  async def run():
+    batches = make(2, num_threads=2)
+    monkeypatch.setattr(model, "run", run_model)
+    (long,) = await start(
+      batches.compute(model, windows(100, 100), time.monotonic() + 20)
+    )
+    await asyncio.sleep(0.1)
+    for _ in range(10):
+      await batches.compute(model, windows(3, 3), time.monotonic() + 20)
+    await long
+    return batches._rate
+
+  # 20 short ones and 2 long ones in a second.
+  assert asyncio.run(run()) == pytest.approx(35, abs=12)
 
 
 def test_only_what_comes_before_a_new_request_keeps_it_waiting(model, make):
@@ -286,7 +311,8 @@ def test_only_what_comes_before_a_new_request_keeps_it_waiting(model, make):
     first = await held(batches, model, *[3] * 900)
     found = [(batches.num_waiting, batches.is_full)]
     batches._rate = 10.0
-    # Of those that wait the first has the turn 4 * 8, the next 4 * 9.
+    # 8 are being computed. Of those that wait the first has the turn 4 * 8,
+    # the next 4 * 9.
     found += [batches.seconds_to_wait(size) for size in (1, 8, 9, 10, 1000)]
     found += [batches.seconds_to_compute(25)]
     large = await start(ask(batches, model, *[3] * 50))
@@ -300,21 +326,22 @@ def test_only_what_comes_before_a_new_request_keeps_it_waiting(model, make):
 
   assert asyncio.run(run()) == [
     (892, False),
-    *(0, 0, 0.1, 0.2, 89.2),
+    *(0.8, 0.8, 0.9, 1.0, 90.0),
     2.5,
-    *(0.1, 0.4, 14.2),
+    *(0.9, 1.2, 15.0),
     True,
   ]
 
 
+@pytest.mark.parametrize("num_threads", [1, 2])
 def test_a_defect_in_the_thread_fails_its_batch_and_no_more(
-  model, make, monkeypatch, caplog
+  model, make, num_threads, monkeypatch, caplog
 ):
   def broken(queue, max_batch):
     raise KeyError
 
   async def run():
-    batches = make(2)
+    batches = make(2, num_threads=num_threads)
     with monkeypatch.context() as patch:
       patch.setattr(batcher, "choose", broken)
       with pytest.raises(batcher.Failed):

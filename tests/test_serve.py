@@ -124,7 +124,7 @@ def test_one_bad_row_does_not_fail_the_others(client):
     ({"text": "a" * 501}, "the row is too long: it may have 500 characters"),
     ({"text": "a", "b": ["c" * 250] * 2}, "the row is too long"),
     ({"a" * 501: 1}, "the row is too long"),
-    ({}, "no key 'text_a', only none"),
+    ({}, "no key 'text_a': give"),
     (None, "a JSON object is expected"),
     ([["a"]], "a JSON object is expected"),
     ({"id": [1], "text": "a"}, "'id' has to be a text or a number"),
@@ -490,6 +490,8 @@ def test_requests_need_a_key(served, tmp_path):
     schema = client.get("/openapi.json").json()
     predict_route = schema["paths"]["/v1/models/{name}:predict"]["post"]
     assert predict_route["security"] == [{"key": []}]
+    assert "401" in predict_route["responses"]
+    assert "403" not in predict_route["responses"]
     assert "security" not in schema["paths"]["/healthz"]["get"]
 
 
@@ -521,6 +523,10 @@ def test_a_server_of_this_machine_has_no_other_name():
       assert found.status_code == status, host
       if status == 403:
         assert found.json()["error"].startswith("the server answers to the na")
+    headers = {"Host": "localhost"}
+    schema = client.get("/openapi.json", headers=headers).json()
+    for path in ("/healthz", "/v1/models"):
+      assert "403" in schema["paths"][path]["get"]["responses"]
   assert b"[::1]" in front.hosts_of("::1", "::1")
   for address in ("0.0.0.0", "::", "192.0.2.1"):  # anyone is to reach it
     assert not front.hosts_of("localhost", address)
@@ -613,16 +619,16 @@ def test_a_large_request_locks_nobody_out():
     large = threading.Thread(target=lambda: found.append(post(100)))
     large.start()
     assert held.began.wait(20)
-    service._batcher._rate = 9.0  # 92 windows wait: over 10 seconds
+    service._batcher._rate = 9.0  # 8 windows and 92 that wait: 11 seconds
     small = threading.Thread(target=lambda: found.append(post(1)))
     small.start()
     while service._batcher.num_waiting < 93:
       time.sleep(0.01)
     refused = post(100)
     assert refused.status_code == 503
-    assert refused.headers["retry-after"] == "11"
+    assert refused.headers["retry-after"] == "12"
     assert refused.json()["error"] == (
-      "the 100 windows of the rows would take 21 seconds, and 10 are the most:"
+      "the 100 windows of the rows would take 22 seconds, and 10 are the most:"
       " send fewer rows"
     )
     held.may_go.set()

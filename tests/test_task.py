@@ -6,13 +6,14 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from helpers import write
 
 import extract_features
 import modeling
-from bert.tasks import classification, pretraining, ranking, task
+from bert.tasks import answering, classification, pretraining, ranking, task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +149,7 @@ def test_a_text_stands_under_the_first_name_that_a_row_has():
       {"id": 1},
       "no key 'text', only 'id': give a row such as {\"text\": \"x\"}",
     ),
-    ({}, "no key 'text', only none: give a row such as"),
+    ({}, "no key 'text': give a row such as"),
     ({"text": 3}, "'text' has to be a text, not 3"),
     ({"text": None}, "'text' has to be a text, not null"),
   ],
@@ -209,3 +210,57 @@ def test_the_last_layer_computes_what_a_task_needs(own, size, length):
   assert found == [None, length if size == 5 else size, 4]
   everything = own.encode(encoder.config, features, last_positions=None)
   assert everything.get_sequence_output().shape.as_list() == [None, length, 4]
+
+
+@pytest.mark.parametrize(
+  "own", [classifier("cls"), ranker("representation", "cls")]
+)
+def test_a_tasks_layers_see_the_same_in_fewer_tokens(own):
+  config = modeling.BertConfig(9, 4, 2, 2, 8, initializer_range=0.5)
+  rng = np.random.RandomState(1)
+  shape = [2, 3, 5] if own.name == "ranker" else [6, 5]  # 3 sequences each
+  ids = rng.randint(1, 9, shape)
+  features = {
+    "input_ids": tf.constant(ids, tf.int32),
+    "input_mask": tf.constant(ids > 2, tf.int32),
+    "segment_ids": tf.constant(ids % 2, tf.int32),
+  }
+  outputs = []
+  for options in ({}, {"last_positions": None}):
+    with tf.variable_scope("", reuse=tf.AUTO_REUSE):
+      outputs.append(own.build(config, features, scope="bert", **options))
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    found, wanted = session.run(outputs)
+  name = "vectors" if own.name == "ranker" else "logits"
+  assert len(found[name]) == 6
+  np.testing.assert_allclose(found[name], wanted[name], atol=1e-5)
+  assert np.ptp(wanted[name][:, 0]) > 0.001
+
+
+def test_the_least_length_of_a_question_has_room_for_a_piece_of_context():
+  note = answering.SquadNote("squad", False, True, 20, 8, 7, 5, 5, 0.0)
+  assert answering.Answering(note).least_length == 8 + 4
+  assert classifier("cls").least_length == 4
+
+
+class OwnLayers(classification.Classification):
+  """A user's class, which may need any token."""
+
+  def layers(self, encoder, features):
+    return super().layers(encoder, features)
+
+
+class OwnPositions(OwnLayers):
+  def last_positions(self, features):
+    return tf.concat([super().last_positions(features)] * 2, axis=1)
+
+
+@pytest.mark.parametrize(("kind", "size"), [(OwnLayers, 5), (OwnPositions, 2)])
+def test_a_subclass_with_layers_of_its_own_gets_all_tokens(kind, size):
+  own = kind(classifier("cls").note)
+  features = dict.fromkeys(
+    task.ENCODER_INPUTS, tf.placeholder(tf.int64, [None, 5])
+  )
+  encoder = own.encode(modeling.BertConfig(9, 4, 2, 2, 8), features)
+  assert encoder.get_sequence_output().shape.as_list() == [None, size, 4]

@@ -65,6 +65,27 @@ def rows_of(positions, batch, length):
     return tf.reshape(positions + starts, [-1])
 
 
+def select(tokens, positions, shape, attention_mask=None, is_training=False):
+  """The vectors at positions, and what they may attend to.
+
+  Args:
+    tokens: any float type, [B*S, D].
+    positions: int32 [B, P].
+    shape: B, S and D.
+    attention_mask: [B, S], [B, S, S] or None.
+    is_training: as `gather_rows` takes it.
+
+  Returns:
+    Type of the tokens, [B*P, D]; and the mask, [B, S], [B, P, S] or None.
+  """
+  batch, length, _ = shape
+  rows = rows_of(positions, batch, length)
+  chosen = gather_rows(tokens, rows, is_training)
+  if attention_mask is not None and attention_mask.shape.rank == 3:
+    attention_mask = tf.gather(attention_mask, positions, batch_dims=1)
+  return chosen, attention_mask
+
+
 def gather_rows(matrix, rows, is_training=False):
   """Rows of a matrix.
 

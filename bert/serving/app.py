@@ -30,6 +30,7 @@ _PAGE_POLICY = (
 _STATUSES = {
   400: "The body is not what is expected",
   401: "A key is needed",
+  403: "The request names another host",
   404: "There is no such model",
   408: "The request took too long to arrive",
   413: "The body is too large",
@@ -166,8 +167,7 @@ def make_app(
   _add_answers(app, served)  # first, because routes are tried in their order
   _add_models(app, served)
   _add_states(app, served, counted)
-  if keys:
-    _describe_keys(app)
+  _describe_front(app, bool(keys), bool(hosts))
   return app
 
 
@@ -220,7 +220,7 @@ def _add_states(app, served, counted):
   @app.head("/healthz", include_in_schema=False)
   @app.get("/healthz", responses=_described(Status, 503), tags=["server"])
   async def healthz(request: Request):
-    """Whether the process is alive, and the thread that computes."""
+    """Whether the process is alive, and the threads that compute."""
     if served.is_alive:
       return _json({"status": "ok"})
     return front.error_response(503, service.NO_THREAD)
@@ -326,28 +326,30 @@ def _extra(served, body: type | None = None) -> dict:
   }
 
 
-def _describe_keys(app):
-  """Has OpenAPI say that a key is needed."""
+def _describe_front(app, has_keys: bool, has_hosts: bool):
+  """Has OpenAPI say what `front.Front` asks of a request."""
   make = app.openapi
+  error = {"schema": {"$ref": "#/components/schemas/Error"}}
+
+  def add(operation, status):
+    operation["responses"][str(status)] = {
+      "description": _STATUSES[status],
+      "content": {"application/json": error},
+    }
 
   def openapi():
     schema = make()
-    schema.setdefault("components", {})["securitySchemes"] = {
-      "key": {"type": "http", "scheme": "bearer"}
-    }
+    if has_keys:
+      schema.setdefault("components", {})["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer"}
+      }
     for path, operations in schema["paths"].items():
-      if path in front.OPEN_PATHS:
-        continue
       for operation in operations.values():
-        operation["security"] = [{"key": []}]
-        operation["responses"]["401"] = {
-          "description": _STATUSES[401],
-          "content": {
-            "application/json": {
-              "schema": {"$ref": "#/components/schemas/Error"}
-            }
-          },
-        }
+        if has_hosts:
+          add(operation, 403)
+        if has_keys and path not in front.OPEN_PATHS:
+          operation["security"] = [{"key": []}]
+          add(operation, 401)
     return schema
 
   app.openapi = openapi

@@ -163,7 +163,8 @@ class Batcher:
     The time of its own windows is not in it, nor the turns of requests that
     come later; 0 if the rate is not known.
     """
-    return self._num_before(size) / self._rate if self._rate else 0.0
+    num_before = self._num_computing + self._num_before(size)
+    return num_before / self._rate if self._rate else 0.0
 
   def seconds_to_compute(self, size: int) -> float:
     """How long so many windows take, at the rate of late; 0: not known."""
@@ -297,7 +298,8 @@ class Batcher:
     """
     model, started = batch[0].work.model, time.monotonic()
     with self._changed:
-      self._num_computing += 1
+      num_before = self._num_computed
+      self._num_computing += len(batch)
     try:
       outputs = model.run([w.work.windows[w.place] for w in batch])
       error = None
@@ -307,10 +309,11 @@ class Batcher:
     seconds = time.monotonic() - started
     with self._changed:
       self._num_computed += len(batch)
-      rate = self._num_computing * len(batch) / max(seconds, 1e-6)
-      self._num_computing -= 1
-    if is_typical and not error:
-      self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
+      self._num_computing -= len(batch)
+      if is_typical and not error:
+        # Of all threads.
+        rate = (self._num_computed - num_before) / max(seconds, 1e-6)
+        self._rate = 0.8 * self._rate + 0.2 * rate if self._rate else rate
     _hand_back(list(zip(batch, outputs)), error)
     self._on_batch(model, len(batch), seconds)
 

@@ -28,8 +28,8 @@ from bert.training import endings
 _MOST_HEAD_BYTES = 1 << 16  # of a request's line and headers
 _SECONDS_TO_IDLE = 30  # of a connection between two requests
 _SECONDS_TO_TAKE = 60  # an answer, once the client's buffers are full
-# So long a thread may hold Python's lock that another one waits for. The one
-# that computes would wait longer while many requests are handled.
+# So long a thread may hold Python's lock that another one waits for. Those that
+# compute would wait longer while many requests are handled.
 _SWITCH_SECONDS = 0.0005
 _BACKLOG = 2048  # connections that are not accepted yet
 _MOST_FILES = 1 << 16  # connections and files

@@ -135,6 +135,10 @@ class Answering(task.Task):
   Note = SquadNote
   example = {"question": "...", "context": "..."}
 
+  @property
+  def least_length(self):
+    return self.note.max_query_length + super().least_length
+
   def schema(self, is_training):
     """`unique_ids` names the window; for training, `start_positions` and
     `end_positions` are the first and last token of the answer, both 0 if the

@@ -74,7 +74,7 @@ def first_position(features):
   Args:
     features: {name: tensor}, a batch of records.
   """
-  return tf.expand_dims(tf.zeros_like(features["input_ids"][:, 0]), 1)
+  return tf.expand_dims(tf.zeros_like(features["input_ids"][:, 0], tf.int32), 1)
 
 
 def cross_entropy(logits, labels):

@@ -65,6 +65,11 @@ class Task:
   def __init__(self, note):
     self.note = note
 
+  @property
+  def least_length(self) -> int:
+    """The shortest sequence that holds a row: 3 special tokens and a piece."""
+    return 4
+
   # ---------------------------------------------------------------- records
 
   def schema(self, is_training: bool) -> dict:
@@ -95,9 +100,8 @@ class Task:
       **encoder_options: other arguments of `modeling.BertModel`.
     """
     rows = features.get("packed_starts")
-    if rows is None:
-      positions = self.last_positions(features)
-      encoder_options.setdefault("last_positions", positions)
+    if rows is None and "last_positions" not in encoder_options:
+      encoder_options["last_positions"] = self._last_positions(features)
     return modeling.BertModel(
       config,
       is_training,
@@ -107,11 +111,22 @@ class Task:
       **encoder_options,
     )
 
+  def _last_positions(self, features):
+    """`last_positions`, unless a subclass has replaced the layers only."""
+    classes = {
+      name: next(each for each in type(self).__mro__ if name in vars(each))
+      for name in ("layers", "last_positions")
+    }
+    if not issubclass(classes["last_positions"], classes["layers"]):
+      return None
+    return self.last_positions(features)
+
   def last_positions(self, features: Mapping):
     """The tokens whose vectors `layers` needs of the encoder's last layer.
 
     A task that needs few, such as those of `layers.first_position`, saves most
-    of what that layer takes.
+    of what that layer takes. A subclass that replaces `layers` gets all, unless
+    it replaces this too.
 
     Args:
       features: {name: tensor}, a batch of records.
@@ -253,9 +268,9 @@ def text_of(row: Mapping, names: Sequence[str], example: Mapping) -> str:
   """
   name = next((name for name in names if name in row), None)
   if name is None:
+    found = f", only {', '.join(map(repr, row))}" if row else ""
     raise ValueError(
-      f"no key {names[0]!r}, only {', '.join(map(repr, row)) or 'none'}: give a"
-      f" row such as {json.dumps(example)}"
+      f"no key {names[0]!r}{found}: give a row such as {json.dumps(example)}"
     )
   if not isinstance(row[name], str):
     found = reading.shown(row[name])
