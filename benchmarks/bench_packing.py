@@ -115,8 +115,7 @@ def make_step(tf, args, batch, is_packed):
     }
     options = optimization.Options(1e-4, 1000, 100)
     train_op = optimization.train_step(loss, features, options).train_op
-    case = {"threads": 1 if args.cpu_time else 0}
-    session = bench_step.new_session(tf, case)
+    session = bench_step.new_session(tf)
   feed = {features[name]: value for name, value in inputs.items()}
   return lambda: session.run(train_op, feed)
 
@@ -153,6 +152,7 @@ def print_steps(tf, args, lengths):
 
 def main():
   args = parse_arguments()
+  bench_step.pin(1 if args.cpu_time else 0)
   import tensorflow.compat.v1 as tf
 
   tf.logging.set_verbosity(tf.logging.ERROR)

@@ -85,7 +85,7 @@ def parse_arguments():
     "--batch_size", type=int, help="default: 32 for 6-layer, 8 for base"
   )
   parser.add_argument("--rounds", type=int, default=5)
-  parser.add_argument("--threads", type=int, default=0, help="0: all cores")
+  parser.add_argument("--threads", type=int, default=0, help="cores to use; 0: all")
   parser.add_argument(
     "--cpu_time",
     action="store_true",
@@ -172,7 +172,7 @@ def make_step(tf, case):
       ).train_op
     else:
       fetched = encoder(inputs).get_pooled_output()
-    session = new_session(tf, case)
+    session = new_session(tf)
   feed = {inputs[name]: values for name, values in batch.items()}
   if not training:
     trained_layers = 0
@@ -286,18 +286,19 @@ def make_product(tf, case):
       with tf.control_dependencies(corners[-1:]):
         product = tf.matmul(left.read_value(), right.read_value())
         corners.append(product[0, 0])
-    session = new_session(tf, case)
+    session = new_session(tf)
   return lambda: session.run(corners), PRODUCTS * 2 * PRODUCT_SIZE**3
 
 
-def new_session(tf, case):
-  session = tf.Session(
-    graph=tf.get_default_graph(),
-    config=tf.ConfigProto(
-      intra_op_parallelism_threads=case["threads"],
-      inter_op_parallelism_threads=case["threads"],
-    ),
-  )
+def pin(threads):
+  """Keeps this process to so many cores; 0: to all. TensorFlow counts them when
+  its first session starts, and ignores what later ones ask for."""
+  if threads:
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+
+
+def new_session(tf):
+  session = tf.Session(graph=tf.get_default_graph())
   session.run(tf.global_variables_initializer())
   return session
 
@@ -354,7 +355,9 @@ def print_row(values):
 def main():
   args = parse_arguments()
   if args.one:
-    print(json.dumps(measure(json.loads(args.one))))
+    case = json.loads(args.one)
+    pin(case["threads"])
+    print(json.dumps(measure(case)))
     return
   widths = {h: re.search(r"\d+", f)[0] for h, (_, f) in COLUMNS.items()}
   print_row(f"{heading:>{width}}" for heading, width in widths.items())

@@ -122,7 +122,7 @@ def measure(args):
   tf.enable_resource_variables()
   sessions = []
 
-  def new_session(tf, unused_case):
+  def new_session(tf):
     sessions.append(TracedSession(tf))
     return sessions[-1]
 

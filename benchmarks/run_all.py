@@ -4,9 +4,10 @@
 In: a vocabulary and a text for the tokenizer; optionally, for fine-tuning, a
 folder with data in a GLUE task's columns and one with a checkpoint (and one
 with the same checkpoint for transformers), and a Python with torch and
-transformers. Out: the tables, and JSON files in --output_dir. Takes about 25
-minutes on two cores, because the slow benchmarks measure only a part of what
-they measure by default; --complete has them measure all, in over an hour.
+transformers. Out: the tables, and JSON files in --output_dir. Takes 15
+minutes on two cores, 30 with all of it, because the slow benchmarks measure
+only a part of what they measure by default; --complete has them measure all, in
+over an hour.
 
   python benchmarks/run_all.py --vocab_file=V --text_file=T \
       --data_dir=MRPC --model_dir=CHECKPOINT --transformers_python=PYTHON
