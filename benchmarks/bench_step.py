@@ -85,7 +85,9 @@ def parse_arguments():
     "--batch_size", type=int, help="default: 32 for 6-layer, 8 for base"
   )
   parser.add_argument("--rounds", type=int, default=5)
-  parser.add_argument("--threads", type=int, default=0, help="cores to use; 0: all")
+  parser.add_argument(
+    "--threads", type=int, default=0, help="cores to use; 0: all"
+  )
   parser.add_argument(
     "--cpu_time",
     action="store_true",
