@@ -299,8 +299,9 @@ def test_the_rate_is_that_of_all_threads(model, make, monkeypatch):
     await long
     return batches._rate
 
-  # 20 short ones and 2 long ones in a second.
-  assert asyncio.run(run()) == pytest.approx(35, abs=12)
+  # 2 short ones in 0.05 seconds at most, and 22 of both in the last second. The
+  # short ones' own rate, twice as high for two threads, would be 80.
+  assert 5 < asyncio.run(run()) < 45
 
 
 def test_only_what_comes_before_a_new_request_keeps_it_waiting(model, make):

@@ -11,11 +11,7 @@ from __future__ import annotations
 import tensorflow.compat.v1 as tf
 
 import modeling
-from bert.ops.positions import (  # noqa: F401  (tasks take them from here)
-  gather_indexes,
-  in_xla,
-  on_host,
-)
+from bert.ops.positions import gather_indexes  # noqa: F401  (for tasks)
 
 HEAD_STDDEV = 0.02  # of the new weights of a head that fine-tuning adds
 

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import modeling
+from bert.ops.positions import in_xla, on_host
 from bert.records import record_files
 from bert.tasks import layers, masked_text, task
 
@@ -128,9 +129,9 @@ def places_to_predict(weights):
   Returns:
     int32 [M], places from 0 to B*P - 1, those with a weight first.
   """
-  if layers.in_xla():
+  if in_xla():
     return tf.range(tf.size(weights))
-  with layers.on_host():
+  with on_host():
     is_used = tf.not_equal(tf.reshape(weights, [-1]), 0.0)
     order = tf.argsort(tf.cast(is_used, tf.int32), direction="DESCENDING")
     count = tf.maximum(tf.math.count_nonzero(is_used, dtype=tf.int32), 1)
@@ -247,7 +248,7 @@ class Pretraining(task.Task):
       values = tf.scatter_nd(places[:, tf.newaxis], values, [tf.size(weights)])
       return tf.reduce_sum(tf.reshape(values, tf.shape(weights)) * weights, 1)
 
-    with layers.on_host():
+    with on_host():
       ids = tf.gather(tf.reshape(features["masked_lm_ids"], [-1]), places)
     losses, right = _judged(tensors["masked_lm_logits"], ids)
     each = {

@@ -26,10 +26,6 @@ _FULL = re.compile(r"([^\s;]+); No space left on device")
 # What our input pipeline refuses while it runs.
 _REFUSED = re.compile(r"assertion failed: \[(--\w+: [^\]]+)\]")
 _NO_ROOM = "no room left on the disk"
-# AutoGraph rewrites functions whose Python branches on tensors. Ours do not; it
-# would take time and leave files in the temporary folder, because `endings`
-# skips what Python does at its exit.
-_UNCONVERTED = tf.autograph.experimental.do_not_convert
 # TensorFlow's errors about files that are missing, locked, folders, or damaged.
 _FILE_ERRORS = (
   tf.errors.NotFoundError,
@@ -56,7 +52,10 @@ def call(main, options, age: float = 0.0) -> None:
     outputs = flags.outputs(options) if cluster.is_chief(options) else {}
     with writing.guarded(flags.inputs(options), outputs):
       clock.start(age)
-      _UNCONVERTED(main)(options)
+      # AutoGraph rewrites functions whose Python branches on tensors. Ours do
+      # not; it would take time and leave files in the temporary folder, because
+      # `endings` skips what Python does at its exit.
+      tf.autograph.experimental.do_not_convert(main)(options)
       if isinstance(options, flags.RunOptions):
         _report(options)
         logging.info(clock.summary())
